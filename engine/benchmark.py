@@ -1,4 +1,4 @@
-"""A run: its folder on disk, completed with whatever is missing, and run.json, which describes it."""
+"""A run: complete its folder with whatever is missing, and describe it in run.json."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Benchmark:
     def finished(self, shown: str) -> list[str] | None:
         """Return the failures of a run that is complete and unaltered, or None if there is anything left to do.
 
-        shown: what decides the report besides the run's own files.
+        shown: what determines the report besides the run's own files.
         """
         facts = read_json(self.folder / "run.json") or {}
         if not facts.get("key") or facts["key"] != self._key(shown) or not sealed(self.folder):
@@ -78,9 +78,9 @@ class Benchmark:
         return [str(line) for line in facts["failures"]]
 
     def _key(self, shown: str) -> str | None:
-        """Return the hash of everything that decides the folder's final content, or None if that may still change.
+        """Return the hash of everything that determines the folder's final content, or None if that may still change.
 
-        It may change if a metric reads further files, which the user may supply at any time.
+        The content may still change if a metric reads additional files, which the user may supply at any time.
         """
         if any(hasattr(make(), "sources") for make in self.scorer.metrics):
             return None
@@ -99,7 +99,7 @@ class Benchmark:
                 note(f"{row.label}: {what} not scored: {few(names)}.")
 
     def complete(self, shown: str = "") -> list[str]:
-        """Animate, measure and aggregate whatever is missing; return the failures, a line each.
+        """Animate, measure and aggregate whatever is missing; return the failures, one line each.
 
         shown: as in `finished`. Raise BenchError, before anything is done, if a row's own files cannot be loaded.
         """
@@ -110,7 +110,7 @@ class Benchmark:
         if stale := forget_others(self.folder, self.jobs):
             note(
                 f"Removed {stale} cells of an earlier request from {self.folder} (the store still has them)."
-                " Tables and figures made there earlier belong to that request."
+                " Tables and figures created there earlier belong to that request."
             )
         link_stored(self.folder, found.stored, self.settings)
         if found.todo:
@@ -128,8 +128,7 @@ class Benchmark:
         return failures
 
     def _failures(self, records: dict[str, CellRecord]) -> list[str]:
-        """Return a line for each cell that no row can do, then one for each job that failed; missing cells are left
-        out."""
+        """Return a line for each cell that no row can animate and for each failed job; missing cells are left out."""
         hopeless = [f"{cell.name}: {cell.problem}" for cell in self.cells if cell.problem]
         others = ((job, records[job.key]) for job in self.jobs if not job.cell.problem)
         failed = [
@@ -166,7 +165,7 @@ class Benchmark:
         }
 
     def _finish(self, records: dict[str, CellRecord], failures: list[str], key: str | None) -> bool:
-        """Write run.json as finished, unless it already says the same; return whether it was written."""
+        """Write run.json as finished, unless it already has the same content; return whether it was written."""
         facts = {**self._facts(records), "finished": True, "failures": failures, "key": key}
         facts["missing"] = self._not_supplied(records)
         facts = json.loads(json.dumps(facts, allow_nan=False))
@@ -187,7 +186,7 @@ def _lasting(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def keep_inputs(run: Path, cells: Sequence[Cell]) -> None:
-    """Link what the report shows besides the outputs: drivers, truths and templates."""
+    """Link into the run what the report shows besides the outputs: drivers, truths and templates."""
     (run / "inputs" / "templates").mkdir(parents=True, exist_ok=True)
     for name, driver in by_name(cell.driver for cell in cells).items():
         if not driver.problem:
@@ -200,7 +199,7 @@ def keep_inputs(run: Path, cells: Sequence[Cell]) -> None:
 
 
 def by_name(things: Iterable[Named]) -> dict[str, Named]:
-    """Return the distinct drivers, or templates, of many cells by name."""
+    """Return the distinct drivers or templates of many cells, by name."""
     return {thing.name: thing for thing in things}
 
 
@@ -218,7 +217,7 @@ def _keep_picture(image: Frames, target: Path) -> None:
 
 
 def forget_others(run: Path, jobs: Sequence[Job]) -> int:
-    """Remove cells of rows and names that are no longer requested; return how many there were."""
+    """Remove cells of rows and names that are no longer requested; return the number of cells removed."""
     wanted = {cell_folder(run, job) for job in jobs}
     stale = [folder for folder in (run / "cells").glob("*/*") if folder not in wanted]
     for folder in stale:
@@ -230,11 +229,11 @@ def forget_others(run: Path, jobs: Sequence[Job]) -> int:
             shutil.rmtree(row)
     return sum(
         not folder.name.startswith(".") for folder in stale
-    )  # not counting what a killed process left half written
+    )  # not counting folders that a killed process left incomplete
 
 
 def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, Any]:
-    """Return a row's facts for run.json; marks, time and memory cover its finished cells (None if there are none)."""
+    """Return a row's facts for run.json; marks, time and memory are of its finished cells (None if there are none)."""
     finished = [(cell, record) for cell, record in done if record.status == "ok"]
     frames = sum(record.n_frames for _, record in finished)
     seconds = sum(record.seconds for _, record in finished)
@@ -247,7 +246,7 @@ def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, An
 
 
 def seen_facts(row: Row, cells: Sequence[Cell]) -> dict[str, list[str]]:
-    """Return the drivers that a row's model was trained on, and others whose person it has seen in other clips."""
+    """Return the drivers on which a row's model was trained, and others whose person it has seen in other clips."""
     clips, people = {without_camera(clip) for clip in row.seen.get("clips", ())}, set(row.seen.get("people", ()))
     drivers = by_name(cell.driver for cell in cells if cell.driver.recording)
     known = [name for name, driver in drivers.items() if without_camera(driver.recording) in clips]
@@ -271,7 +270,7 @@ def cell_facts(cell: Cell, known_aus: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def _known_aus(clip: Clip) -> dict[str, list[float]]:
-    """Return the intensities in every frame of the action units of a rendered clip; {} for recordings."""
+    """Return the intensity of each action unit of a rendered clip in every frame; {} for recordings."""
     known = None if clip.problem else clip.known()
     if known is None:
         return {}

@@ -1,11 +1,11 @@
-"""Work on other machines: batches go to the workers of a Dask cluster, which share the store's folder.
+"""Work on other machines: batches are sent to the workers of a Dask cluster, which share the store's folder.
 
-Workers need this repository on their Python path and one thread each: `PYTHONPATH=CHECKOUT dask worker ADDRESS
+Workers need this repository on their Python path, and each runs one thread: `PYTHONPATH=CHECKOUT dask worker ADDRESS
 --nthreads 1`. How they are started (SLURM, Kubernetes, SSH) is up to Dask.
 
-A worker's own thread cannot be ended, so an item that takes too long is abandoned and Dask's nanny restarts its worker.
-Without a nanny (`--no-nanny`) the abandoned item keeps running beside the worker's further work, and an item that never
-lets other threads run is not detected at all.
+A worker's thread cannot be ended, so an item that takes too long is abandoned and Dask's nanny restarts the worker.
+Without a nanny (`--no-nanny`) the abandoned item keeps running alongside the worker's further work, and an item that
+never lets other threads run is not detected at all.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from megbench.core.files.working_folder import worker_environment
 from megbench.core.worker import THREADS, Lane, Outcome, answer, set_up, timed_out
 
 CONNECT_S = 20
-# How often a batch is started if it is lost because its worker is restarted on account of another batch.
+# How often a batch is started at most, if it is lost because its worker is restarted because of another batch.
 MOST_TIMES = 10
-# The last lane that a worker process was set up for, by its pickle: the next batch can use what its method has loaded.
+# The last lane for which a worker process was set up, by its pickle. The next batch reuses what its method has loaded.
 _ready: dict[bytes, Callable[[Any], Any]] = {}
 
 
 def spread(lanes: Sequence[Lane], address: str, limit_s: float) -> Iterator[Outcome]:
-    """Do every item of every lane on the cluster at `address`; yield outcomes batch by batch as they are done.
+    """Process every item of every lane on the cluster at `address`; yield outcomes batch by batch as they finish.
 
-    If a worker is lost, its batch is done again elsewhere, where finished items are found in the store. An item that
-    takes longer than limit_s fails, and the rest of its batch is done elsewhere. Raise BenchError if Dask is not
+    If a worker is lost, its batch is repeated elsewhere, where finished items are found in the store. An item that
+    takes longer than limit_s fails, and the rest of its batch is processed elsewhere. Raise BenchError if Dask is not
     installed or no scheduler answers.
     """
     try:
@@ -82,8 +82,9 @@ def _restart(client: Any, worker: str) -> None:
 def _do_batch(
     pickled: bytes, batch: Sequence[Any], environment: Mapping[str, str], limit_s: float
 ) -> tuple[list[Outcome], str]:
-    """Do a batch in a worker; results equal those of a local run, since libraries use one thread and folders are the
-    same.
+    """Process a batch in a worker.
+
+    Results equal those of a local run, because libraries use one thread and the folders are the same.
 
     environment: variables as megbench.core.files.working_folder.worker_environment returns them. Return the outcomes
     and "". If an item takes longer than limit_s, return the outcomes up to it and the address of this worker instead.
@@ -102,7 +103,7 @@ def _do_batch(
         if outcomes[-1].reason == timed_out(limit_s):
             from distributed import get_worker
 
-            _ready.clear()  # the abandoned item may still use it
+            _ready.clear()  # the abandoned item may still use the handle
             return outcomes, str(get_worker().address)
     return outcomes, ""
 
@@ -115,4 +116,4 @@ def _answer_in_time(handle: Callable[[Any], Any], item: Any, limit_s: float) -> 
     thread.join(limit_s)
     if found:
         return found[0]
-    return Outcome(item, None, timed_out(limit_s) if thread.is_alive() else "the item ended its thread", True)
+    return Outcome(item, None, timed_out(limit_s) if thread.is_alive() else "the item terminated its thread", True)

@@ -1,4 +1,4 @@
-"""Where work is done: in processes on this machine, or on a cluster."""
+"""Dispatch work to processes on this machine or to a cluster."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def perform(
     limit_s: float = CELL_LIMIT_S,
     unit: str = "cell",
 ) -> Iterator[Outcome]:
-    """Do every item of some lanes, in up to `workers` processes or on the cluster that `engine` names.
+    """Process every item of the lanes, in up to `workers` processes or on the cluster that `engine` names.
 
-    title, unit: the progress bar's words. limit_s: how long one item may take; beyond that, only that item fails.
+    title, unit: the progress bar's labels. limit_s: the time limit of one item in seconds; only that item fails beyond
+    it.
     """
     items = sum(len(batch) for lane in lanes for batch in lane.batches)
     yield from track(_outcomes(lanes, engine, workers, limit_s), title, unit, items)

@@ -1,6 +1,6 @@
-"""Estimates of what a run would do and how long it would take, by frames: animating, measuring and the page.
+"""Estimates of a run's work and duration, by frames: animating, measuring and making the page.
 
-The time per frame is the time it took before with this store. If that is unknown, it is a time measured once on one
+The time per frame is the one observed earlier with this store. If it is unknown, it is a time measured once on one
 thread (docs/performance.md), multiplied by how much longer a fixed piece of work takes on this machine.
 """
 
@@ -22,8 +22,8 @@ from megbench.engine.runner import Job, Settings, refusal
 from megbench.engine.scoring import Scorer, lacking
 from megbench.engine.speeds import keep_speeds, known_speeds, measuring
 
-# Processor seconds per frame by method and width of the network that paints: 64 as published, otherwise the demo
-# weights'.
+# Processor seconds per frame, by method and width of the painting network: 64 as published, other widths as in the demo
+# weights.
 NETWORKS: Mapping[str, Mapping[int, float]] = {
     "fomm": {16: 0.062, 64: 0.55},
     "fpfomm": {16: 0.066, 64: 0.55},
@@ -32,12 +32,12 @@ NETWORKS: Mapping[str, Mapping[int, float]] = {
     "ulmegan": {32: 0.058},
 }
 PUBLISHED = 64
-# The same for rows without networks.
+# Processor seconds per frame of rows without networks.
 PLAIN: Mapping[str, float] = {
     **{"flow_warp": 0.017, "apex_ramp": 0.006, "reversed": 0.006, "wrong_driver": 0.015, "rigid": 0.005},
     **{"still": 0.0, "still_noise": 0.002, "ceiling": 0.001, "truth": 0.001},
 }
-# Magnifying the motion of a driver's frame, and making that of the output's smaller again.
+# Magnifying the motion of a driver's frame, and reducing the motion of the output's frame again.
 MAGNIFYING_S = 0.06
 # Writing a frame of any row, and linking it into the run.
 KEEPING_S = 0.003
@@ -53,14 +53,13 @@ SCORED = (
 CODING_S = 0.006
 # Starting a worker process, with the libraries that it imports.
 START_S = 3.0
-# The fixed piece of work on the machine on which these times were measured.
+# Seconds of the fixed piece of work on the machine on which these times were measured.
 PACE_S = 0.013
 
 
 @dataclass(frozen=True)
 class Work:
-    """The remaining work of a run: cells to animate, outputs to measure, and the number of frames to encode for the
-    page."""
+    """The remaining work of a run: cells to animate, outputs to measure, and frames to encode for the page."""
 
     animate: Sequence[Job]
     measure: Sequence[Job]
@@ -69,7 +68,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds that the stages take with all workers, and the rows and metrics that they do not include."""
+    """The seconds that each stage takes with all workers, and the rows and metrics not included in them."""
 
     animate: float
     measure: float
@@ -86,7 +85,7 @@ def work_left(folder: Path, jobs: Sequence[Job], todo: Sequence[Job], media_all:
 
 
 def to_measure(folder: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> list[Job]:
-    """Return the jobs that have no partial scores in a run's folder, and those that are to be animated."""
+    """Return the jobs that have no partial scores in a run's folder, and the jobs to be animated."""
     keys = {job.key for job in todo}
 
     def done(job: Job) -> bool:
@@ -96,8 +95,7 @@ def to_measure(folder: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> list[J
 
 
 def _page_frames(jobs: Sequence[Job], media_all: bool) -> int:
-    """Return the number of frames of the clips on the page: inputs and rows in every cell, controls in two cells or
-    all."""
+    """Return the number of frames in the page's clips: inputs and rows in every cell, controls in two cells or all."""
     cells = list(dict.fromkeys(job.cell.name for job in jobs))
     with_controls = cells if media_all else cells[:2]
     shown = [job for job in jobs if not job.row.is_control or job.cell.name in with_controls]
@@ -111,7 +109,7 @@ def _input_frames(jobs: Sequence[Job]) -> int:
 
 
 def remember(jobs: Sequence[Job], records: Mapping[str, CellRecord], settings: Settings) -> None:
-    """Keep the seconds per frame of what was just animated."""
+    """Store the seconds per frame of the jobs that were just animated."""
     done = [(job, records[job.key]) for job in jobs]
     speeds = {_row(job, settings): made.seconds / made.n_frames for job, made in done if made.status == "ok"}
     keep_speeds(settings.store, speeds)
@@ -131,7 +129,7 @@ def _parallel(settings: Settings) -> int:
 
 
 def pace() -> float:
-    """Return the processor seconds that a fixed piece of work takes here on one thread, the least of eight trials."""
+    """Return the processor seconds that a fixed piece of work takes here on one thread, the minimum of eight trials."""
     values = np.linspace(0, 1, 512 * 512).reshape(512, 512) ** 2
     found = []
     for _ in range(8):
@@ -143,7 +141,7 @@ def pace() -> float:
 
 
 def estimate(work: Work, scorer: Scorer, settings: Settings, pace_s: float) -> Estimate:
-    """Return how long some work takes. pace_s: what `pace` returns on this machine."""
+    """Return how long the work takes. pace_s: the result of `pace` on this machine."""
     speeds, slower = known_speeds(settings.store), pace_s / PACE_S
     unknown: dict[str, None] = {}
     animate = 0.0
@@ -161,7 +159,7 @@ def estimate(work: Work, scorer: Scorer, settings: Settings, pace_s: float) -> E
         measure = (SCORING_S * frames + SEEING_S * _input_frames(work.measure)) * slower if able else 0.0
         unknown |= dict.fromkeys(name for name in able if name not in SCORED)
     page = CODING_S * slower * work.page_frames
-    # Every lane is set up at least once: each method's, the controls', and the one for measuring.
+    # Every lane is set up at least once: one per method, one for the controls, and one for measuring.
     lanes = {job.row.is_control or job.row.label for job in work.animate}
     animate += START_S * slower * max(len(lanes), settings.processes if lanes else 0)
     measure += START_S * slower * (settings.workers if work.measure else 0)
@@ -170,13 +168,13 @@ def estimate(work: Work, scorer: Scorer, settings: Settings, pace_s: float) -> E
 
 
 def _usual(job: Job, settings: Settings) -> float | None:
-    """Return the seconds per frame that were measured once for a row of this kind, or None if there are none."""
+    """Return the seconds per frame that were measured once for a row of this kind, or None if unknown."""
     own = _of_method(job, settings)
     return own + MAGNIFYING_S if own is not None and "magnify" in job.row.identity else own
 
 
 def _of_method(job: Job, settings: Settings) -> float | None:
-    """Return the seconds per frame of a row's method alone, without what is done around it."""
+    """Return the seconds per frame of a row's method alone, without wrappers such as magnification."""
     name = job.row.name
     if name in PLAIN:
         return PLAIN[name]
@@ -193,7 +191,7 @@ def _of_method(job: Job, settings: Settings) -> float | None:
 
 
 def _width(config: Any) -> int | None:
-    """Return the number of channels with which the painting network begins, or None if it is unknown."""
+    """Return the number of channels in the painting network's first layer, or None if it is unknown."""
     if config == "published":
         return PUBLISHED
     if not isinstance(config, dict):
@@ -221,7 +219,7 @@ def forecast(jobs: Sequence[Job], work: Work, scorer: Scorer, settings: Settings
 
 
 def outlook(work: Work, scorer: Scorer, settings: Settings) -> str:
-    """Return how much there is to animate and to measure, and about how long it takes."""
+    """Return how much there is to animate and to measure, and roughly how long it takes."""
     found = estimate(work, scorer, settings, pace())
     total = found.animate + found.measure + found.page
     stages = (

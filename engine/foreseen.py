@@ -1,4 +1,4 @@
-"""What can be known about a run before its first cell; reported by a dry run, and before anything is animated."""
+"""Problems that can be foreseen before a run's first cell, reported by a dry run and before anything is animated."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from megbench.engine.runner import Job, refusal
 
 
 def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
-    """Return a line for each row with cells that cannot be done, and one if no test can tell the methods apart.
+    """Return a line for each row with impossible cells, and a line if no test can tell the methods apart.
 
-    asked: the rows that the user named. Raise BenchError if one of them can do none of its cells.
+    asked: the rows that the user named. Raise BenchError if one of these rows can do none of its cells.
     """
     lines = []
     for label in dict.fromkeys(job.row.label for job in jobs):
@@ -22,7 +22,9 @@ def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
             continue
         first = refused[0][1].reason
         if len(refused) == len(own) and label in asked:
-            raise BenchError(f"{label}: none of {len(own)} cells can be done. The first: {first.rstrip('.')}.")
+            raise BenchError(
+                f"{label}: none of the {len(own)} cells can be done. Reason for the first: {first.rstrip('.')}."
+            )
         verb = "are missing" if all(record.status == "missing" for _, record in refused) else "cannot be done"
         named = few([job.cell.name for job, _ in refused], 3)
         lines.append(f"{label}: {len(refused)} of {len(own)} cells {verb} ({named}): {first.rstrip('.')}")
@@ -30,8 +32,7 @@ def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
 
 
 def check_files(jobs: Sequence[Job]) -> None:
-    """Raise BenchError if the files of a row with work to do cannot be loaded, before every worker tries to load
-    them."""
+    """Raise BenchError if the files of a row with pending jobs cannot be loaded, before every worker tries to."""
     for row in {job.row.label: job.row for job in jobs}.values():
         method = row.maker(row.variant, row.options)
         try:
@@ -41,10 +42,10 @@ def check_files(jobs: Sequence[Job]) -> None:
 
 
 def _idle_tests(jobs: Sequence[Job]) -> list[str]:
-    """Return why no test could tell the methods apart, whatever they do; [] if one could, or if there is only one
-    method.
+    """Return why no test could tell the methods apart, whatever their scores.
 
-    Holm's correction multiplies the smallest p by the number of pairs.
+    Return [] if a test could, or if there is only one method. Holm's correction multiplies the smallest p by the number
+    of pairs.
     """
     methods = {job.row.label for job in jobs if not job.row.is_control}
     drivers = {job.cell.driver.name for job in jobs if not job.cell.problem}

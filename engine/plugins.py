@@ -1,4 +1,4 @@
-"""Check what a method or a metric must have (megbench.core.contracts) when it is loaded, before anything runs."""
+"""Check that a loaded method or metric fulfils its contract (megbench.core.contracts), before anything runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from megbench.core.files.names import check_name
 
 
 def check_metric(name: str, kind: Any) -> None:
-    """Raise BenchError with what the class of the metric `name` lacks of megbench.core.contracts.Metric."""
+    """Raise BenchError if the class of the metric `name` lacks a part of megbench.core.contracts.Metric."""
     _refuse("metric", name, metric_faults(kind))
 
 
 def check_method(name: str, method: Any) -> None:
-    """Raise BenchError with what an instance of the method `name` lacks of a Method or Control."""
+    """Raise BenchError if an instance of the method `name` lacks a part of Method or Control."""
     _refuse("method", name, method_faults(method))
 
 
@@ -56,13 +56,13 @@ def metric_faults(kind: Any) -> Iterator[str]:
     if any(figure.pooling != "mean" for figure in figures):
         yield from _lacking(kind, ("combine",))
     elif callable(getattr(kind, "combine", None)):
-        yield 'its `combine` would never be called, because the `pooling` of all its figures is "mean"'
+        yield 'its `combine` would never be called, because all its figures have the `pooling` "mean"'
     for figure in figures:
         yield from _figure_faults(figure)
 
 
 def _figure_faults(figure: Figure) -> Iterator[str]:
-    """Yield what is wrong with a figure by itself."""
+    """Yield the faults of a single figure."""
     try:
         check_name("figure", figure.name)
     except BenchError as error:

@@ -1,4 +1,4 @@
-"""The names of files in a run's folder that commands make from the run's own files."""
+"""The names of the files in a run's folder that commands create from the run's own files."""
 
 REPORT = "report.html"
 SUMMARY = "summary.txt"
@@ -9,7 +9,7 @@ SHARED_PAGE = "report_no_media.html"
 SPOTTING_LOG = "spotting_log.csv"
 # A recogniser's answers for the outputs.
 RECOGNITION = "recognition.json"
-# Motion measured by scoring, and the clips of a page that would be too large with the clips inside.
+# Motion measured by scoring, and the clips of a page that would be too large with embedded clips.
 MOTION_FOLDER = "motion"
 MEDIA_FOLDER = "report_media"
 # Runs of the same request on altered drivers, and the resulting figures.

@@ -1,4 +1,4 @@
-"""From cells to frames: every method on every cell, each result kept under the hash of everything that decides it."""
+"""From cells to frames: run every method on every cell and store each result by the hash of all its inputs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from megbench.core.worker import Lane
 from megbench.engine.dispatch import CELL_LIMIT_S, LOCAL, perform
 from megbench.engine.plugins import check_method, check_options
 
-# Processes share a GPU's memory; two keep it busy.
+# Processes share a GPU's memory, and two of them keep it busy.
 GPU_WORKERS = 2
 
 
@@ -57,12 +57,12 @@ def no_identity(cell: Cell) -> Mapping[str, Any]:
 class Row:
     """One row of the tables: a method or control as the user named it.
 
-    label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what decides
-    its frames besides the inputs, with the versions of its code and of the packages that it computes with. marks: what
-    a reader of its scores must know, as short labels for the tables with a sentence each. seen: "clips" and "people" of
-    databases on which it was trained, if the method has a function `seen()`, which returns them. sources, identity_on:
-    the files that the method reads for a cell besides its clips, and what else decides the frames of that cell alone.
-    check: raises CellFailed for a cell that it cannot do, as far as that is known before anything is animated.
+    label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what determines
+    its frames besides the inputs, with the versions of its code and of the packages that it uses. marks: warnings for
+    the reader of its scores, as short labels for the tables with a sentence each. seen: the "clips" and "people" of
+    databases on which it was trained, if the method has a function `seen()` that returns them. sources, identity_on:
+    the files that the method reads for a cell besides its clips, and what else determines the frames of that cell only.
+    check: raises CellFailed for a cell that the method cannot do, as far as this is known before anything is animated.
     """
 
     label: str
@@ -97,11 +97,11 @@ class Row:
         return replace(made, **{what: getattr(method, what) for what in wanted if hasattr(method, what)})
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the method itself: a worker makes its own and computes no keys."""
+        """Return the state without the method itself: a worker creates its own method and computes no keys."""
         return {**vars(self), "sources": no_sources, "identity_on": no_identity, "check": no_check}
 
     def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
-        """Return the row's marks; those that depend on the files of single cells are for `cells`."""
+        """Return the row's marks; marks that depend on the files of single cells refer to `cells`."""
         found = getattr(self.maker(self.variant, self.options), "marks_on", None)
         return {**self.marks, **(found(cells) if found else {})}
 
@@ -115,7 +115,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Settings:
-    """What all rows share: store, device, seed, number of worker processes, engine and time limit of a cell."""
+    """The settings shared by all rows: store, device, seed, number of workers, engine and time limit of a cell."""
 
     store: Path
     device: str
@@ -126,7 +126,7 @@ class Settings:
 
     @property
     def processes(self) -> int:
-        """How many workers animate at a time."""
+        """The number of workers that animate at the same time."""
         return self.workers if self.device == "cpu" else min(self.workers, GPU_WORKERS)
 
 
@@ -148,7 +148,7 @@ def plan(rows: Sequence[Row], cells: Sequence[Cell], version: str, settings: Set
 
 
 def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
-    """Return the hash of everything that decides a cell's frames; a control may see more of the cell than a method."""
+    """Return the hash of everything that determines a cell's frames; a control sees more of the cell than a method."""
     inputs: dict[str, Any] = {
         "driver": cell.driver.state(),
         "template": [cell.template.name, cell.template.content],
@@ -162,8 +162,7 @@ def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
 
 
 def refusal(job: Job) -> CellRecord | None:
-    """Return the record of a job that cannot be done ("missing" if its input was not supplied), or None if it may
-    be."""
+    """Return the record of an impossible job ("missing" if its input was not supplied), or None for any other job."""
     if job.cell.problem:
         return CellRecord(job.key, "failed", job.cell.problem)
     try:
@@ -177,7 +176,7 @@ def refusal(job: Job) -> CellRecord | None:
 
 @dataclass(frozen=True)
 class _Animator:
-    """The worker's side of some rows: makes and prepares each method once, then does one cell after another."""
+    """The animation in a worker process: create and prepare each method once, then process one cell after another."""
 
     rows: Sequence[Row]
     settings: Settings
@@ -196,7 +195,7 @@ class _Animator:
             made(*rows)  # reports a single row's preparation error once; with several rows, each fails on its own
 
         def do(job: Job) -> CellRecord:
-            # Another run may have made it meanwhile, or a worker of the cluster that was lost afterwards.
+            # Another run, or a cluster worker that was lost afterwards, may have made the cell in the meantime.
             if done := read_cell(_store_folder(self.settings, job), job.key):
                 return done
             method = made(job.row.label)
@@ -223,14 +222,14 @@ def make_ready(method: Any, device: str) -> None:
 
 
 def frames_of(method: Any, cell: Cell) -> Frames:
-    """Return the frames that a prepared method makes of a cell."""
+    """Return the frames that a prepared method generates for a cell."""
     frames: Frames
     frames = method.animate_cell(cell) if handed_the_cell(method) else method.animate(cell.template, cell.driver)
     return frames
 
 
 def seed_libraries(seed: int, key: str) -> None:
-    """Seed the libraries' own generators, so that third-party methods draw the same numbers for the same cell."""
+    """Seed the libraries' own random generators, so that third-party methods draw the same numbers for a given cell."""
     value = int(digest([seed, key])[:8], 16)
     random.seed(value)
     np.random.seed(value)  # noqa: NPY002
@@ -241,7 +240,7 @@ def seed_libraries(seed: int, key: str) -> None:
 def _check_output(frames: Frames, job: Job) -> None:
     check_frames(frames, f"Output of {job.row.label}")
     if len(frames) != job.cell.driver.n_frames:
-        raise CellFailed(f"{job.row.label} returned {len(frames)} frames, the driver has {job.cell.driver.n_frames}")
+        raise CellFailed(f"{job.row.label} returned {len(frames)} frames. The driver has {job.cell.driver.n_frames}")
 
 
 def _store_folder(settings: Settings, job: Job) -> Path:
@@ -255,7 +254,7 @@ def cell_folder(run: Path, job: Job) -> Path:
 
 @dataclass(frozen=True)
 class Progress:
-    """Records of finished jobs by key, the finished jobs that the store has but the run lacks, and the jobs to do."""
+    """Records of finished jobs by key, the finished jobs that only the store has, and the pending jobs."""
 
     done: dict[str, CellRecord]
     stored: list[Job]
@@ -263,7 +262,7 @@ class Progress:
 
 
 def look_up(run: Path, jobs: Sequence[Job], settings: Settings) -> Progress:
-    """Return which jobs are finished, in the run's folder or else in the store, and which are to be done."""
+    """Return which jobs are finished, in the run's folder or else in the store, and which are pending."""
     done: dict[str, CellRecord] = {}
     stored: list[Job] = []
     todo: list[Job] = []
@@ -286,7 +285,7 @@ def link_stored(run: Path, jobs: Sequence[Job], settings: Settings) -> None:
 
 
 def animate(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, CellRecord]:
-    """Do the jobs in worker processes; link every result into the run's folder as it arrives.
+    """Run the jobs in worker processes; link every result into the run's folder as it arrives.
 
     Return the records by key. A cell that cannot be done has a record with the reason; no error is raised for it.
     """
@@ -312,9 +311,9 @@ def animate(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, Cel
 
 
 def _lanes(settings: Settings, jobs: Sequence[Job]) -> list[Lane]:
-    """Return a lane for each method, and one for all controls: they load little, so they share their processes.
+    """Return a lane for each method, and one for all controls, which load little and therefore share processes.
 
-    The cells of one driver stay together, so that a method analyses it once.
+    The cells of one driver stay together, so that a method analyses the driver only once.
     """
     lanes: dict[str, dict[str, list[Job]]] = {}
     for job in jobs:

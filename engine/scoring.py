@@ -34,8 +34,10 @@ Partials = dict[str, dict[str, Partial]]
 
 @dataclass(frozen=True)
 class Scorer:
-    """What scoring needs besides the cells: the metrics' classes, and `look`, which shows them a cell; rest as in
-    Settings."""
+    """Everything scoring needs besides the cells.
+
+    metrics: the metrics' classes. look: prepares a cell for the metrics. The other fields are as in Settings.
+    """
 
     metrics: Sequence[Callable[[], Metric]]
     look: Look
@@ -56,7 +58,7 @@ class _Task:
 
 
 def score(run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer: Scorer) -> tuple[Partials, bool]:
-    """Measure every finished cell with every metric; keep partial scores by content, in the store and in the run.
+    """Measure every finished cell with every metric; store partial scores by content, in the store and in the run.
 
     Return the partials by `label/cell` and metric, and whether anything was measured or changed.
     """
@@ -104,14 +106,13 @@ def _made(scorer: Scorer) -> list[Metric]:
 
 
 def _deciding(metric: Metric, scorer: Scorer) -> list[Any]:
-    """Return what decides a metric's results in every cell: its version, code, packages and weights, and `look`'s
-    code."""
+    """Return what determines a metric's results in every cell: version, code, packages, weights, and `look`'s code."""
     weights = [external_weights.require(name) for name in getattr(metric, "weights", ())]
     return [metric.version, recipe(type(metric).__module__), recipe(module_of(scorer.look)), states(weights)]
 
 
 def deciding_all(scorer: Scorer) -> list[list[Any]]:
-    """Return for each metric its name and what decides its results in every cell, or why it cannot be computed here."""
+    """Return each metric's name with what determines its results in every cell, or with why it cannot be computed."""
     made = _made(scorer)
     return [[metric.name, lacking(metric) or _deciding(metric, scorer)] for metric in made]
 
@@ -119,8 +120,8 @@ def deciding_all(scorer: Scorer) -> list[list[Any]]:
 def lacking(metric: Metric | Callable[[], Metric]) -> str:
     """Return why a metric cannot be computed on this machine (weights that are missing or wrong); "" if it can.
 
-    A metric names its external weights in `weights`; most have none and lack that attribute. What `missing` returns
-    counts too, unless the metric has `sources`, which some cells may have and others not.
+    A metric names its external weights in `weights`; most metrics have none and lack that attribute. The reason that
+    `missing` returns also counts, unless the metric has `sources`, which may exist for some cells and not for others.
     """
     for name in getattr(metric, "weights", ()):
         try:
@@ -131,7 +132,7 @@ def lacking(metric: Metric | Callable[[], Metric]) -> str:
 
 
 def unready(metric: Metric | Callable[[], Metric]) -> str:
-    """Return why a metric has nothing to compute here: what it lacks, or what must be done first; "" if it is ready."""
+    """Return what a metric lacks, or what must be done before it can compute anything; "" if it is ready."""
     return lacking(metric) or _missing(metric)
 
 
@@ -145,10 +146,10 @@ def place(job: Job) -> str:
 
 
 def partial_key(metric: Metric, deciding: Sequence[Any], cell: Cell, output: str) -> str:
-    """Return the hash of everything that decides a partial score.
+    """Return the hash of everything that determines a partial score.
 
-    deciding: as `_deciding` returns it. output: the hash of the frames that are compared with the cell's clips. Other
-    files that the metric reads count with their present contents; missing ones count as None.
+    deciding: the result of `_deciding`. output: the hash of the frames that are compared with the cell's clips. Other
+    files that the metric reads enter with their current contents, missing files as None.
     """
     clips = {"driver": cell.driver, "reference": cell.reference, "truth": cell.truth}
     compared = {role: clip.state() if clip else None for role, clip in clips.items()}
@@ -166,13 +167,13 @@ def _read_partial(store: Path, key: str) -> Partial | None:
         partial = Partial(**values) if values else None
     except TypeError:
         return None
-    # Sets are compared by the features of their clips, which are in the store and may have been deleted or damaged.
+    # Set distances need the features of the clips, whose files in the store may have been deleted or damaged.
     return partial if partial and all(whole_archive(Path(file)) for file in partial.files.values()) else None
 
 
 @dataclass(frozen=True)
 class _Measurer:
-    """The worker's side: measures one output with all its metrics, which share what was computed for the cell."""
+    """The measurement in a worker process: all metrics of an output share what was computed for its cell."""
 
     scorer: Scorer
 
@@ -181,7 +182,7 @@ class _Measurer:
         store = self.scorer.store
 
         def do(task: _Task) -> dict[str, Partial]:
-            # Another run may have measured it meanwhile, or a worker of the cluster that was lost afterwards.
+            # Another run, or a cluster worker that was lost afterwards, may have measured it in the meantime.
             found = {name: partial for name, key in task.keys.items() if (partial := _read_partial(store, key))}
             missing = {name: key for name, key in task.keys.items() if name not in found}
             return found | (measured(task, missing) if missing else {})
@@ -196,10 +197,10 @@ class _Measurer:
                     write_kept(_partial_path(store, key), vars(new[name]))
                 except Unavailable as error:
                     new[name] = Partial("unavailable", str(error))
-                    if hasattr(metrics[name], "sources"):  # the key changes once the missing file is there
+                    if hasattr(metrics[name], "sources"):  # the key changes once the missing file exists
                         write_kept(_partial_path(store, key), vars(new[name]))
                 except Exception as error:
-                    # A fault of one metric is not kept and does not affect the others.
+                    # A failure of one metric is not stored and does not affect the other metrics.
                     new[name] = Partial("failed", f"{name} failed with {type(error).__name__}: {clause(str(error))}")
             return new
 
@@ -207,8 +208,7 @@ class _Measurer:
 
 
 def measure(metric: Metric, cell: Cell, seen: Any) -> Partial:
-    """Return what one metric measures in one cell. A number that is not finite becomes None with the reason, never
-    zero."""
+    """Return the partial score of one metric in one cell. A number that is not finite becomes None with a reason."""
     try:
         partial = metric.measure(cell, seen)
     except CellFailed as error:
@@ -232,7 +232,7 @@ def unlisted(metric: Metric, partial: Partial) -> list[str]:
 
 
 def misplaced(partial: Partial, n_frames: int) -> str:
-    """Return why it is unknown at which frames a Partial's curves have their values; "" if it is known."""
+    """Return why the frames of a Partial's curves are unknown or wrong; "" if they are correct."""
     named = len(partial.frames)
     for frame in partial.frames:
         if not isinstance(frame, Integral) or isinstance(frame, bool):
@@ -260,8 +260,8 @@ def finite(value: float | None) -> float | None:
 def _measured(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, dict[str, Partial]]]:
     """Measure in worker processes; yield each task with its partial scores by metric.
 
-    All rows of a cell go to one worker, and the cells of one driver are spread out: the analysis of a driver or a truth
-    is computed once and later found in the store.
+    All rows of a cell go to one worker, and the cells of one driver are spread out. The analysis of a driver or a truth
+    is computed once and then found in the store.
     """
 
     def place(task: _Task) -> tuple[str, str]:
@@ -278,7 +278,7 @@ def _measured(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, d
 
 
 def _keep_partials(run: Path, jobs: Sequence[Job], partials: Partials, versions: dict[str, str]) -> bool:
-    """Write each cell's partial scores into the run if they differ from what is there; return whether any did."""
+    """Write each cell's partial scores into the run if they differ from the stored ones; return whether any did."""
     changed = False
     for job in jobs:
         path = run / "partials" / job.row.label / f"{job.cell.name}.json"

@@ -1,6 +1,6 @@
 """The seal of a finished run: `manifest.json`, with the size and hash of every file in its folder.
 
-It is written last and in one fixed form, so that one altered bit anywhere, even in the seal itself, is found.
+It is written last and in one fixed form, so that a single altered bit anywhere, even in the seal itself, is detected.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from megbench.core.files.hashes import file_facts, hash_again, keep_known, unalt
 from megbench.engine.run_folder import MEDIA_FOLDER, MOTION_FOLDER, PAGES, PERTURBED, SHARED_PAGE, SPOTTING_LOG
 
 MANIFEST = "manifest.json"
-# What only the run itself makes; everything else can be made from it or be added to it.
+# Files that only the run itself creates. All others can be regenerated from them or are added to the run.
 OWN_FILES = ("run.json", "scores.csv")
 OWN_FOLDERS = ("cells", "inputs", "partials", PERTURBED)
-# What the command of a run remakes from these, besides its pages.
+# What a run's command regenerates from its own files, besides its pages.
 PAGE_FOLDERS = (MOTION_FOLDER, MEDIA_FOLDER)
 
 
 def seal(run: Path) -> None:
     """Write the manifest of a run that its command has just made or repaired.
 
-    What other commands added earlier (tables, experts' files) stays sealed as it was, if it is still there.
+    Files that other commands added earlier (tables, experts' files) keep their seal if they still exist.
     """
     files = _files(run)
     added = {name: facts for name, facts in (_read(run) or {}).items() if not _made_by_run(name) and name in files}
@@ -35,11 +35,11 @@ def seal(run: Path) -> None:
 
 
 def seal_again(run: Path, *made: str) -> list[str]:
-    """Add to the manifest what was added to a finished run or remade from it.
+    """Add to the manifest the files that were added to a finished run or regenerated from it.
 
-    made: the files and folders that the caller has written, besides pages. Everything else stays sealed as it was: an
+    made: the files and folders that the caller has written, besides pages. Everything else keeps its seal, so an
     altered cell, or a recogniser's altered answer, is not declared intact. A run without a manifest, or with an altered
-    one, is left unchanged. Return the names of files that other commands added and that were altered since.
+    one, is left unchanged. Return the names of the files that other commands added and that have been altered since.
     """
     before = _read(run)
     if before is None:
@@ -72,9 +72,9 @@ def sealed(run: Path) -> bool:
 
 
 def measured_digest(run: Path) -> str | None:
-    """Return the hash of what a sealed run alone makes: frames, partial scores, table; None without a whole manifest.
+    """Return the hash of a sealed run's own frames, partial scores and table; None without an unaltered manifest.
 
-    Pages and what was added later do not count: making them again changes no score.
+    Pages and files added later do not count, because regenerating them changes no score.
     """
     files = _read(run)
     own = {name: facts for name, facts in (files or {}).items() if _is_within(name, (*OWN_FILES, *OWN_FOLDERS))}
@@ -93,7 +93,7 @@ def _made_by_run(name: str) -> bool:
 
 
 def faults(run: Path) -> list[str]:
-    """Return what is wrong with a run's files, a line each; [] if every bit is as it was when the run was finished.
+    """Return the faults of a run's files, one line each; [] if every bit is as it was when the run was finished.
 
     Every file is read, even if its hash is known.
     """
@@ -125,7 +125,7 @@ def _read(run: Path) -> dict[str, Any] | None:
 
 
 def _text(files: dict[str, Any]) -> str:
-    """Return the one form in which these facts are written: a line for each file, in the order of the names."""
+    """Return the canonical text of these facts: a line for each file, sorted by name."""
     lines = (f"{json.dumps(name)}: {json.dumps(files[name], sort_keys=True)}" for name in sorted(files))
     return f'{{"digest": "{digest(files)}", "files": {{\n' + ",\n".join(lines) + "\n}}\n"
 
@@ -133,7 +133,7 @@ def _text(files: dict[str, Any]) -> str:
 def _files(run: Path) -> list[str]:
     """Return the names of a run's files within it, sorted.
 
-    The manifest is left out, and so are locks and temporary files and folders, whose names begin with a dot.
+    The manifest is left out, as are locks and temporary files and folders, whose names begin with a dot.
     """
     found: list[str] = []
     for where, folders, files in os.walk(run):

@@ -1,4 +1,4 @@
-"""How long work took with a store: processor seconds per frame by kind of work, kept for estimates."""
+"""Observed speeds of a store: processor seconds per frame by kind of work, kept for estimates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from megbench.core.files.cache import read_json, write_json
 
 FILE = "speeds.json"
-# Fewer frames say little, because starting processes takes longer than processing them.
+# Fewer frames are not informative, because starting processes takes longer than processing them.
 MANY_FRAMES = 100
 
 
@@ -19,11 +19,11 @@ def known_speeds(store: Path) -> dict[str, float]:
 
 
 def keep_speeds(store: Path, speeds: Mapping[str, float]) -> None:
-    """Add seconds per frame, or replace those of the same names."""
+    """Add seconds per frame by kind of work, replacing existing values of the same kind."""
     if speeds:
         write_json(store / FILE, {**known_speeds(store), **speeds})
 
 
 def measuring(metrics: list[str]) -> str:
-    """Return the name of measuring with these metrics, on which its time depends."""
+    """Return the kind of work "measuring with these metrics", whose time depends on the metrics."""
     return f"measuring {' '.join(sorted(metrics))}"

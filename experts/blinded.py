@@ -1,7 +1,8 @@
 """Blinded sheets for a user's own experts: a folder to hand over, and a key that stays with the run.
 
-The folder holds `sheet.xlsx` and the videos, which are named by codes in random order; nothing in it tells which method
-made which video. The key does, and it records the frames behind each code, so that scores of other frames are refused.
+The folder holds `sheet.xlsx` and the videos, which are named by codes in random order. Nothing in it reveals which
+method made which video. The key does, and it records the frames behind each code, so that scores for other frames are
+refused.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ FOLDER = "experts"
 MARK = "MEG-Bench expert sheet"
 COLUMNS = ("code", "video", "driver", "template", "emotion", "AUs of the driver", *ITEMS, "remarks")
 GUIDE = (
-    "Score every video beside its driver: 0 completely incorrect, 1 poor, 2 good, 3 excellent.",
-    "upper, lower: does this half of the face make the driver's expression, its action units, as well as the driver"
-    " does? noise: is the whole picture free of artefacts?",
+    "Compare every video with its driver and score it: 0 completely incorrect, 1 poor, 2 good, 3 excellent.",
+    "upper, lower: does this half of the face show the driver's expression (its action units) as well as the driver"
+    " does? noise: is the entire picture free of artefacts?",
 )
 
 
@@ -78,12 +79,12 @@ def make_key(run: str, expert: str, outputs: Sequence[BlindedOutput]) -> Key:
 
 
 def key_path(run: Path, expert: str) -> Path:
-    """Return the path of an expert's key, in the run, beside the folder that is handed over."""
+    """Return the path of an expert's key in the run, beside the folder that is handed to the expert."""
     return run / FOLDER / f"{expert}.key.json"
 
 
 def write_sheet(path: Path, key: Key, shown: Mapping[tuple[str, str], Shown]) -> None:
-    """Write the XLSX sheet of a key, with all names as text. `shown`: the facts to show, by (driver, template)."""
+    """Write the XLSX sheet of a key, with all names as text. `shown`: the facts to display, by (driver, template)."""
     from openpyxl import Workbook
     from openpyxl.styles import Font
     from openpyxl.worksheet.datavalidation import DataValidation
@@ -129,7 +130,7 @@ def write_key(run: Path, key: Key) -> None:
 
 
 def replaceable(run: Path, key: Key) -> bool:
-    """Return whether writing a key overwrites no other: the expert has none, or this one from an interrupted export."""
+    """Return whether a key may be written: the expert has no key yet, or has this key from an interrupted export."""
     kept = read_json(key_path(run, key.expert))
     return not key_path(run, key.expert).exists() or (isinstance(kept, dict) and kept.get("id") == key.id)
 
@@ -159,9 +160,9 @@ def find_key(run: Path, path: Path, identity: str) -> Key:
 def read_sheet(path: Path, key: Key, contents: Mapping[tuple[str, str, str], str]) -> Parsed:
     """Read the judgements in a filled-in sheet by its key.
 
-    contents: the hash of the frames that the run holds now, by (method, driver, template). An output that changed
-    since the sheet was made is a fatal problem, a code without scores a warning. Raise BenchError if the file is not a
-    blinded sheet.
+    contents: the hash of the frames that the run holds now, by (method, driver, template). An output that has changed
+    since the sheet was made is a fatal problem; a code without scores is a warning. Raise BenchError if the file is not
+    a blinded sheet.
     """
     grid = next((grid for grid in read_grids(path) if header(grid)), Grid("", []))
     found = header(grid)

@@ -18,14 +18,14 @@ LONGEST_TEXT = 200
 
 @dataclass(frozen=True)
 class Grid:
-    """One sheet with its name. `rows`: the cells as text, "" if empty; the first row is row 1 of the file."""
+    """One sheet and its name. `rows`: the cells as text, "" if empty; the first row is row 1 of the file."""
 
     name: str
     rows: list[list[str]]
 
 
 def read_grids(path: Path) -> list[Grid]:
-    """Return all sheets of a file; rows that begin with # are comments and become blank.
+    """Return all sheets of a file; rows that begin with # are comments and are left blank.
 
     Raise BenchError if the file cannot be read, is too large, or is not a table.
     """
@@ -33,7 +33,7 @@ def read_grids(path: Path) -> list[Grid]:
 
 
 def _cells(row: list[str]) -> list[str]:
-    """Return the cells of a row, each as one line of at most LONGEST_TEXT characters, with 2.0 as 2."""
+    """Return the cells of a row, each as one line of at most LONGEST_TEXT characters; 2.0 becomes 2."""
     if row and row[0].startswith("#"):
         return []
     return [whole(" ".join(cell.split())[:LONGEST_TEXT]) for cell in row]

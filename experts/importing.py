@@ -1,4 +1,4 @@
-"""Reading files of expert scores: the judgements, and every inconsistency by file and row."""
+"""Read files of expert scores: the judgements, and every inconsistency by file and row."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from megbench.experts.sheet import Parsed, Problem, doubles, header, parse
 
 @dataclass
 class Imported:
-    """All judgements in some files, the problems found (fatal ones included), remarks, and what was checked.
+    """All judgements in a set of files, the problems found (including fatal ones), remarks, and numbers of checks.
 
-    lacking: numbers of rows left out because the run lacks what they name, by kind and name.
+    lacking: the number of rows left out because they name something that the run lacks, by kind and name.
     """
 
     judgements: list[Judgement] = field(default_factory=list)
@@ -46,8 +46,8 @@ class Blinded:
 def import_files(paths: Sequence[Path], names: Names, blinded: Blinded | None = None) -> Imported:
     """Read and check all files. Raise BenchError if one is not a sheet, or is a blinded sheet and `blinded` is None.
 
-    If no column names the expert, the sheet's name does in a workbook with several sheets of scores; otherwise the
-    file's name does.
+    If no column names the expert, the name is that of the sheet in a workbook with several sheets of scores, otherwise
+    that of the file.
     """
     parts: list[Parsed] = []
     for path in paths:
@@ -55,7 +55,7 @@ def import_files(paths: Sequence[Path], names: Names, blinded: Blinded | None = 
         if identity is None:
             parts += [parse(*task, names) for task in _tasks(path)]
         elif blinded is None:
-            raise BenchError(f"{path}: this is a blinded sheet, whose codes only its run can resolve. Add --run RUN.")
+            raise BenchError(f"{path}: this is a blinded sheet. Only its run can resolve its codes. Add --run RUN.")
         else:
             parts.append(read_sheet(path, find_key(blinded.run, path, identity), blinded.contents))
     return _joined(parts)
@@ -73,7 +73,7 @@ def _tasks(path: Path) -> list[tuple[Grid, str, str]]:
 
 
 def _joined(parts: Sequence[Parsed]) -> Imported:
-    """Merge the parts and add the problems that only show across all of them: duplicates and missing cells."""
+    """Merge the parts and add the problems that only appear across parts: duplicates and missing cells."""
     judged = [pair for part in parts for pair in part.judgements]
     judgements = [judgement for judgement, _ in judged]
     problems = [*(problem for part in parts for problem in part.problems), *doubles(judged)]

@@ -50,7 +50,7 @@ class Judgement:
         return f"{self.driver}__{self.template}"
 
     def score(self, item: Item = "sum") -> int:
-        """Return one of the three scores, their sum (0 to 9), or "motion": upper plus lower (0 to 6)."""
+        """Return one of the three scores, their sum (0 to 9), or "motion", which is upper plus lower (0 to 6)."""
         match item:
             case "sum":
                 return self.upper + self.lower + self.noise
@@ -61,7 +61,7 @@ class Judgement:
 
 
 def write_judgements(path: Path, judgements: Iterable[Judgement]) -> None:
-    """Write judgements as CSV, either the whole file or nothing; names stay text in spreadsheets."""
+    """Write judgements as CSV, completely or not at all; names stay text in spreadsheets."""
     rows = [(*map(inert, astuple(j)[:4]), *astuple(j)[4:]) for j in judgements]
     write_text(path, pd.DataFrame(rows, columns=[*LABELS, *ITEMS]).to_csv(index=False, lineterminator="\n"))
 
@@ -109,7 +109,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def ratings(judgements: Sequence[Judgement], item: Item = "sum") -> tuple[list[tuple[str, str]], Float64s]:
-    """Return the outputs (method, cell) and their scores (outputs, experts), NaN if missing."""
+    """Return the outputs (method, cell) and their scores (outputs, experts), NaN where missing."""
     experts = {name: i for i, name in enumerate(in_order(j.expert for j in judgements))}
     outputs = {output: i for i, output in enumerate(dict.fromkeys((j.method, j.cell) for j in judgements))}
     scores = np.full((len(outputs), len(experts)), np.nan)

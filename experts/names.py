@@ -1,4 +1,4 @@
-"""Translating a sheet's names to the suite's: by the user's mapping file first, then by rules."""
+"""Translate a sheet's names to the suite's names: first by the user's mapping file, then by rules."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def key(text: str) -> str:
 
 
 class MappingFile(BaseModel):
-    """A mapping file: the suite's names by the sheets' names. A driver's name in a sheet is "DATABASE EMOTION"."""
+    """A mapping file, which maps sheets' names to the suite's. A driver's name in a sheet is "DATABASE EMOTION"."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,7 +49,7 @@ class MappingFile(BaseModel):
 
 @dataclass(frozen=True)
 class Known:
-    """The names that are allowed, if known (from a run's rows and cells); () allows any."""
+    """The allowed names, if they are known (from a run's rows and cells); () allows any name."""
 
     methods: tuple[str, ...] = ()
     drivers: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class Known:
 
 
 class NotInRun(Exception):
-    """A sheet's name that is not in the run. `what` is its kind and the name: "method 3282"."""
+    """A sheet's name that is not in the run. `what` is its kind and the name, such as "method 3282"."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -66,7 +66,7 @@ class NotInRun(Exception):
 
 @dataclass(frozen=True)
 class Names:
-    """Translates a sheet's names; raises NotInRun for one that the run does not have."""
+    """Translator of a sheet's names; raises NotInRun for a name that the run does not have."""
 
     mapping: MappingFile = field(default_factory=MappingFile)
     known: Known = field(default_factory=Known)
@@ -84,31 +84,31 @@ class Names:
             raise BenchError(f"{path}: {place}: {first['msg']}. A mapping file has the parts {choices}.") from None
 
     def method(self, text: str) -> str:
-        """Return the method that a team's name stands for."""
+        """Return the method for a team's name."""
         return _translated("method", text, self.mapping.methods, {}, self.known.methods)
 
     def driver(self, database: str, emotion: str) -> str:
-        """Return the driver of a database and an emotion: casme2_negative."""
+        """Return the driver for a database and an emotion, such as casme2_negative."""
         left = DATABASES.get(key(database), key(database))
         right = EMOTIONS.get(key(emotion)[:3], key(emotion))
         text = f"{database} {emotion}"
         return _translated("driver", text, self.mapping.drivers, {key(text): f"{left}_{right}"}, self.known.drivers)
 
     def named_driver(self, text: str) -> str:
-        """Return the driver that a name in a driver column stands for."""
+        """Return the driver for a name in a driver column."""
         return _translated("driver", text, self.mapping.drivers, {}, self.known.drivers)
 
     def template(self, text: str) -> str:
-        """Return the template that a name stands for."""
+        """Return the template for a sheet's name."""
         return _translated("template", text, self.mapping.templates, TEMPLATES, self.known.templates)
 
     def expert(self, text: str) -> str:
-        """Return the expert that a name stands for."""
+        """Return the expert for a sheet's name."""
         return self.mapping.experts.get(key(text), text)
 
 
 def _translated(kind: str, text: str, mapped: Mapping[str, str], rules: Mapping[str, str], known: Iterable[str]) -> str:
-    """Translate a name by the mapping file or else by rule, then to the spelling of the known name with the same key.
+    """Translate a name by the mapping file or else by rule, then adopt the spelling of the known name with that key.
 
     Raise NotInRun if names are known and this is not one of them.
     """

@@ -1,4 +1,4 @@
-"""What people asked in pairs said: which of two outputs of one cell moves more like the driver?
+"""Answers to pairwise comparisons: which of two outputs of one cell moves more like the driver?
 
 A run keeps all answers, with the methods' names, in `pairs.csv`.
 """
@@ -31,7 +31,7 @@ REMEDY = "Check the path and its permissions."
 
 @dataclass(frozen=True)
 class PairJudgement:
-    """One rater's answer about the outputs of two methods in one cell. `number`: the question's place, from 0."""
+    """One rater's answer about the outputs of two methods in one cell. `number`: the question's index, from 0."""
 
     rater: str
     driver: str
@@ -43,17 +43,17 @@ class PairJudgement:
 
     @property
     def pair(self) -> Pair:
-        """What was asked about, whichever side each method was on."""
+        """The pair in question, independent of the side on which each method was shown."""
         return Pair(f"{self.driver}__{self.template}", self.left, self.right).in_alphabet
 
     @property
     def preferred(self) -> str | None:
-        """The method that the rater found better, None for neither."""
+        """The method that the rater preferred, None for neither."""
         return {"left": self.left, "right": self.right, "same": None}[self.answer]
 
 
 def first_answers(judgements: Iterable[PairJudgement]) -> list[PairJudgement]:
-    """Return each rater's first answer about each pair: repeats serve consistency only."""
+    """Return each rater's first answer about each pair; repeats only serve to check consistency."""
     found: dict[tuple[str, Pair], PairJudgement] = {}
     for judgement in sorted(judgements, key=lambda judgement: judgement.number):
         found.setdefault((judgement.rater, judgement.pair), judgement)
@@ -61,7 +61,7 @@ def first_answers(judgements: Iterable[PairJudgement]) -> list[PairJudgement]:
 
 
 def repeated(judgements: Sequence[PairJudgement]) -> list[tuple[PairJudgement, PairJudgement]]:
-    """Return the first and the second answer of every pair that a rater was asked about twice."""
+    """Return the first and the second answer about every pair that a rater was asked about twice."""
     first = {(judgement.rater, judgement.pair): judgement for judgement in first_answers(judgements)}
     return [
         (first[judgement.rater, judgement.pair], judgement)
@@ -71,13 +71,13 @@ def repeated(judgements: Sequence[PairJudgement]) -> list[tuple[PairJudgement, P
 
 
 def write_pairs(path: Path, judgements: Iterable[PairJudgement]) -> None:
-    """Write judgements as CSV, whole or not at all; names stay text in spreadsheets."""
+    """Write judgements as CSV, completely or not at all; names stay text in spreadsheets."""
     rows = [(*map(inert, astuple(each)[:5]), each.answer, each.number) for each in judgements]
     write_text(path, pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False, lineterminator="\n"))
 
 
 def read_pairs(path: Path) -> list[PairJudgement]:
-    """Read what `write_pairs` wrote. BenchError if it is missing or is not such a table."""
+    """Read what `write_pairs` wrote. Raise BenchError if it is missing or is not a table of pairs."""
     try:
         return _pairs(read_bounded(path, LARGEST_TABLE, REMEDY).decode("utf-8-sig"))
     except (ValueError, csv.Error) as error:
@@ -85,7 +85,7 @@ def read_pairs(path: Path) -> list[PairJudgement]:
 
 
 def _pairs(text: str) -> list[PairJudgement]:
-    """Return the judgements in a CSV. Raise ValueError or csv.Error if it is not one of pairs."""
+    """Return the judgements in a CSV text. Raise ValueError or csv.Error if it is not a table of pairs."""
     table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     if tuple(table.fieldnames or ()) != COLUMNS:
         raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
@@ -98,7 +98,7 @@ def _pairs(text: str) -> list[PairJudgement]:
         if answer not in ANSWERS:
             raise ValueError(f"line {line}: answer is {shown(answer)}, which is none of {', '.join(ANSWERS)}")
         if not (number.isascii() and number.isdigit() and len(number) <= 4):
-            raise ValueError(f"line {line}: number is {shown(number)}, not a question's")
+            raise ValueError(f"line {line}: number is {shown(number)}, which is not the number of a question")
         rater, driver, template, left, right = (restored(row[label]) for label in LABELS)
         if left == right or (rater, int(number)) in found:
             raise ValueError(f"line {line} compares a method with itself, or answers a question twice")

@@ -1,4 +1,4 @@
-"""Which pairs of outputs each rater is asked about: balanced over methods, drivers and raters, and how many."""
+"""Choose the pairs of outputs that each rater compares, balanced over methods, drivers and raters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-# Of the pairs of one rater, so many are asked a second time, with the sides exchanged.
+# The share of a rater's pairs that are asked a second time, with the sides exchanged, and the smallest number of them.
 REPEATED = 0.1
 FEWEST_REPEATS = 3
 
@@ -24,7 +24,7 @@ class Pair(NamedTuple):
 
     @property
     def methods(self) -> tuple[str, str]:
-        """The two methods in alphabetical order: the same for both orders of the sides."""
+        """The two methods in alphabetical order, independent of the sides."""
         return (self.left, self.right) if self.left < self.right else (self.right, self.left)
 
     @property
@@ -40,7 +40,7 @@ class Pair(NamedTuple):
 
 @dataclass
 class Asked:
-    """How often everything has been asked about so far, by all raters."""
+    """How often each pair of outputs and each pair of methods has been asked about so far, over all raters."""
 
     pairs: Counter[Pair] = field(default_factory=Counter)
     methods: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -52,7 +52,7 @@ class Asked:
 
 
 def all_pairs(outputs: Iterable[tuple[str, str]]) -> list[Pair]:
-    """Return every pair of outputs (method, cell) of one cell, sides in alphabetical order."""
+    """Return every pair of outputs (method, cell) that share a cell, with the sides in alphabetical order."""
     by_cell: dict[str, list[str]] = {}
     for method, cell in outputs:
         by_cell.setdefault(cell, []).append(method)
@@ -60,18 +60,18 @@ def all_pairs(outputs: Iterable[tuple[str, str]]) -> list[Pair]:
 
 
 def repeats(each: int) -> int:
-    """Return how many of a rater's pairs are asked twice."""
+    """Return the number of a rater's pairs that are asked twice."""
     return min(each, max(FEWEST_REPEATS, math.ceil(REPEATED * each)))
 
 
 def chosen(
     pairs: Sequence[Pair], driver_of: Mapping[str, str], each: int, rng: random.Random, asked: Asked
 ) -> list[Pair]:
-    """Return the `each` pairs of one more rater and count them in `asked`.
+    """Return the `each` pairs for a further rater and count them in `asked`.
 
-    What was asked least comes first: the pair itself, then the two methods over all raters, the two methods and the
-    driver and the cell with this rater. So no pair of outputs is asked twice more than another over all raters, and
-    each two methods meet as often as any other two, within one.
+    The pair asked about least often comes first. Ties are broken by how often its two methods were compared over all
+    raters, then by how often this rater was asked about the two methods, the driver and the cell. Over all raters, the
+    counts of two pairs of outputs therefore never differ by two, and those of two pairs of methods by at most one.
     """
     mine: Counter[object] = Counter()
     left = [pair.in_alphabet for pair in pairs]
@@ -96,10 +96,10 @@ def chosen(
 
 
 def in_order(pairs: Sequence[Pair], rng: random.Random) -> list[Pair]:
-    """Return a rater's questions: pairs in random order, each two methods as often one way round as the other.
+    """Return a rater's questions: pairs in random order, with each two methods' sides balanced.
 
-    Pairs of the first third are repeated among the last third, with the sides exchanged, so that whoever always answers
-    "left" is found to be inconsistent.
+    Pairs from the first third are repeated among the last third, with the sides exchanged, so that a rater who always
+    answers "left" is found to be inconsistent.
     """
     shuffled = list(pairs)
     rng.shuffle(shuffled)

@@ -1,7 +1,7 @@
-"""Folders for people who are asked in pairs: their questions, the keys that stay with the run, their answers.
+"""Folders for raters of pairs: their questions, the keys that stay with the run, and their answers.
 
-A rater's folder shows outputs by number; which methods made them stays in a key beside the folder, in the run. The
-rater sends back a file of answers, which counts for the frames that were shown and for no others.
+A rater's folder shows outputs by number. The methods that made them are recorded only in a key beside the folder, in
+the run. The rater sends back a file of answers, which is valid only for the frames that were shown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LARGEST_KEY = 50_000_000
 
 
 class Asks(BaseModel):
-    """The key of one rater's folder: what the codes stand for, and which two codes each question shows."""
+    """The key of one rater's folder: the outputs behind the codes, and the two codes that each question shows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,7 +43,7 @@ class Asks(BaseModel):
 
 
 class Answers(BaseModel):
-    """A file of answers as the page writes it; null for a question without an answer."""
+    """A file of answers as written by the page; null marks a question without an answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -55,7 +55,7 @@ class Answers(BaseModel):
 def make_asks(
     run: str, raters: Sequence[str], outputs: Sequence[BlindedOutput], each: int, earlier: Asked
 ) -> list[Asks]:
-    """Return a key for each rater: `each` pairs of outputs, balanced with those `earlier` asked of others.
+    """Return a key for each rater with `each` pairs of outputs, balanced with the `earlier` questions to others.
 
     The same run, raters and outputs give the same questions, sides and order.
     """
@@ -74,17 +74,17 @@ def make_asks(
 
 
 def key_path(run: Path, rater: str) -> Path:
-    """Where a rater's key lies: in the run, beside the folder that is handed over."""
+    """Return the path of a rater's key in the run, beside the folder that is handed to the rater."""
     return run / FOLDER / f"{rater}.key.json"
 
 
 def write_asks(run: Path, asks: Asks) -> None:
-    """Keep a rater's key with its run."""
+    """Write a rater's key into its run."""
     write_json(key_path(run, asks.key.expert), asks.model_dump())
 
 
 def read_asks(run: Path) -> list[Asks]:
-    """Return the keys that a run keeps. BenchError for one that cannot be read."""
+    """Return the keys that a run keeps. Raise BenchError if one cannot be read."""
     found = []
     for path in sorted((run / FOLDER).glob("*.key.json")):
         try:
@@ -98,7 +98,7 @@ def read_asks(run: Path) -> list[Asks]:
 
 
 def asked_before(keys: Iterable[Asks]) -> Asked:
-    """Return how often everything is asked about in a run's keys; a rater's repeats do not count."""
+    """Return how often a run's keys ask about each pair; a rater's repeats do not count."""
     counts = Asked()
     for asks in keys:
         outputs = [asks.outputs(number) for number in range(len(asks.questions))]
@@ -111,10 +111,10 @@ def asked_before(keys: Iterable[Asks]) -> Asked:
 def read_answers(
     path: Path, keys: Sequence[Asks], contents: Mapping[tuple[str, str, str], str]
 ) -> tuple[str, list[PairJudgement], int]:
-    """Read a file of answers by its key: the rater, the judgements, and how many questions have no answer.
+    """Return the rater, the judgements and the number of unanswered questions of a file of answers.
 
-    contents: the hash of the frames that the run holds now, by (method, driver, template). BenchError if the file is
-    not one of answers, belongs to no key, has none, or an output changed since the folder was made.
+    contents: the hash of the frames that the run holds now, by (method, driver, template). Raise BenchError if the file
+    is no file of answers, belongs to no key or has no answer, or if an output has changed since the folder was made.
     """
     try:
         given = Answers.model_validate_json(read_bounded(path, LARGEST_ANSWERS, REMEDY))
@@ -122,14 +122,14 @@ def read_answers(
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise BenchError(
-            f"{path}: not a file of answers ({shown(place)}: {clause(first['msg'])}). Give what the page saved."
+            f"{path}: not a file of answers ({shown(place)}: {clause(first['msg'])}). Give the page's saved file."
         ) from None
     asks = next((asks for asks in keys if asks.id == given.id), None)
     if asks is None:
         raise BenchError(f"{path}: no key of this run is for {given.id}. Give --run the run whose folder was answered.")
     if len(given.answers) != len(asks.questions):
         counts = f"{len(given.answers)} answers to {len(asks.questions)} questions"
-        raise BenchError(f"{path}: {counts}. Give the file as the page saved it.")
+        raise BenchError(f"{path}: {counts}. Give the file exactly as the page saved it.")
     found = []
     for number, answer in enumerate(given.answers):
         if answer is None:

@@ -1,9 +1,9 @@
 """Strengths of methods from paired comparisons: the model of Bradley and Terry (1952) with Davidson's ties (1970).
 
 For methods of strengths a and b (logarithms), the odds of "first better", "second better" and "no difference" are
-exp(a) : exp(b) : v exp((a + b) / 2). The share of ties v is estimated as well, so a tie pulls two strengths together
-rather than counting as an answer for either. Strengths sum to 0; a difference of 1 means that, where people see one,
-they prefer the stronger method 2.7 times as often.
+exp(a) : exp(b) : v exp((a + b) / 2). The share of ties v is also estimated, so a tie pulls two strengths together
+rather than counting as an answer for either. Strengths sum to 0. A difference of 1 means that, when people see a
+difference, they prefer the stronger method 2.7 times as often.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy.typing as npt
 from megbench.core.statistics import LEVEL, Float64s, Interval
 from megbench.experts.two_way import FEW, TwoWay, two_way
 
-# Beyond this, "never" cannot be told from "once in 20,000 answers": the largest likelihood lies at infinity.
+# Beyond this, "never" cannot be told from "once in 20,000 answers", and the likelihood has its maximum at infinity.
 FARTHEST = 10.0
 STEPS = 100
-UNBOUNDED = "no finite strength: some methods were never preferred to the others"
+UNBOUNDED = "no finite strength: some methods were never preferred to others"
 UNCONNECTED = "no strength: the answers do not connect all methods"
 NONE = "no answers"
 
@@ -74,7 +74,7 @@ def fit(answers: Sequence[Compared], methods: int) -> Strengths:
     if not _connected(pairs, methods):
         return Strengths(None, None, len(answers), UNCONNECTED)
     outcomes = np.array([answer.outcome for answer in answers])
-    # Answers on one pair with one outcome are alike to the likelihood: it needs their number only.
+    # The likelihood only needs the number of answers with the same pair and the same outcome.
     kinds, kind_of, counts = np.unique(
         np.column_stack([pairs, outcomes]), axis=0, return_inverse=True, return_counts=True
     )
@@ -89,10 +89,10 @@ def fit(answers: Sequence[Compared], methods: int) -> Strengths:
 
 
 def most_likely(kinds: npt.NDArray[np.int_], counts: Float64s, methods: int) -> tuple[Float64s, Float64s] | None:
-    """Return the parameters of largest likelihood and the inverse of the information there; None if at infinity.
+    """Return the parameters of maximum likelihood and the inverse of their information; None if they are infinite.
 
-    kinds: (N, 3) first method, second method, outcome; counts: how many answers are of each kind (N,). Parameters are
-    the strengths and, if any answer is a tie, log v.
+    kinds: (N, 3), first method, second method, outcome. counts: (N,), the number of answers of each kind. The
+    parameters are the strengths and, if any answer is a tie, log v.
     """
     options, taken = _options(kinds, methods)
     parameters = np.zeros(options.shape[2])
@@ -121,7 +121,7 @@ def _connected(pairs: npt.NDArray[np.int_], methods: int) -> bool:
 
 
 def _options(kinds: npt.NDArray[np.int_], methods: int) -> tuple[Float64s, npt.NDArray[np.int_]]:
-    """Return what each answer's options weigh (N, 2 or 3, parameters), and which option was taken (N,).
+    """Return the weights of each answer's options (N, 2 or 3, parameters), and the option taken (N,).
 
     Options are first, second and, if any answer is a tie, neither; the last parameter is then log v.
     """
@@ -143,6 +143,6 @@ def _shares(options: Float64s, parameters: Float64s) -> Float64s:
 
 
 def _slopes(options: Float64s, taken: npt.NDArray[np.int_], parameters: Float64s) -> Float64s:
-    """Return the slope of each answer's log-likelihood (N, parameters)."""
+    """Return the gradient of each answer's log-likelihood (N, parameters)."""
     shares = _shares(options, parameters)
     return options[np.arange(len(options)), taken] - (shares[:, :, None] * options).sum(1)

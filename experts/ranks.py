@@ -1,4 +1,4 @@
-"""Rank agreement: whether a metric orders outputs as experts do."""
+"""Rank agreement: whether a metric ranks outputs as experts do."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from megbench.core.statistics import DRAWS, LEVEL, Float64s, Interval, bootstrap
 class RankAgreement:
     """How often a metric and experts put two outputs of one cell in the same order.
 
-    kendall: tau-b over all such pairs; 1 is the same order, 0 chance, -1 the opposite order. accuracy: the share of
-    the pairs not tied by the experts that the metric orders as they do; a tie of the metric counts half, chance is 0.5.
+    kendall: tau-b over all such pairs; 1 is the same order, 0 chance, -1 the opposite order. accuracy: among the pairs
+    that the experts do not tie, the share that the metric orders as they do; a tie of the metric counts half, and
+    chance is 0.5.
     """
 
     kendall: Interval
@@ -81,10 +82,10 @@ def item_agreement(
     draws: int = DRAWS,
     level: float = LEVEL,
 ) -> Interval:
-    """Return Kendall's tau-b of a metric with experts over the pairs of all items, across cells; n counts the items.
+    """Return Kendall's tau-b between a metric and experts over pairs of all items, across cells; n counts the items.
 
-    `clusters` names each item's driver: the bootstrap draws drivers with all their items, and the pairs of items drawn
-    twice count twice.
+    `clusters` names each item's driver. The bootstrap draws drivers with all their items, and pairs of items that are
+    drawn twice count twice.
     """
     x, y = np.asarray(scores, float), np.asarray(judgements, float)
     dx, dy = (np.sign(of[:, None] - of[None]) for of in (x, y))

@@ -1,8 +1,9 @@
 """Judgements and inconsistencies in a grid of text: a long table or one of the challenge's wide sheets.
 
 The challenge's sheets have one row per video: team, dataset, emotion, gender (the template), upper, lower, noise, sum.
-Team, dataset and emotion are only in the first row that they apply to (merged cells); a total row ends a team;
-remarks such as GRAY are written below the team's number. A long table has every name in every row, the expert's too.
+Team, dataset and emotion appear only in the first row to which they apply (merged cells), a total row ends a team, and
+remarks such as GRAY are written below the team's number. A long table has every name in every row, including the
+expert's.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ class Problem:
 
 @dataclass
 class Parsed:
-    """What a sheet contains: judgements with their rows, problems, remarks, and how many sums and totals were checked.
+    """The contents of a sheet: judgements with their rows, problems, remarks, and the sums and totals checked.
 
-    lacking: the number of rows that name something the run lacks, by its kind and name; these rows are checked, too.
+    lacking: the number of rows that name something that the run lacks, by kind and name. These rows are checked, too.
     """
 
     judgements: list[tuple[Judgement, str]] = field(default_factory=list)
@@ -64,9 +65,9 @@ class Parsed:
 
 
 def header(grid: Grid) -> tuple[int, dict[str, int]] | None:
-    """Return the index of the first row that has the three scores as headings, and each field's column.
+    """Return the index of the first row that has the three scores as headings, and the column of each field.
 
-    None if there is no such row. Raise BenchError if several columns have the same field.
+    Return None if there is no such row. Raise BenchError if several columns have the same field.
     """
     for index, row in enumerate(grid.rows[:HEADER_WITHIN]):
         fields = [FIELDS.get(key(text)) for text in row]
@@ -101,7 +102,7 @@ def _wanted() -> str:
 
 
 class _Reader:
-    """Reads one row after another and remembers the contents of merged cells for the rows below."""
+    """Reader of one row after another that remembers the contents of merged cells for the rows below."""
 
     def __init__(self, where: str, columns: dict[str, int], names: Names, expert: str) -> None:
         self.where, self.columns, self.names, self.expert = where, columns, names, expert
@@ -112,7 +113,7 @@ class _Reader:
         self.complete = True  # whether all rows of the team could be read; otherwise its total cannot be checked
 
     def read(self, number: int, cells: list[str]) -> None:
-        """Read one row: a video, a total, a repeated heading, a remark, or nothing."""
+        """Read one row, which is a video, a total, a repeated heading, a remark, or empty."""
         at = f"{self.where} row {number}"
         row = {f: cells[column] if column < len(cells) else "" for f, column in self.columns.items()}
         if not any(row.values()) or FIELDS.get(key(row["upper"])) == "upper":
@@ -180,13 +181,13 @@ class _Reader:
         )
 
     def _check_sum(self, said: str | None, scores: dict[str, int], at: str) -> None:
-        """Check the sum that a row gives, if any, against its scores."""
+        """Check a row's scores against the sum that it states, if any."""
         total = sum(scores.values())
         if said:
             self.parsed.sums += 1
             if said != str(total):
                 added = " + ".join(str(value) for value in scores.values())
-                text = f"the sum says {said}, but {added} = {total}. Correct the score or the sum."
+                text = f"the sum is given as {said}, but {added} = {total}. Correct the score or the sum."
                 self.parsed.problems.append(Problem(at, text))
 
     def _close(self, row: dict[str, str], at: str) -> None:
@@ -201,7 +202,7 @@ class _Reader:
         self.parsed.totals += 1
         for part, value in said.items():
             if value != counted[part] and self.complete:
-                text = f"the total of {part} says {value}, but {whose} add up to {counted[part]}. Correct one of them."
+                text = f"the total of {part} is {value}, but {whose} add up to {counted[part]}. Correct one of them."
                 self.parsed.problems.append(Problem(at, text))
         self.held = {}
 
@@ -219,7 +220,7 @@ def _scored(row: dict[str, str]) -> bool:
 
 
 def _without_colours(team: str) -> tuple[str, list[str]]:
-    """Split a team's cell into the team's number and the remarks on colour written into the same cell."""
+    """Split a team's cell into the team's number and the remarks on colour written in the same cell."""
     words = team.replace("(", " ").replace(")", " ").split()
     remarks = [word for word in words if key(word) in COLOURS]
     kept = " ".join(word for word in words if key(word) not in COLOURS)

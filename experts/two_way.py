@@ -1,8 +1,9 @@
-"""Intervals of what raters said of outputs: answers of one rater belong together, and so do those on one driver.
+"""Intervals for raters' answers about outputs, where answers by one rater or about one driver are correlated.
 
 The covariance is clustered both ways (Cameron, Gelbach and Miller 2011, "Robust inference with multiway clustering"):
-by rater, plus by driver, less by rater and driver together. A bootstrap that draws raters and drivers is no
-substitute: it counts the noise of single answers three times (Owen 2007, "The pigeonhole bootstrap").
+clustered by rater, plus clustered by driver, minus clustered by rater and driver together. A bootstrap that draws
+raters and drivers is no substitute: it counts the noise of single answers three times (Owen 2007, "The pigeonhole
+bootstrap").
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from megbench.core.statistics import FEWEST_CLUSTERS, LEVEL, Float64s, Interval
 
 FEW = "fewer than five raters or drivers: no interval"
-ALIKE = "all answers alike: no interval"
+ALIKE = "all answers are alike: no interval"
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,18 @@ class TwoWay:
     def variance(self, contrast: Float64s) -> float:
         """Return the variance of a contrast (P,) of the parameters.
 
-        It is never below that of either clustering alone, which the difference of estimates may be by chance.
+        It is never below the variance of either clustering alone, although the difference of estimates may be, by
+        chance.
         """
         rater, driver = self._each_way(contrast)
         return max(rater + driver - float(contrast @ self.by_both @ contrast), rater, driver)
 
     def reach(self, contrast: Float64s, level: float = LEVEL) -> float | None:
-        """Return how many standard errors an interval reaches, by Student's t; None with fewer than five raters or
-        drivers.
+        """Return the half-width of an interval in standard errors, by Student's t.
 
-        The degrees of freedom are Satterthwaite's (1946) for the sum of both variances: raters less one where raters
-        differ most, drivers less one where drivers do, more where neither stands out.
+        Return None with fewer than five raters or drivers. The degrees of freedom are Satterthwaite's (1946) for the
+        sum of both variances: the number of raters minus one if raters differ most, the number of drivers minus one if
+        drivers do, and more if neither dominates.
         """
         from scipy import stats  # takes a second to import
 
@@ -56,8 +58,7 @@ class TwoWay:
 
 
 def two_way(influences: Float64s, raters: Sequence[str], drivers: Sequence[str]) -> TwoWay:
-    """Return the covariances of parameters from each answer's influence on them (N, P); each answer has a rater and a
-    driver."""
+    """Return the covariances of parameters from the influence (N, P) of each answer, which has a rater and a driver."""
     both = [f"{rater}\n{driver}" for rater, driver in zip(raters, drivers, strict=True)]
     by_rater, by_driver, by_both = (_clustered(influences, names) for names in (raters, drivers, both))
     return TwoWay(by_rater, by_driver, by_both, len(set(raters)), len(set(drivers)))
@@ -75,10 +76,10 @@ def _clustered(influences: Float64s, clusters: Sequence[str]) -> Float64s:
 def share_interval(
     values: Sequence[float], raters: Sequence[str], drivers: Sequence[str], level: float = LEVEL, none: str = ""
 ) -> Interval:
-    """Return the mean of values within 0 and 1 with its interval; `none` says why there are no values.
+    """Return the mean of values between 0 and 1 with its interval; `none` states why there are no values.
 
-    It is Wilson's interval (1927) for the number of independent answers that would have the clustered variance, and
-    so stays within 0 and 1. Where all values are alike nothing is known of that variance: no interval.
+    It is Wilson's interval (1927) for the number of independent answers that would have the clustered variance, so it
+    stays between 0 and 1. If all values are alike, that variance is unknown and there is no interval.
     """
     x = np.asarray(values, float)
     if not x.size:

@@ -1,4 +1,4 @@
-"""The metrics that `--metrics` can name, in the order of the tables."""
+"""The metrics that `--metrics` can name, in the order in which tables list them."""
 
 METRICS = {
     "motion_agreement": "megbench.metrics.motion_agreement:MotionAgreement",
@@ -25,7 +25,7 @@ METRICS = {
     "vbench": "megbench.metrics.vbench:Vbench",
     "counts": "megbench.metrics.counts:Counts",
 }
-# Measured only if `--metrics` names them: further variants, older versions, and metrics that need other programs.
+# Measured only if `--metrics` names them: additional variants, older versions, and metrics that need other programs.
 ON_REQUEST = ("motion_agreement_v1", "lpips_vgg", "lpips_squeeze", "au_blendshape", "openface_intensity", "vbench")
-# Those of them that `selfcheck` also measures if it can.
+# The on-request metrics that `selfcheck` also measures where it can.
 CHECKED_TOO = ("au_blendshape",)

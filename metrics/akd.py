@@ -10,8 +10,7 @@ from megbench.faces.landmarks import Points
 
 
 class Akd:
-    """Mean absolute difference of dlib's 68 landmarks: from the truth's in at most 8 frames, from the template's in
-    one."""
+    """Mean absolute difference of dlib's 68 landmarks from the truth's (8 frames or fewer) and the template's (one)."""
 
     name = "akd"
     version = "2-dlib-68-8frames"
@@ -25,8 +24,8 @@ class Akd:
             unit="px",
             formula="mean |p - q| over frames, landmarks and x, y",
             source="Siarohin et al. 2019",
-            description="Mean absolute difference of landmark coordinates (dlib-68, at most 8 frames) from the truth's;"
-            " dlib returns whole pixels, so a micro-expression is near its noise of about 2 px.",
+            description="Mean absolute difference of landmark coordinates (dlib-68, at most 8 frames) from the truth's."
+            " dlib returns whole pixels with a noise of about 2 px, close to the size of a micro-expression.",
         ),
         Figure(
             "frame0_akd_template",
@@ -52,7 +51,7 @@ class Akd:
             return Partial("ok", "no truth in this cell", {"frame0_akd_template": first})
         n_output, n_truth = len(seen.output.frames), len(seen.truth.frames)
         if n_output != n_truth:
-            raise CellFailed(f"output has {n_output} frames, its truth {n_truth}")
+            raise CellFailed(f"output has {n_output} frames, but its truth has {n_truth}")
         indices = sampled_frames(n_truth, cell.driver.apex_frame)
         pairs = zip(seen.output.landmarks_at(indices), seen.truth.landmarks_at(indices), strict=True)
         distances = [distance for a, b in pairs if (distance := _distance(a, b)) is not None]
@@ -62,7 +61,7 @@ class Akd:
         return Partial(
             "ok",
             values={"akd": float(np.mean(distances)), "frame0_akd_template": first},
-            reasons={} if first is not None else {"frame0_akd_template": "no face in output's first frame or template"},
+            reasons={} if first is not None else {"frame0_akd_template": "no face in output's frame 0 or in template"},
         )
 
 

@@ -1,4 +1,4 @@
-"""A second opinion on action units: MediaPipe's blendshape coefficients, of which only the course over time counts."""
+"""A second opinion on action units: MediaPipe's blendshape coefficients, of which only the time course is scored."""
 
 from collections.abc import Sequence
 
@@ -13,25 +13,25 @@ from megbench.faces.features import SeenClip, sampled_frames
 from megbench.metrics.au_figures import figures_of
 from megbench.metrics.au_scores import AuAgreement, Detector, Tracks
 
-# Frames analysed in each clip.
+# Maximum number of frames analysed per clip.
 MOST = 16
 
 
 class AuBlendshape(AuAgreement):
-    """Blendshape course: when nine action units rise and fall, by MediaPipe's face landmarker; never how strongly.
+    """Time course of blendshapes: when (not how strongly) nine action units move, by MediaPipe's face landmarker.
 
-    AU06, AU09 and AU14 are not scored, because their coefficients do not follow them.
+    AU06, AU09 and AU14 are not scored, because MediaPipe's coefficients for them do not follow the units.
     """
 
     name = "au_blendshape"
     version = "1-face_landmarker"
     detector = Detector(
         title="AU (blendshape course)",
-        recipe=f"MediaPipe face landmarker, IMAGE mode, at most {MOST} frames of a clip",
+        recipe=f"MediaPipe face landmarker, IMAGE mode, at most {MOST} frames per clip",
         units=blendshapes.UNITS,
-        # Coefficients of a resting face change by about .013 from frame to frame (facts, a real clip), and each also
-        # rises a little with other units: if those changes counted, the true answers of the demo would have an r of .53
-        # instead of .69.
+        # Coefficients of a resting face change by about .013 from frame to frame (measured on a real clip), and each
+        # also rises slightly when other units move. If these changes counted, the true answers of the demo would have
+        # an r of .53 instead of .69.
         moves=0.03,
         share=0.4,
         onset_frames=1,
@@ -54,9 +54,9 @@ class AuBlendshape(AuAgreement):
         return sampled_frames(n_frames, cell.driver.apex_frame, MOST)
 
     def tracks(self, cell: Cell, clip: SeenClip) -> Tracks:
-        """Return coefficients (T, 9), NaN in frames that are not in `frames`.
+        """Return coefficients (T, 9), NaN in frames that `frames` does not select.
 
-        Raise Unavailable if MediaPipe or its model is missing, BenchError if its process ends.
+        Raise Unavailable if MediaPipe or its model is missing, BenchError if MediaPipe's process ends.
         """
         if absent := self.missing():
             raise Unavailable(absent)

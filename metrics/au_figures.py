@@ -1,4 +1,4 @@
-"""The figures of the action units' detectors: the same for each detector, named after it."""
+"""The figures of the action unit detectors: the same set for each detector, with the detector's name as prefix."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SHORT = {
     "leakage": "leakage",
     "coverage": "coverage",
 }
-# Facts of most figures, which are cosines or correlations.
+# Properties shared by most figures, which are cosines or correlations.
 CORRELATION: dict[str, Any] = {"ideal": 1, "bounds": (-1, 1)}
 
 
 def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") -> tuple[Figure, ...]:
-    """Return the figures of one detector; if `group` is given, the main ones are columns of it in the leaderboard.
+    """Return the figures of one detector; the main figures are columns of `group` in the leaderboard, if it is given.
 
-    brief: the figure that a terminal shows whenever it is measured, "" for none.
+    brief: the figure that is shown on a terminal whenever it is measured, "" for none.
     """
 
     def figure(part: str, title: str, text: str, **facts: Any) -> Figure:
@@ -38,7 +38,7 @@ def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") 
 
     only = [figure("moving", "units that move", "Number of units that the driver moves.", ideal=None, bounds=(0, None))]
     if not detector.course_only:
-        half = "The same cosine over the units of the {} face."
+        half = "The same cosine, over the units of the {} face only."
         text = f"Share of the units coded by the database that are among the output's {TOP} strongest."
         only = [
             figure("upper", "upper face", half.format("upper"), still=0, **CORRELATION),
@@ -47,7 +47,7 @@ def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") 
             *only,
         ]
     if detector.apart:
-        text = f"Track PCC of {', '.join(detector.apart)} alone, which the other figures leave out."
+        text = f"Track PCC of {', '.join(detector.apart)} alone, which the other figures exclude."
         only.append(figure("lids", "eyelids", text, **CORRELATION))
     each = (
         figure(f"track_{unit}", f"track of {unit}", f"PCC over time of {unit} with the driver's.", **CORRELATION)
@@ -57,8 +57,10 @@ def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") 
 
 
 def _overall(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield part, text and facts of the figures over all units; sizes are included only as the detector's scale
-    allows."""
+    """Yield part, text and facts of the figures over all units.
+
+    Figures that compare sizes are included only if the detector's scale allows it.
+    """
     if not detector.course_only:
         yield from _sizes(target, detector)
     text = f"Pearson correlation over time, mean over the units that the {target} moves."
@@ -66,7 +68,7 @@ def _overall(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[s
     yield "track", text, CORRELATION
     if not detector.course_only:
         yield from _course_and_size(target, detector)
-    text = f"Share of the units that the {target} moves for which a track PCC exists."
+    text = f"Among the units that the {target} moves, the share for which a track PCC exists."
     yield "coverage", text, {"ideal": None, "still": 0, "bounds": (0, 1)}
 
 
@@ -81,13 +83,14 @@ def _sizes(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str
 
 
 def _course_and_size(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield the figures that depend on both size and course."""
+    """Yield the figures that depend on both size and time course."""
     if detector.one_scale:
-        text = f"ICC(3,1) of all units in all frames with the {target}'s: strength, course and leakage."
+        text = f"ICC(3,1) of all units in all frames with the {target}'s: it reflects strength, timing and leakage."
         formula = "(between - residual) / (between + residual), mean squares over units and frames"
         yield "icc", text, {**CORRELATION, "still": 0, "formula": formula, "source": "Shrout and Fleiss 1979"}
     text = (
-        f"Motion of units that are quiet in the {target}, beyond their own motion there, relative to all motion there."
+        f"Motion of units that are quiet in the {target}, in excess of its own motion of these units, relative to all"
+        " its motion."
     )
     formula = "sum of max(|o| - |d|, 0) over quiet units / sum of |d| over moving ones, means over time"
     yield "leakage", text, {"ideal": 0, "still": 0, "bounds": (0, None), "formula": formula}

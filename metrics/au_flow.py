@@ -1,4 +1,7 @@
-"""Agreement of action units estimated from flow (megbench.faces.action_units): no weights, indicative on recordings."""
+"""Agreement of action units estimated from flow (megbench.faces.action_units).
+
+It needs no weights and is only indicative on recordings.
+"""
 
 from megbench.core.clip import Cell
 from megbench.core.figures import ACTION_UNITS
@@ -18,7 +21,7 @@ class AuFlow(AuAgreement):
         title="AU (flow)",
         recipe="flow explained by the FACS basis; eyelids separate",
         units=UNITS,
-        # On moving faces a unit's crosstalk from its neighbours is about twice the camera's noise.
+        # On moving faces, the crosstalk between neighbouring units is about twice the camera noise.
         moves=2 * NOISE_FLOOR,
         onset_frames=1,
         one_scale=True,

@@ -1,8 +1,9 @@
 """Agreement of action units over time, whatever the detector; detectors are never pooled.
 
-Intensities are taken relative to the onset. The figures are the vector of apex minus onset over all units (cosine, PCC,
-mean absolute error), each unit's track over time if the driver moves it, and motion of units that the driver does not
-move. The PCC of a constant track does not exist: the unit counts in `coverage`, not as 0.
+Intensities are taken relative to the onset. The figures compare the vector of apex minus onset over all units (cosine,
+PCC, mean absolute error) and the track over time of each unit that the driver moves, and they measure the motion of
+units that the driver does not move. The PCC of a constant track does not exist. Such a unit lowers `coverage` and does
+not count as 0.
 """
 
 from __future__ import annotations
@@ -23,27 +24,28 @@ from megbench.faces.features import Seen, SeenClip
 Tracks = npt.NDArray[np.float64]
 
 SHORTEST = 3
-# The experts' sheet scores the halves of the face separately (MEGC 2021); 43 and 45 (eyes closed, blink) are ours.
+# The experts' sheet scores the halves of the face separately (MEGC 2021). AU43 and AU45 (eyes closed, blink) are added
+# by this suite.
 UPPER = frozenset(("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU43", "AU45"))
-# Number of frames on each side of the apex that are averaged.
+# Number of frames averaged on each side of the apex.
 APEX_REACH = 2
-# A coded unit is a hit if it is among this many of the output's strongest units, or among as many as are coded.
+# A coded unit is a hit if it is among this many of the output's strongest units, or as many as are coded if more.
 TOP = 3
-# Decimals of curves, for the page.
+# Number of decimals of the curves shown on the page.
 DIGITS = 4
-LEAKLESS = "no unit is quiet: the {} moves none, or every one"
+LEAKLESS = "leakage does not exist: the {} moves no unit, or all of them"
 
 
 @dataclass(frozen=True)
 class Detector:
-    """What a reader must know about a detector.
+    """The properties of a detector.
 
-    units: names of its columns, "AU12" or, if several are estimated as one, "AU14+20". apart: units that count only in
-    their own figures. moves: the change from which a unit counts as moving. onset_frames: how many first frames form
-    the onset. one_scale: whether two clips' values may be compared in size (ICC, error) and not only in course.
-    course_only: whether not even a clip's own units may be compared with each other, so that only the course over time
-    counts. share: the least share of the strongest unit's change at which a unit still counts as moving. word: its name
-    in brackets after the titles of columns.
+    units: names of its columns, "AU12" or, if several are estimated as one, "AU14+20". apart: units scored only in
+    figures of their own. moves: the change above which a unit counts as moving. onset_frames: the number of leading
+    frames that form the onset. one_scale: whether the values of two clips may be compared in size (ICC, error) and not
+    only in their time course. course_only: whether even the units of one clip may not be compared in size, so that only
+    the time course is scored. share: the smallest change, as a share of the strongest unit's change, at which a unit
+    still counts as moving. word: the detector's name in brackets after the titles of columns.
     """
 
     title: str
@@ -60,11 +62,11 @@ class Detector:
 
     @property
     def together(self) -> npt.NDArray[np.bool_]:
-        """The units that the overall figures count (K,)."""
+        """The mask (K,) of the units that the overall figures include."""
         return np.array([unit not in self.apart for unit in self.units])
 
     def half(self, upper: bool) -> npt.NDArray[np.bool_]:
-        """Return which of them are in the upper or lower half of the face (K,)."""
+        """Return the mask (K,) of those units of `together` that are in the upper or lower half of the face."""
         return self.together & np.array([bool(members(unit) & UPPER) is upper for unit in self.units])
 
 
@@ -94,13 +96,13 @@ def members(unit: str) -> frozenset[str]:
 
 
 def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detector) -> Agreement:
-    """Return the agreement of tracks (T, K); frames that either lacks (NaN) are left out.
+    """Return the agreement of tracks (T, K); frames missing (NaN) in either of them are left out.
 
     Raise CellFailed if fewer than 3 frames are left.
     """
     seen = np.asarray(~(np.isnan(output).any(1) | np.isnan(other).any(1)))
     if seen.sum() < SHORTEST:
-        raise CellFailed(f"{detector.title} found a face in {seen.sum()} frames, {SHORTEST} are needed")
+        raise CellFailed(f"{detector.title} found a face in {seen.sum()} frames, but at least {SHORTEST} are needed")
     o, d = (_from_onset(track, seen, detector.onset_frames) for track in (output, other))
     peak = np.abs(d).max(0)
     moving, together = (peak > detector.moves) & (peak >= detector.share * peak.max()), detector.together
@@ -129,8 +131,10 @@ def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detecto
 
 
 def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float | None:
-    """Return the share of the certainly coded units that the output moves among its strongest, or None if none is
-    detectable."""
+    """Return the share of the certainly coded units that move and are among the output's strongest.
+
+    Return None if the detector has none of these units, or if no frame shows a face.
+    """
     certain = parse(coded).certain() if coded else frozenset()
     wanted = [k for k, unit in enumerate(detector.units) if members(unit) & certain]
     if not wanted:
@@ -146,9 +150,9 @@ def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float |
 def curves(
     found: Mapping[str, Tracks], coded: str | None, frames: Sequence[int], detector: Detector
 ) -> dict[str, list[float]]:
-    """Return curves "AU12_output" of all clips since their onset, for the units that some clip moves or that are coded.
+    """Return curves relative to the onset, named like "AU12_output", of units that are coded or that any clip moves.
 
-    found: (T, K) by role. frames: the frames to keep, () for all. Frames in which no face was found are NaN.
+    found: tracks (T, K) by role. frames: the frames to keep, () for all. Frames in which no face was found are NaN.
     """
     since = {}
     for role, tracks in found.items():
@@ -205,8 +209,7 @@ def icc31(a: Tracks, b: Tracks) -> float | None:
 
 
 class AuAgreement:
-    """What the detectors' metrics share; each defines its `name`, its `detector` and how a clip's `tracks` are
-    obtained."""
+    """Base class of the detectors' metrics; each defines its `name`, its `detector` and how to obtain `tracks`."""
 
     name: ClassVar[str]
     version: ClassVar[str]
@@ -227,7 +230,7 @@ class AuAgreement:
         Raise CellFailed if there is no face, or if the output's length differs from the driver's or the truth's.
         """
         if len(seen.output.frames) < SHORTEST:
-            return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, {SHORTEST} are needed")
+            return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, but {SHORTEST} are needed")
         found = {"output": self.tracks(cell, seen.output), "driver": self.driver_tracks(cell, seen)}
         if seen.truth is not None:
             found["truth"] = self.tracks(cell, seen.truth)
@@ -248,12 +251,12 @@ class AuAgreement:
         )
 
     def driver_tracks(self, cell: Cell, seen: Seen) -> Tracks:
-        """Return the values of the clip with which scores compare."""
+        """Return the values of the driver with which the output is compared."""
         return self.tracks(cell, seen.driver)
 
     def _against(self, output: Tracks, cell: Cell, role: str, tracks: Tracks) -> Agreement:
         if len(tracks) != len(output):
-            raise CellFailed(f"output has {len(output)} frames, its {role} {len(tracks)}")
+            raise CellFailed(f"output has {len(output)} frames, but its {role} has {len(tracks)}")
         return agreement(output, tracks, cell.driver.apex_frame, self.detector)
 
     def _named(self, found: Agreement, suffix: str) -> dict[str, float | None]:
@@ -261,8 +264,10 @@ class AuAgreement:
         return {f"{self.name}_{name}{suffix}": getattr(found, name) for name in names}
 
     def _halves(self, found: Agreement) -> dict[str, float | None]:
-        """Return the figures that only the driver has: face halves, separate units, the number moving, and each unit's
-        track."""
+        """Return the figures that exist only against the driver.
+
+        They are the face halves, the separate units, the number of moving units, and each unit's track.
+        """
         apart = [k for k, unit in enumerate(self.detector.units) if unit in self.detector.apart]
         lids = found.tracks[apart]
         return {
@@ -279,7 +284,7 @@ class AuAgreement:
     def _reasons(self, cell: Cell) -> dict[str, str]:
         still = "the driver moves no such unit, or the output holds it constant"
         reasons = {figure.name: still for figure in self.figures if not figure.name.endswith("_truth")}
-        coded = "the database codes no unit of this detector" if cell.driver.action_units else "no units are coded"
+        coded = "the detector has none of the coded units" if cell.driver.action_units else "no units are coded"
         leakage = {
             f"{self.name}_leakage": LEAKLESS.format("driver"),
             f"{self.name}_leakage_truth": LEAKLESS.format("truth"),

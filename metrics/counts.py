@@ -1,4 +1,4 @@
-"""Counts of what there was to measure; always run, so that a score over few frames cannot hide it."""
+"""Counts of the measurable frames and faces. They are always computed, so that scores over few frames are noticed."""
 
 import itertools
 
@@ -26,7 +26,7 @@ class Counts:
         ),
         Figure(
             "frames_of_driver",
-            "Frames, of driver",
+            "Frames, relative to driver",
             target="driver",
             ideal=1,
             still=1,
@@ -57,7 +57,7 @@ class Counts:
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Return the counts of one cell; never fails."""
+        """Return the counts of one cell. This metric never fails."""
         frames = seen.output.frames
         faces = seen.output.landmarks_at(sampled_frames(len(frames), cell.driver.apex_frame))
         repeats = [np.array_equal(a, b) for a, b in itertools.pairwise(frames)]

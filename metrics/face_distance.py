@@ -18,7 +18,7 @@ class FaceDistance(SetDistance):
     # With 128 features, this many faces give a covariance of full rank.
     fewest = 256
     figures = distance_figures(
-        "face_frechet", "face_kernel", "Faces", "dlib-resnet-128, at most 8 frames a clip", fewest
+        "face_frechet", "face_kernel", "Faces", "dlib-resnet-128, at most 8 frames per clip", fewest
     )
 
     def features(self, clip: SeenClip, cell: Cell) -> Path:

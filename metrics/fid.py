@@ -24,7 +24,7 @@ BATCH = 16
 
 
 class Fid(SetDistance):
-    """FID and KID of the outputs from the drivers (every frame), as papers report; blind to small motion."""
+    """FID and KID between the outputs and the drivers (every frame), as papers report them; blind to small motion."""
 
     name = "fid"
     version = f"1-{RECIPE}"
@@ -32,7 +32,7 @@ class Fid(SetDistance):
     weights = ("inception",)
 
     def features(self, clip: SeenClip, cell: Cell) -> Path:
-        """Return the file with Inception's last pooling (T, 2048). Raise Unavailable if the weights are missing."""
+        """Return the file with Inception's last pooling layer (T, 2048). Raise Unavailable if weights are missing."""
         weights = external_weights.require("inception")
         return clip.feature_file("inception-2048", lambda: {"features": inception_features(clip.frames)}, [weights])
 

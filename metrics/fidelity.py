@@ -1,6 +1,7 @@
 """Fidelity on luma: every frame compared with the truth's, and frame 0 with the template.
 
-A still face is perfect in the second by definition and does well in the first, so these only guard the motion figures.
+A still face is perfect in the second comparison by definition and does well in the first, so these figures only guard
+the motion figures.
 """
 
 import cv2
@@ -13,7 +14,7 @@ from megbench.core.figures import PICTURE
 from megbench.faces.features import Seen
 from megbench.faces.landmarks import Grey
 
-# The value for equal pictures, whose true ratio is infinite and could not be averaged.
+# The PSNR assigned to equal pictures, whose true ratio is infinite and could not be averaged.
 MOST_PSNR = 100.0
 # SSIM's window in pixels, and the constants that keep its two ratios from being 0/0 (Wang et al. 2004: K1 = .01, K2 =
 # .03).
@@ -22,9 +23,9 @@ STABLE = (np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2))
 
 
 def _figures(part: str, title: str, target: str, which: str, still: bool) -> tuple[Figure, ...]:
-    """Return SSIM, PSNR and L1 of `which` pictures.
+    """Return the figures SSIM, PSNR and L1 of the pictures that `which` describes.
 
-    part: a template for the figures' names. still: whether a still face is perfect.
+    part: a template for the figures' names. still: whether a still face has the ideal value.
     """
     return (
         Figure(
@@ -90,7 +91,7 @@ class Fidelity:
             return Partial("ok", "no truth in this cell", values)
         output, truth = seen.output.grey, seen.truth.grey
         if len(output) != len(truth):
-            raise CellFailed(f"output has {len(output)} frames, its truth {len(truth)}")
+            raise CellFailed(f"output has {len(output)} frames, but its truth has {len(truth)}")
         pairs = list(zip(output, truth, strict=True))
         values |= {
             "ssim_truth": float(np.mean([ssim(a, b) for a, b in pairs])),
@@ -103,8 +104,8 @@ class Fidelity:
 def ssim(a: Grey, b: Grey) -> float:
     """Return the structural similarity of two grey pictures (H, W) uint8, as published (Gaussian weights, sigma 1.5).
 
-    The window has 11 x 11 pixels; the 5 pixels along the border, where it would leave the picture, do not count. It is
-    computed in float32, which is accurate to 1e-6 and takes a fifth of scikit-image's time.
+    The window has 11 x 11 pixels. The 5 pixels along the border, where it would leave the picture, do not count. The
+    computation in float32 is accurate to 1e-6 and takes a fifth of scikit-image's time.
     """
     x, y = a.astype(np.float32), b.astype(np.float32)
     mean_x, mean_y = _windowed(x), _windowed(y)

@@ -44,14 +44,14 @@ class Flicker:
             ideal=None,
             bounds=(0, None),
             unit="grey levels",
-            description="The flicker of the driver's clip: what its camera noise and its motion amount to.",
+            description="The flicker of the driver's clip, which its camera noise and its motion cause.",
         ),
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Return the flicker of one cell's output and driver. Raise CellFailed if a first frame shows no face."""
         if len(seen.output.frames) < SHORTEST:
-            return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, {SHORTEST} are needed")
+            return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, but {SHORTEST} are needed")
         values = {
             "flicker": _of_clip(seen.output),
             "flicker_driver": _of_driver(seen.driver),
@@ -63,7 +63,7 @@ def _of_clip(clip: SeenClip) -> float:
     return flicker(clip.grey, face_regions(clip.landmarks).face)
 
 
-@functools.lru_cache(maxsize=1)  # the rows of a cell follow one another
+@functools.lru_cache(maxsize=1)  # the rows of a cell are scored one after another
 def _of_driver(driver: SeenClip) -> float:
     return _of_clip(driver)
 

@@ -1,5 +1,4 @@
-"""The Frechet distance on AlexNet's features, which LPIPS computes anyway. It is not FID, which uses another
-network."""
+"""The Frechet distance on AlexNet's features, which LPIPS computes anyway. It is not FID, which uses Inception."""
 
 from __future__ import annotations
 
@@ -11,11 +10,11 @@ from megbench.faces.features import SeenClip
 from megbench.metrics.lpips import pooling
 from megbench.metrics.set_distance import SetDistance, distance_figures
 
-RECIPE = "AlexNet's last convolution, mean over places, 256 features, every frame"
+RECIPE = "AlexNet's last convolution, mean over positions, 256 features, every frame"
 
 
 class FrechetAlexNet(SetDistance):
-    """Frechet and kernel distance of the outputs from the drivers on AlexNet's features. Not FID."""
+    """Frechet and kernel distance between the outputs and the drivers on AlexNet's features. Not FID."""
 
     name = "frechet_alexnet"
     version = "1-alexnet-256"

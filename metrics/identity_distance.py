@@ -27,14 +27,14 @@ class IdentityDistance:
             group=PICTURE,
             order=1,
             brief=True,
-            formula="mean |e[t] - e(template)| over the frames looked at",
+            formula="mean |e[t] - e(template)| over the frames analysed",
             source="dlib's face_recognition_resnet_model_v1",
             thresholds=(
                 Threshold(0.6, "Another person by dlib's rule (distance {value}).", "bad"),
                 Threshold(0.4, "The identity drifts (distance {value}).", "fair"),
             ),
             description="Mean Euclidean distance of dlib's face embeddings (dlib-resnet, at most 8 frames) from the"
-            " template's; by dlib's own rule a distance below 0.6 is the same person.",
+            " template's; by dlib's own rule a distance below 0.6 means the same person.",
         ),
         Figure(
             "identity_distance_worst",
@@ -43,8 +43,8 @@ class IdentityDistance:
             ideal=0,
             still=0,
             bounds=(0, None),
-            formula="max |e[t] - e(template)| over the frames looked at",
-            description="Largest such distance among the frames analysed.",
+            formula="max |e[t] - e(template)| over the frames analysed",
+            description="Largest distance of a face embedding from the template's among the frames analysed.",
         ),
     )
 

@@ -34,7 +34,7 @@ Pooling = tuple[str, Callable[[], dict[str, npt.NDArray[Any]]], list[Path]]
 
 @dataclass(frozen=True)
 class Compared:
-    """LPIPS of an output's frames, (T,) float32 each, and the means of its last features over positions (T, C)."""
+    """LPIPS of an output's frames, (T,) float32 each, and the last layer's features averaged over positions (T, C)."""
 
     template: Distances
     first: Distances
@@ -43,7 +43,7 @@ class Compared:
 
 
 def _figures(name: str, recipe: str, short: str = "LPIPS templ.") -> tuple[Figure, ...]:
-    """Return the three figures of one network, the first of them in the leaderboard under the title `short`."""
+    """Return the three figures of one network; the leaderboard shows the first of them under the title `short`."""
     rows = (
         ("template", "template drift", "every frame from the template"),
         ("first", "first-frame drift", "every later frame from the output's own first"),
@@ -62,7 +62,7 @@ def _figures(name: str, recipe: str, short: str = "LPIPS templ.") -> tuple[Figur
             group=PICTURE if part == "template" else "",
             order=7,
             source="Zhang et al. 2018",
-            description=f"Mean LPIPS of {which} ({recipe})"
+            description=f"Mean LPIPS distance of {which} ({recipe})"
             + ("." if part == "truth" else "; a still face has no drift."),
         )
         for part, title, which in rows
@@ -87,7 +87,7 @@ class Lpips:
         model = perceptual_model(self.net, weights)
         n_frames = len(seen.output.frames)
         if seen.truth is not None and len(seen.truth.frames) != n_frames:
-            raise CellFailed(f"output has {n_frames} frames, its truth {len(seen.truth.frames)}")
+            raise CellFailed(f"output has {n_frames} frames, but its truth has {len(seen.truth.frames)}")
         found = model.compare(seen.output.frames, seen.template.frames, seen.truth)
         if self.net == "alex":
             seen.output.kept(*pooling(seen.output, weights, found.pooled))
@@ -124,7 +124,7 @@ class LpipsSqueeze(Lpips):
 
 
 class PerceptualModel:
-    """The network of the package lpips with its own heads and a trunk from `path` (ImageNet weights).
+    """The network of the package lpips, with the package's heads and a trunk loaded from `path` (ImageNet weights).
 
     LPIPS is a squared distance: a picture's coordinates are its features, normalised to unit length along channels and
     multiplied by the square root of the heads' weights over the number of positions. They are computed once for all
@@ -138,7 +138,7 @@ class PerceptualModel:
         from megbench.nets.alexnet import AlexNet
         from megbench.nets.fast import rearrange
 
-        with warnings.catch_warnings():  # lpips 0.1.4 calls torchvision by names that it deprecates
+        with warnings.catch_warnings():  # lpips 0.1.4 uses names that torchvision deprecates
             warnings.filterwarnings("ignore", category=UserWarning)
             self._lpips: Any = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
         trunk = read_trunk(path)
@@ -155,8 +155,7 @@ class PerceptualModel:
         self._truth: tuple[str, Tensor] | None = None
 
     def compare(self, output: Frames, template: Frames, truth: SeenClip | None) -> Compared:
-        """Return the distances of an output (T, 256, 256, 3) from the template, its own first frame and the truth, if
-        known."""
+        """Return the distances of an output (T, 256, 256, 3) from the template, its first frame and any known truth."""
         import torch
 
         with torch.inference_mode():
@@ -207,14 +206,14 @@ class PerceptualModel:
 
 
 def _squared(a: Tensor, b: Tensor) -> Tensor:
-    """Return the squared distances (B,) between rows (B, D), or from the same one if `b` is (1, D)."""
+    """Return the squared distances (B,) between rows (B, D), or from the rows of `a` to a single row `b` (1, D)."""
     return (a - b).square_().sum(1)
 
 
 def pooling(clip: SeenClip, weights: Path, found: npt.NDArray[np.float32] | None = None) -> Pooling:
-    """Return name, computation and sources of a clip's pooled features by AlexNet, as `SeenClip.kept` takes them.
+    """Return the arguments of `SeenClip.kept` for a clip's pooled AlexNet features: name, computation and sources.
 
-    They are an array (T, 256) called "features"; if they are given as `found`, nothing is computed.
+    The features are an array (T, 256) called "features". If `found` is given, it is used and nothing is computed.
     """
 
     def compute() -> dict[str, npt.NDArray[Any]]:

@@ -31,12 +31,12 @@ from megbench.faces.regions import GROUPS, WITHOUT_EYES
 
 SHORTEST = 3
 VELOCITY_LAG = 3
-# Median peak residual motion, in eye distances, below which a driver's landmarks hardly move.
+# Median peak residual motion, in eye distances, below which a driver counts as hardly moving.
 LOW_SIGNAL = 0.004
 NO_MOTION = "nothing moves in the {}, or in this part of it"
 # Why these figures have no value in a cell that was compared.
 STILL_REASONS = {
-    "head_correlation": "the head of output or driver does not move",
+    "head_correlation": "the head of the output or of the driver does not move",
     "head_peak_ratio": "the driver's head does not move",
 }
 TOO_SHORT = f"clip too short: {VELOCITY_LAG + 1} frames are needed"
@@ -121,7 +121,7 @@ TRUTH_FIGURES = _against("truth", "_truth", " with truth")
 
 
 def _part(name: str, title: str, target: str, description: str) -> Figure:
-    """Return the figure of the agreement of a part of the motion."""
+    """Return the figure for the agreement of one part of the motion."""
     return Figure(name, title, target=target, ideal=1, still=0, bounds=(-1, 1), description=description)
 
 
@@ -146,7 +146,7 @@ def _part_figures(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
             f"agreement_velocity{suffix}",
             f"Agreement{title} of velocity",
             target,
-            f"Agreement of the change over {VELOCITY_LAG} frames: stricter on timing, more sensitive to noise.",
+            f"Agreement of the change over {VELOCITY_LAG} frames: stricter about timing, more sensitive to noise.",
         ),
     )
 
@@ -186,7 +186,7 @@ OTHER_FIGURES = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Agreement, gain and error of one trajectory with another; None if the other is zero.
+    """Agreement, gain and error of one trajectory relative to another; None if the other trajectory is zero.
 
     products: <O, D>, |O|^2 and |D|^2, each divided by the number of frames; pooling over cells sums these.
     """
@@ -200,7 +200,7 @@ class Comparison:
 def compare(output: Float32s, driver: Float32s) -> Comparison:
     """Return the agreement of trajectories (T, regions, 2), or strains (T, regions, 3).
 
-    Regions that either lacks (NaN) are left out.
+    Regions missing (NaN) in either of them are left out.
 
     >>> driver = np.array([[[0, 0]], [[1, 0]], [[2, 0]]])
     >>> half = compare(driver / 2, driver)
@@ -235,11 +235,11 @@ def velocity(trajectory: Float32s) -> Float32s:
 
 
 def too_short(seen: Seen) -> Partial | None:
-    """Return the partial score of an output with too few frames to show when it moves, or None for a longer one."""
+    """Return a skipped partial if the output has too few frames to show when it moves, otherwise None."""
     frames = len(seen.output.frames)
     if frames >= SHORTEST:
         return None
-    return Partial("skipped", f"clip too short: {frames} frames, {SHORTEST} are needed")
+    return Partial("skipped", f"clip too short: {frames} frames, but {SHORTEST} are needed")
 
 
 class MotionAgreement:
@@ -289,13 +289,14 @@ class MotionAgreement:
         reasons |= STILL_REASONS
         if len(output.trajectory) <= VELOCITY_LAG:
             reasons |= {name: TOO_SHORT for name in values if name.startswith("agreement_velocity")}
-        # Tables and tests of the difference between two methods pool the cells that have sums: the rule is only here.
+        # Tables, and tests of the difference between two methods, pool the cells that have sums. The rule that decides
+        # which cells have sums is stated only here.
         sums = {role: list(products) for role, products in compared.items() if self.pools(products)}
         return Partial("ok", "" if truth else "no truth in this cell", values, sums, series, reasons)
 
     @staticmethod
     def pools(products: Sequence[float]) -> bool:
-        """Return whether a cell with these products counts in pooled agreement: its driver (or truth) must move."""
+        """Return whether a cell with these products counts towards pooled agreement; its driver or truth must move."""
         return products[2] > 0
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
@@ -304,7 +305,7 @@ class MotionAgreement:
 
 
 def pooled_scores(figures: Sequence[Figure], partials: Sequence[Partial]) -> list[Score]:
-    """Return a score of each pooled figure, from the products that the cells' `sums` hold for its target."""
+    """Return a score for each pooled figure, from the products that the cells' `sums` hold for its target."""
     scores = []
     for figure in (figure for figure in figures if figure.pooling == "pooled"):
         products = [partial.sums[figure.target] for partial in partials if figure.target in partial.sums]
@@ -318,12 +319,12 @@ def pooled_scores(figures: Sequence[Figure], partials: Sequence[Partial]) -> lis
 
 def _compare_clips(output: FacialMotion, other: FacialMotion, role: str) -> Comparison:
     if len(output.trajectory) != len(other.trajectory):
-        raise CellFailed(f"output has {len(output.trajectory)} frames, its {role} {len(other.trajectory)}")
+        raise CellFailed(f"output has {len(output.trajectory)} frames, but its {role} has {len(other.trajectory)}")
     return compare(output.trajectory, other.trajectory)
 
 
 def _parts(output: Float32s, other: Float32s, suffix: str) -> dict[str, float | None]:
-    """Return agreement per region group, without eyelids, and of velocities; `suffix` ends the figures' names."""
+    """Return agreement per region group, without eyelids, and of velocities; `suffix` is appended to figure names."""
     parts: dict[str, float | None] = {
         f"agreement_{group}{suffix}": compare(output[:, regions], other[:, regions]).agreement
         for group, regions in GROUPS.items()
@@ -346,8 +347,7 @@ def _head(output: npt.NDArray[np.float32], driver: npt.NDArray[np.float32]) -> d
 
 
 def _curves(role: str, motion: FacialMotion) -> dict[str, list[float]]:
-    """Return the mean length of motion in each region group, and the head's, in every frame, in % of the eye
-    distance."""
+    """Return the mean length of motion in each region group and of the head, per frame, in % of the eye distance."""
     lengths = 100 * np.linalg.norm(motion.trajectory, axis=2)  # (T, 12)
     curves = {f"{group}_{role}": np.nan_to_num(lengths[:, regions]).mean(1) for group, regions in GROUPS.items()}
     curves[f"head_{role}"] = 100 * motion.rigid

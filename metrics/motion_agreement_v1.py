@@ -1,4 +1,4 @@
-"""Motion agreement as it was before, for comparing older figures with current ones; measured only on request."""
+"""Version 1 of motion agreement, for comparing older figures with current ones; measured only on request."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class MotionAgreementV1(MotionAgreement):
 
     @staticmethod
     def pools(products: Sequence[float]) -> bool:
-        """Return whether a cell with these products counts in pooled agreement: every cell that was compared does."""
+        """Return whether a cell with these products counts towards pooled agreement; every cell compared does."""
         return True
 
 

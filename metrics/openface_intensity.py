@@ -22,7 +22,7 @@ class OpenFaceIntensity(AuAgreement):
         title="AU intensity (OpenFace)",
         recipe="OpenFace 2, AU_r columns",
         units=openface.UNITS,
-        # From frame to frame its values change by .05 to .10 on micro-expressions (facts, nine real drivers).
+        # From frame to frame, values change by .05 to .10 on micro-expressions (measured on nine real drivers).
         moves=0.1,
         onset_frames=3,
         one_scale=True,
@@ -32,7 +32,7 @@ class OpenFaceIntensity(AuAgreement):
 
     @staticmethod
     def missing() -> str:
-        """Return what must be done before any clip has scores, or "" if some clips have scores."""
+        """Return how to import scores, or "" if some clips have scores."""
         return "" if openface.imported() else f"no OpenFace scores were imported: run {COMMAND} openface RUN CSVS"
 
     def sources(self, cell: Cell, output: str) -> Sequence[Path]:
@@ -45,8 +45,10 @@ class OpenFaceIntensity(AuAgreement):
         return _found(clip.role, clip.content, len(clip.frames))
 
     def driver_tracks(self, cell: Cell, seen: Seen) -> Tracks:
-        """Return the values of the driver as given to methods; the reference, with other noise, is not in the run's
-        folder."""
+        """Return the values of the driver as given to methods.
+
+        The reference, which has different noise, is not in the run's folder.
+        """
         return _found("driver", cell.driver.content, cell.driver.n_frames)
 
 

@@ -1,4 +1,4 @@
-"""Agreement of py-feat's action units. They are occurrence scores (how certain it is), not intensities."""
+"""Agreement of py-feat's action units. They are occurrence scores (how certain py-feat is), not intensities."""
 
 from megbench.core.clip import Cell
 from megbench.core.weights import external_weights
@@ -9,7 +9,7 @@ from megbench.metrics.au_scores import AuAgreement, Detector, Tracks
 
 
 class PyFeatOccurrence(AuAgreement):
-    """Occurrence scores of py-feat's detector: course over time and direction, not size."""
+    """Occurrence scores of py-feat's detector, compared in time course and direction but not in size."""
 
     name = "pyfeat_occurrence"
     version = "2-face_multitask_v28"

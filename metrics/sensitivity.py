@@ -1,7 +1,7 @@
-"""What a figure is worth, from its values on degraded answers: what it detects and misses, its noise and its ceiling.
+"""Judge a figure by its values on degraded answers: what it detects and misses, its noise floor and its saturation.
 
-Values are given by variant, (series, level); the undegraded answer is scale 1 and also stands for the first level of
-the other series.
+Values are given by variant, (series, level). The undegraded answer is scale 1 and also serves as the first level of
+every other series.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from scipy.stats import spearmanr
 
 Values = Mapping[tuple[str, float], float]
 
-# A change is seen if it is larger than the change that noise causes and than the first share of the figure's whole
-# range; it is weak above the second share, and below that the figure is blind to it.
+# A figure sees a change that exceeds both the change caused by noise and the first share of the figure's whole range.
+# It sees a change weakly above the second share, and is blind to a change below that.
 SEEN_SHARE, WEAK_SHARE = 0.05, 0.02
-# Less of the motion than this is as good as none: amplitude is judged from here on; `still` covers the rest.
+# Amplitude is judged from this scale upwards. Less motion than this is practically none, and `still` covers that case.
 LEAST_SCALE = 0.25
-# From this rank correlation on, a figure follows a series.
+# The rank correlation from which a figure counts as following a series.
 FOLLOWS = 0.8
-# The level of the noise series that counts as a camera's.
+# The level of the noise series that corresponds to a camera.
 CAMERA = ("noise", 2)
 UNHARMED = ("scale", 1.0)
 MEANING = {
@@ -41,12 +41,12 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Worth:
-    """What one figure is worth.
+    """The judgement of one figure.
 
     correlations: Spearman's rho with the level of each series (None if constant). changes: largest difference from the
-    undegraded answer in each series (amplitude: from a quarter on) or single variant. floor: difference caused by
-    camera noise (sigma 2). saturation: scale from which on the figure hardly changes, None if it keeps changing up to
-    1.5 or never changes.
+    undegraded answer in each series (for amplitude, from scale 0.25 upwards) or single variant. floor: difference
+    caused by camera noise (sigma 2). saturation: scale from which the figure hardly changes any more, None if it keeps
+    changing up to 1.5 or never changes.
     """
 
     figure: str
@@ -60,7 +60,7 @@ class Worth:
     saturation: float | None
 
     def line(self) -> str:
-        """Return the same in words."""
+        """Return the judgement as one line of text."""
         saturation = "none seen" if self.saturation is None else f"from scale {self.saturation:g} on"
         floor = "not measured" if self.floor is None else f"{self.floor:.3g}"
         weak = f"; weakly {', '.join(self.weak)}" if self.weak else ""
@@ -69,7 +69,7 @@ class Worth:
 
 
 def worth(figure: str, values: Values) -> Worth | None:
-    """Return what a figure is worth by its values, or None if the undegraded answer has no value."""
+    """Return the judgement of a figure from its values, or None if the undegraded answer has no value."""
     if UNHARMED not in values:
         return None
     perfect = values[UNHARMED]
@@ -86,7 +86,7 @@ def worth(figure: str, values: Values) -> Worth | None:
             changes[name] = max(abs(value - perfect) for value in judged)
         elif (name, 0.0) in values:
             changes[name] = abs(values[name, 0.0] - perfect)
-    # Noise is judged by its stronger level against the span alone, because its weaker level is the floor itself.
+    # Noise is judged by its stronger level against the span alone, because its weaker level defines the floor.
     least = {name: SEEN_SHARE * span if name == "noise" else visible for name in changes}
     follows = [name for name in changes if span > 0 and (name not in correlations or _follows(correlations[name]))]
     seen = [name for name in follows if changes[name] > least[name]]
@@ -113,7 +113,7 @@ def worth(figure: str, values: Values) -> Worth | None:
 
 
 def series_of(values: Values, name: str) -> dict[float, float]:
-    """Return the values of a series by level; "scale" ends at 1 and "over" begins there. {} if there are none."""
+    """Return the values of a series by level, {} if there are none; "scale" ends at level 1, where "over" begins."""
     if name in ("scale", "over"):
         return dict(
             sorted(
@@ -138,7 +138,7 @@ def _follows(rho: float | None) -> bool:
 
 
 def _saturation(scale: Mapping[float, float], visible: float) -> float | None:
-    """Return the smallest scale from which on values differ by at most `visible`; None if they always or never do."""
+    """Return the smallest scale from which all values differ by at most `visible`; None if all or no values do."""
     levels = sorted(scale)
     values = np.array([scale[level] for level in levels])
     if not len(values) or np.ptp(values) <= visible:

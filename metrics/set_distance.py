@@ -1,4 +1,4 @@
-"""Distances between two sets of pictures, by features of one network: Frechet (FID's) and kernel (KID's).
+"""Distances between two sets of pictures, on features of one network: Frechet (as in FID) and kernel (as in KID).
 
 The outputs of all cells are compared with all frames of their drivers, each driver once. Both distances depend on the
 number of pictures: figures with different counts cannot be compared, and few pictures make the Frechet distance too
@@ -119,13 +119,13 @@ def distance_figures(
             ideal=None,
             bounds=(0, None),
             pooling="set",
-            description="Number of the drivers' pictures that they were compared with.",
+            description="Number of the drivers' pictures with which the outputs were compared.",
         ),
     )
 
 
 class SetDistance:
-    """What the distances share; a subclass defines which `features` a clip has and where they are kept."""
+    """Base class of the set distances; a subclass defines a clip's `features` and where they are stored."""
 
     name: ClassVar[str]
     version: ClassVar[str]
@@ -137,8 +137,7 @@ class SetDistance:
         raise NotImplementedError
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Keep the features of one cell and return their files. Raise CellFailed if none of its pictures can be
-        used."""
+        """Store the features of one cell and return their files. Raise CellFailed if no picture can be used."""
         files = {"output": self.features(seen.output, cell), "reference": self.features(seen.driver, cell)}
         counts = {role: len(_read(str(file))) for role, file in files.items()}
         for role, count in counts.items():
@@ -150,7 +149,7 @@ class SetDistance:
         return Partial("ok", values=values, reasons=missing, files={role: str(file) for role, file in files.items()})
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Return both distances of all cells' outputs together from their drivers, and the counts.
+        """Return both distances between the outputs of all cells and their drivers, and the counts.
 
         A distance over too few pictures carries a warning.
         """
@@ -163,7 +162,7 @@ class SetDistance:
         counts = {images: float(len(outputs)), references: float(len(drivers))}
         told = [Score(name, value, "ok", "", len(scored), len(partials)) for name, value in counts.items()]
         if min(len(outputs), len(drivers)) < 2:
-            lacking = f"{len(outputs)} and {len(drivers)} pictures, 2 of each are needed"
+            lacking = f"{len(outputs)} and {len(drivers)} pictures, but 2 of each are needed"
             return [Score(name, None, "skipped", lacking, 0, len(partials)) for name in (distance, spread)] + told
         few = min(len(outputs), len(drivers)) < self.fewest
         warning = f"{len(outputs)} and {len(drivers)} pictures" if few else ""

@@ -21,7 +21,7 @@ class Sharpness:
     figures = (
         Figure(
             "sharpness_template",
-            "Sharpness, of template",
+            "Sharpness, relative to template",
             target="template",
             ideal=1,
             still=1,
@@ -37,7 +37,7 @@ class Sharpness:
         ),
         Figure(
             "sharpness_truth",
-            "Sharpness, of truth",
+            "Sharpness, relative to truth",
             target="truth",
             ideal=1,
             bounds=(0, None),
@@ -48,7 +48,7 @@ class Sharpness:
         ),
         Figure(
             "sharpness_driver",
-            "Sharpness, of driver",
+            "Sharpness, relative to driver",
             target="driver",
             ideal=None,
             bounds=(0, None),
@@ -66,8 +66,8 @@ class Sharpness:
             ideal=None,
             bounds=(0, None),
             unit="grey levels squared",
-            description="Variance of the Laplacian in the template's face, by which the outputs' is divided. A picture"
-            " enlarged from 128 pixels has about 20, a good portrait 100 to 1,000.",
+            description="Variance of the Laplacian in the template's face, by which the output's variance is divided. A"
+            " picture enlarged from 128 pixels has about 20, a good portrait 100 to 1,000.",
         ),
         Figure(
             "driver_sharpness",
@@ -109,7 +109,7 @@ def sharpness(frames: Grey, face: Mask) -> float:
     return float(np.mean([cv2.Laplacian(frame, cv2.CV_16S)[face].var(dtype=np.float64) for frame in frames]))
 
 
-@functools.lru_cache(maxsize=1)  # the rows of a cell follow one another
+@functools.lru_cache(maxsize=1)  # the rows of a cell are scored one after another
 def _of_truth(truth: SeenClip, face: bytes) -> float:
     return sharpness(truth.grey, np.frombuffer(face, np.bool_).reshape(truth.grey.shape[1:]))
 

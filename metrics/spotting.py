@@ -1,8 +1,8 @@
 """Spotting: would somebody who looks for the micro-expression in the output find it where it is in the driver?
 
 The rules are those of MEGC 2021's spotting task: an interval counts as found if it shares at least half of its frames
-with the true one (IoU). Here both are read from motion curves (megbench.faces.course) by the same rule, from the first
-to the last frame above half of the peak; learnt spotters are far too weak to judge generators.
+with the true one (IoU). Here both intervals are read from motion curves (megbench.faces.course) by the same rule: from
+the first to the last frame above half of the peak. Trained spotters are far too weak to judge generators.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from megbench.faces.course import QUIET, interval, motion_curve
 from megbench.faces.features import Seen
 from megbench.metrics.motion_agreement import too_short
 
-# The IoU from which on an interval counts as found.
+# The IoU from which an interval counts as found.
 FOUND = 0.5
 # Still frames assumed around a clip. Cut clips are little more than the expression: without these frames an answer that
 # names the whole clip would nearly always be right.
@@ -35,7 +35,7 @@ COUNTS = {
 
 
 class Spotting:
-    """Intervals in which output and driver move: intersection over union, and what counts as found."""
+    """Intervals in which output and driver move: their intersection over union, and how many are found."""
 
     name = "spotting"
     version = "1"
@@ -108,10 +108,10 @@ class Spotting:
             return short
         frames = len(seen.driver.frames)
         if len(seen.output.frames) != frames:
-            raise CellFailed(f"output has {len(seen.output.frames)} frames, its driver {frames}")
+            raise CellFailed(f"output has {len(seen.output.frames)} frames, but its driver has {frames}")
         wanted, spotted = (interval(motion_curve(clip.motion.trajectory)) for clip in (seen.driver, seen.output))
         if wanted is None:
-            return Partial("ok", "the driver's face does not move, or by no more than noise: nothing to spot")
+            return Partial("ok", "the driver's face moves by no more than noise, or not at all: nothing to spot")
         iou, counts = judged(spotted, wanted)
         everything = whole_clip(frames)
         sums = {
@@ -129,7 +129,7 @@ class Spotting:
         )
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Return precision, F1 and the counts that they come from, over the cells whose driver moves."""
+        """Return precision, F1 and the counts from which they are computed, over the cells whose driver moves."""
         counted = [partial.sums["counts"] for partial in partials if "counts" in partial.sums]
         names = [figure.name for figure in self.figures if figure.pooling == "set"]
         if not counted:
@@ -148,7 +148,7 @@ class Spotting:
 
 
 def judged(spotted: Interval | None, wanted: Interval) -> tuple[float, list[int]]:
-    """Return the IoU of a spotted interval with the true one and what it counts as, [TP, FP, FN].
+    """Return the IoU of a spotted interval with the true one, and its counts [TP, FP, FN].
 
     >>> judged((2, 9), (4, 9)), judged(None, (4, 9))
     ((0.75, [1, 0, 0]), (0.0, [0, 0, 1]))
@@ -160,7 +160,7 @@ def judged(spotted: Interval | None, wanted: Interval) -> tuple[float, list[int]
 
 
 def whole_clip(frames: int) -> Interval:
-    """Return the answer that the whole clip is one interval, with the still frames around it.
+    """Return the interval that covers the whole clip and the still frames around it.
 
     >>> whole_clip(30)
     (-20, 49)

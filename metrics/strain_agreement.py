@@ -1,8 +1,8 @@
 """Strain agreement: is the skin of each region stretched and squeezed as the driver's is?
 
 Optical strain is the third channel of most micro-expression recognisers, sqrt(ux^2 + vy^2 + (uy + vx)^2 / 2). Regions
-are compared by the strain vector of this length, with its signs: the length alone cannot tell stretching from
-squeezing, and agrees by about one half with any other expression.
+are compared by the signed strain vector that has this length. The length alone cannot tell stretching from squeezing,
+and its agreement with any other expression is about one half.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class StrainAgreement:
         strains = {role: clip.motion.strain for role, clip in clips.items() if clip}
         for role, strain in strains.items():
             if len(strain) != len(output):
-                raise CellFailed(f"output has {len(output)} frames, its {role} {len(strain)}")
+                raise CellFailed(f"output has {len(output)} frames, but its {role} has {len(strain)}")
         found: dict[str, Comparison] = {role: compare(output, strain) for role, strain in strains.items()}
         driver = strains["driver"]
         values = {

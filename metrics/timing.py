@@ -18,16 +18,16 @@ MOMENTS = {
     "apex": f"the centre of the part above {FALLEN:.0%} of the motion curve's peak",
     "offset": f"where the motion curve last falls below {FALLEN:.0%} of its peak, or the last frame if it does not",
 }
-STILL = "the {}'s face does not move, or by no more than noise"
+STILL = "the {}'s face moves by no more than noise, or not at all"
 # A driver's rises and falls shorter than this, in frames, give no meaningful ratio.
 SHORTEST = 1.0
 
 
 def _shift(moment: str, text: str) -> Figure:
-    """Return the figure of how late one moment is."""
+    """Return the figure for the delay of one moment."""
     return Figure(
         f"{moment}_shift",
-        f"{moment.capitalize()}, late by",
+        f"{moment.capitalize()}, delay",
         target="driver",
         ideal=0,
         unit="frames",
@@ -35,12 +35,12 @@ def _shift(moment: str, text: str) -> Figure:
         short=moment,
         group=TIME,
         formula=f"{moment} of output - {moment} of driver",
-        description=f"By how many frames the output's {moment} ({text}) is late; a negative value is early.",
+        description=f"Number of frames by which the output's {moment} ({text}) is late; negative values mean early.",
     )
 
 
 def _ratio(part: str, between: str) -> Figure:
-    """Return the figure of how long a part takes."""
+    """Return the figure for the duration of one part of the motion."""
     return Figure(
         f"{part}_ratio",
         f"{part.capitalize()} time, ratio",
@@ -69,8 +69,8 @@ class Timing:
             short="timing error",
             group=TIME,
             formula="mean |moment of output - moment of driver| over onset, apex, offset",
-            description="By how many frames the output's onset, apex and offset are off, mean of the three; it does not"
-            " exist for an output that does not move.",
+            description="Number of frames by which the output's onset, apex and offset are off, mean of the three. It"
+            " does not exist for an output that does not move.",
         ),
         *(_shift(moment, text) for moment, text in MOMENTS.items()),
         _ratio("rise", "onset to apex"),
@@ -93,7 +93,7 @@ class Timing:
             return short
         output, driver = len(seen.output.frames), len(seen.driver.frames)
         if output != driver:
-            raise CellFailed(f"output has {output} frames, its driver {driver}")
+            raise CellFailed(f"output has {output} frames, but its driver has {driver}")
         driven, wanted = _course(seen.output), _course(seen.driver)
         if driven is None or wanted is None:
             return Partial("ok", STILL.format("driver" if wanted is None else "output"))

@@ -1,4 +1,4 @@
-"""How well a detector's units follow, over time and unit by unit, the intensities from which drivers were rendered."""
+"""How well each of a detector's units follows, over time, the intensities from which the drivers were rendered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Courses = Mapping[str, tuple[float, int]]
 def true_courses(metric: AuAgreement, cells: Sequence[Cell], cache: Path | None) -> Courses:
     """Return each unit's median correlation over time with the true intensity, over the drivers that have the unit.
 
-    cells: of rendered drivers; each driver is analysed once. Units that no driver has are left out.
+    cells: the cells of rendered drivers; each driver is analysed once. Units that no driver has are left out.
     """
     found: dict[str, list[float]] = {}
     for cell in {cell.driver.name: cell for cell in cells}.values():

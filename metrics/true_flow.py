@@ -1,7 +1,7 @@
 """True flow: the output's measured flow against the exact flow of the rendered answer, pixel by pixel.
 
-Only rendered clips have an exact answer. Unlike motion agreement this is absolute: strength counts, and so does head
-motion.
+Only rendered clips have an exact answer. Unlike motion agreement, this error is absolute: strength counts, and so does
+head motion.
 """
 
 import functools
@@ -22,7 +22,7 @@ Rows = npt.NDArray[np.float64]
 
 
 def _pixels(name: str, title: str, description: str, short: str = "") -> Figure:
-    """Return a figure in pixels; `short` is its title in the leaderboard, "" for the list of all figures only."""
+    """Return a figure in pixels; `short` is its title in the leaderboard, "" to list it only among all figures."""
     return Figure(
         name,
         title,
@@ -80,9 +80,9 @@ class TrueFlow:
             return Partial("unavailable", "no exact motion: the clips of this cell are recordings")
         frames = len(answer.landmarks)
         if len(seen.output.frames) != frames:
-            raise CellFailed(f"output has {len(seen.output.frames)} frames, its truth {frames}")
+            raise CellFailed(f"output has {len(seen.output.frames)} frames, but its truth has {frames}")
         if frames < 2:
-            return Partial("skipped", "clip too short: 1 frame, 2 are needed")
+            return Partial("skipped", "clip too short: 1 frame, but 2 are needed")
         rows = answer.errors(seen.output)
         error, landmark, length, *groups = (float(value) for value in rows.mean(0))
         return Partial(
@@ -98,7 +98,7 @@ class TrueFlow:
 
 
 class _Answer:
-    """The exact flow of a truth's face, prepared for comparison with one output after another.
+    """The exact flow of a truth's face, prepared once for comparison with several outputs.
 
     landmarks: (T, 68, 2) float32, pixels. The face and its groups are located by the landmarks of frame 0.
     """
@@ -112,17 +112,17 @@ class _Answer:
         self._means = mean_over(areas[:, self._area])
         at, bases = pixel_grid()[self._area], known.bases[:, self._area].astype(np.float32)
         self._places = np.flatnonzero(self._area)
-        self._flows = []  # of the N pixels of the area in each later frame, (N, 2)
+        self._flows = []  # flow of the area's N pixels in each later frame, (N, 2)
         for intensity, head in zip(known.au_intensity[1:], known.head[1:], strict=True):
             moved = at + np.tensordot(intensity, bases, axes=1)
             self._flows.append(np.asarray(affine_points(moved, head) - at, np.float32))
         self._lengths = [(self._means @ _lengths(flow))[0] for flow in self._flows]
 
     def errors(self, output: SeenClip) -> Rows:
-        """Return one row per later frame: error over the face, of landmarks, length of the exact flow, errors per
-        group.
+        """Return one row of values in pixels for each later frame.
 
-        All values are in pixels.
+        They are the error over the face, the error of the landmarks, the length of the exact flow, and the errors per
+        group.
         """
         measured, rest = output.flow_over(self._area), self.landmarks[0]
         rows = []
@@ -137,11 +137,11 @@ class _Answer:
 
 def _lengths(flow: Float32s) -> Float32s:
     """Return the lengths of vectors (N, 2)."""
-    x, y = flow[:, 0], flow[:, 1]  # NumPy is slow at summing rows of two numbers
+    x, y = flow[:, 0], flow[:, 1]  # NumPy sums rows of two numbers slowly
     return np.asarray(np.sqrt(x * x + y * y), np.float32)
 
 
-@functools.lru_cache(maxsize=1)  # the rows of a cell follow one another
+@functools.lru_cache(maxsize=1)  # the rows of a cell are scored one after another
 def _answer(truth: Clip) -> _Answer | None:
     known = truth.known()
     return None if known is None else _Answer(known)

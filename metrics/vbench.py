@@ -1,6 +1,7 @@
 """Two of VBench's measures of video (Huang et al. 2024), to show how they rate micro-expressions.
 
-Temporal flickering is VBench's formula. Dynamic degree is its rule on this suite's optical flow instead of RAFT's.
+Temporal flickering uses VBench's formula. Dynamic degree applies VBench's rule to this suite's optical flow instead of
+RAFT's.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from megbench.faces.landmarks import Grey
 SOURCE = "Huang et al. 2024 (VBench)"
 # Frames per second that dynamic degree uses.
 LOOKED_AT = 8.0
-# The share of pixels that move most, and the threshold that their mean must exceed, in pixels of a frame of 256.
+# The share of pixels counted as the fastest, and the threshold that their mean motion must exceed, in pixels of a frame
+# of 256 x 256.
 FASTEST, THRESHOLD = 0.05, 6.0
-NO_PAIR = "clip too short: {} frames at {:g} a second, 2 are needed"
+NO_PAIR = "clip too short: {} frames at {:g} per second, but 2 are needed"
 
 
 class Vbench:
-    """VBench's temporal flickering by its formula, and the rule of its dynamic degree on this suite's flow."""
+    """VBench's temporal flickering, and the rule of VBench's dynamic degree applied to this suite's flow."""
 
     name = "vbench"
     version = "1"
@@ -57,8 +59,8 @@ class Vbench:
             source=SOURCE,
             description="Share of clips that VBench would call dynamic. Every round(fps / 8)th frame of a clip is kept,"
             " and flow is computed between successive kept frames, over the whole picture. Below 8 frames a second the"
-            " 6 pixels grow in proportion. VBench uses RAFT's flow; this uses the suite's own. A micro-expression moves"
-            " by half a pixel to three and counts as static. But if a clip is so short that only two frames are kept,"
+            " 6 pixels grow in proportion. VBench uses RAFT's flow; this figure uses the suite's. A micro-expression"
+            " moves by 0.5 to 3 pixels and counts as static. But if a clip is so short that only two frames are kept,"
             " the rule requires no moving pair, and the clip counts as dynamic even if it is a still face.",
         ),
     )
@@ -68,7 +70,7 @@ class Vbench:
         frames, reasons = seen.output.frames, {}
         values: dict[str, float | None] = dict.fromkeys(figure.name for figure in self.figures)
         if len(frames) < 2:
-            return Partial("skipped", f"clip too short: {len(frames)} frames, 2 are needed")
+            return Partial("skipped", f"clip too short: {len(frames)} frames, but 2 are needed")
         values["vbench_temporal_flickering"] = steadiness(frames)
         if cell.driver.fps is None:
             reasons["vbench_dynamic_degree_flow"] = "the driver's frame rate is unknown"
@@ -109,8 +111,8 @@ def is_dynamic(frames: Grey, fps: float) -> bool:
 def enough(speeds: list[float], count: int, fps: float) -> bool:
     """Return whether the speeds of n - 1 pairs of `count` = n frames (pixels) make a dynamic clip.
 
-    If there are so few frames that round(n / 4) is 0, VBench requires nothing: with two, every clip is dynamic, even a
-    still one.
+    If there are so few frames that round(n / 4) is 0, VBench requires no moving pair. With two frames, every clip is
+    dynamic, even a still one.
 
     >>> enough([9.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 8, 30.0), enough([9.0, 9.0, 0.0, 0.0, 0.0, 0.0, 0.0], 8, 30.0)
     (False, True)

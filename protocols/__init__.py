@@ -1,7 +1,7 @@
 """The protocols that `--protocol` can name, each created as `Class(cache, ...)` with the folders its parameters name.
 
-Users can give the folders `drivers`, `templates`, `data` and `portraits`. `face` says which face to take if a driver
-shows several, `workers` how many processes may render. Parameters without a default are required.
+Users can give the folders `drivers`, `templates`, `data` and `portraits`. `face` selects a face if a driver shows
+several, and `workers` is the number of processes that may render. Parameters without a default are required.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def make(
 ) -> CellSource:
     """Create the protocol with the user's folders and face. Raise BenchError for a missing or an unknown folder.
 
-    workers: how many processes render, if the protocol takes the parameter; 0 for one per processor.
+    workers: the number of rendering processes, if the protocol takes this parameter; 0 for one per processor.
     """
     parameters = dict(inspect.signature(maker).parameters)
     del parameters["cache"]
@@ -43,7 +43,7 @@ def make(
     for folder in given:
         if folder not in parameters:
             known = ", ".join(f"--{parameter}" for parameter in parameters) or "no folders"
-            raise BenchError(f"Protocol {name!r} takes no --{folder}; it takes {known}.")
+            raise BenchError(f"Protocol {name!r} takes no --{folder}. It takes {known}.")
     for folder, parameter in parameters.items():
         if folder not in given and parameter.default is parameter.empty:
             raise BenchError(f"Protocol {name!r} needs --{folder} FOLDER.")

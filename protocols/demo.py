@@ -1,7 +1,7 @@
 """The demo protocol: rendered micro-expressions with a true answer in every cell, laid out like MEGC2021.
 
-Nine drivers (three emotions in three recording styles) on two templates. A driver and its reference are the same
-motion with different noise. Truths are noise-free and sharp, like the templates, so that a method need not imitate a
+Nine drivers (three emotions in three recording styles) on two templates. A driver and its reference show the same
+motion with different noise. Truths are sharp and free of noise, like the templates, so that a method need not imitate a
 camera.
 """
 
@@ -35,7 +35,7 @@ class Strict(BaseModel):
 
 
 class Style(Strict):
-    """A recording style, named like a database. `exposures`: the moments, in frames, that one frame averages."""
+    """A recording style, named like a database. `exposures`: the moments, in frames, that are averaged in a frame."""
 
     colour: Literal["grey", "rgb"]
     fps: float
@@ -86,7 +86,7 @@ SHEET = DemoSheet.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yam
 class Demo:
     """Nine rendered micro-expressions on two invented people, with the true answer of every cell.
 
-    workers: how many processes render; 0 for one per processor.
+    workers: the number of rendering processes; 0 for one per processor.
     """
 
     name = "demo"
@@ -99,7 +99,7 @@ class Demo:
         for path in own:
             if [other.stem for other in own].count(path.stem) > 1:
                 raise BenchError(f"{portraits}: several portraits are called {path.stem!r}. Rename all but one.")
-        # The user's portraits are used as templates unchanged; drivers are people drawn from them in turn.
+        # The user's portraits become templates unchanged. The drivers' people are drawn from the portraits in turn.
         self.templates = {
             check_name("template", path.stem): Role(str(path.resolve()), path.stem, None) for path in own
         } or {face.name: self._face(index) for index, face in enumerate(self.sheet.templates)}
@@ -137,7 +137,7 @@ class Demo:
         ]
 
     def answer(self, cell: Cell) -> Answer:
-        """Return the scenes that a cell's true answer is rendered from, so that it can be degraded on purpose."""
+        """Return the scenes from which a cell's true answer is rendered, so that it can be degraded on purpose."""
         sheet = {driver.name: driver for driver in self.sheet.drivers}
         driver = sheet[cell.driver.name]
         other = next((name for name in self.templates if name != cell.template.name), cell.template.name)
@@ -167,7 +167,7 @@ class Demo:
 
 
 def _still(name: str, truth: Clip) -> Template:
-    """Return the template: the neutral first frame, which all its truths share."""
+    """Return the template, which is the neutral first frame of each of its truths."""
     return Template.of(name, truth.subject, read_png(frame_path(truth.folder / "frames", 0)))
 
 

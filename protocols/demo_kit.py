@@ -1,7 +1,7 @@
 """The demo protocol with pictures like those of published kits: soft, saved as JPEG, enlarged, with weak motion.
 
-Nine drivers on two templates, laid out as in `demo`. Each truth moves the template's own picture, with its blur and
-without noise, so that a method need neither sharpen nor imitate a camera.
+Nine drivers on two templates, laid out as in `demo`. Each truth animates the template's own picture, with the
+template's blur and without noise, so that a method need neither sharpen nor imitate a camera.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from megbench.clips.synthetic.look import Look
 from megbench.clips.synthetic.people import Role
 from megbench.protocols.demo import Demo, DemoSheet, Driver, Face, Strict, Style
 
-# Exponents of red, green and blue; below 1 brightens.
+# Exponents of red, green and blue; an exponent below 1 brightens.
 Light = tuple[float, float, float]
 
 
@@ -29,7 +29,7 @@ class Photograph(Strict):
 
 
 class KitStyle(Style):
-    """A recording style with its noise, its blur (in pixels as filmed) and the way its frames are saved."""
+    """A recording style with its noise, its blur (in pixels of the filmed picture) and how its frames are saved."""
 
     noise: float
     lens: float
@@ -37,7 +37,7 @@ class KitStyle(Style):
 
 
 class KitFace(Face):
-    """A template with its light and the blur of its picture (in pixels as saved)."""
+    """A template with its light and the blur of its picture (in pixels of the saved picture)."""
 
     light: Light
     lens: float

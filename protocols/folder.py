@@ -1,4 +1,4 @@
-"""Any drivers on any templates: every clip in one folder on every portrait in another."""
+"""Any drivers on any templates: every clip in one folder is paired with every portrait in another."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Folder:
         self.templates = templates
 
     def cells(self) -> list[Cell]:
-        """Return all cells; those of an unusable driver carry its problem. Raise BenchError for an unusable folder."""
+        """Return all cells; cells of an unusable driver carry its problem. Raise BenchError for an unusable folder."""
         portraits = read_templates(self.templates)
         clips = self.drivers.clips()
         others = foils(clips)
@@ -37,9 +37,9 @@ class Folder:
 
 
 def foils(clips: Sequence[Clip]) -> dict[str, Clip]:
-    """Return a foil for each usable clip, by the clip's name: the next usable one, if possible with another emotion.
+    """Return a foil for each usable clip, by the clip's name: the next usable clip, if possible with another emotion.
 
-    Two drivers of a folder may move the same parts of the face, so the floor made from them may be high.
+    Two drivers in a folder may move the same parts of the face, so the floor computed from foils may be high.
     """
     usable = [clip for clip in clips if not clip.problem]
     found = {}

@@ -59,15 +59,15 @@ SHEET = Megc2021Sheet.model_validate(yaml.safe_load(Path(__file__).with_suffix("
 
 
 def recordings() -> frozenset[str]:
-    """Return the nine drivers by their names in the databases: "casme2/sub01_EP19_06f"."""
+    """Return the nine drivers' names in the databases, such as "casme2/sub01_EP19_06f"."""
     return frozenset(driver.recording for driver in SHEET.drivers)
 
 
 class Megc2021:
     """Nine clips of CASME II, SAMM and SMIC on two templates, from the kit; a note names what is missing.
 
-    templates: the templates to use, None for all: their names, separated by commas, as the last part of a path (that is
-    how --templates passes them). Raise BenchError for a name that the kit does not have.
+    templates: the names of the templates to use, separated by commas, as the last part of a path (this is how
+    --templates passes them); None for all. Raise BenchError for a name that the kit does not have.
     """
 
     name = "megc2021"
@@ -86,12 +86,12 @@ class Megc2021:
         """Return all cells of the kit in the sheet's order. Raise BenchError if it has no clip or no template."""
         kit = self.name.upper()
         if not self.data.is_dir():
-            raise BenchError(f"The kit {self.data} is not a folder. Give --data the unpacked {kit} kit.")
+            raise BenchError(f"The kit {self.data} is not a folder. Pass the unpacked {kit} kit to --data.")
         found = {driver.name: path for driver in SHEET.drivers if (path := self._clip_path(driver))}
         portraits = {name: path for name, names in self.chosen.items() if (path := self._picture_path(names))}
         if not found or not portraits:
             part = "clip under source_samples/" if not found else "template under target_template_face/"
-            raise BenchError(f"{self.data}: found no known {part}. Give --data the unpacked {kit} kit.")
+            raise BenchError(f"{self.data}: found no known {part}. Pass the unpacked {kit} kit to --data.")
         _mention_missing(found, portraits, self.chosen)
         templates = [template(path, name) for name, path in portraits.items()]
         recordings = [_recording(driver, found[driver.name]) for driver in SHEET.drivers if driver.name in found]
@@ -105,7 +105,7 @@ class Megc2021:
 
     @classmethod
     def entry_names(cls) -> dict[str, str]:
-        """Return the name of each cell's video in an entry to the challenge: the kit's for its clip and template."""
+        """Return the name of each cell's video in a challenge entry, from the kit's names for clip and template."""
         return {
             f"{driver.name}__{face}": f"{driver.names[0]}-{names[0]}"
             for driver in SHEET.drivers
@@ -171,12 +171,12 @@ def _recording(driver: Driver, path: Path) -> Recording:
 
 
 def _coded(driver: Driver, clip: Clip) -> Clip:
-    """Return the clip with onset, apex and offset counted from its first frame, if it has a known length."""
+    """Return the clip with onset, apex and offset counted from its first frame, if the clip has a known length."""
     expected = driver.offset - driver.onset + 1
     if clip.problem:
         return clip
     if clip.n_frames not in (expected, *driver.lengths):
-        note(f"{clip.name}: {clip.n_frames} frames, the sheet has {expected}; onset, apex and offset are not set")
+        note(f"{clip.name}: {clip.n_frames} frames, but the sheet has {expected}: onset, apex and offset are not set")
         return clip
     apex = driver.apex - driver.onset
     return dataclasses.replace(clip, onset_frame=0, apex_frame=apex, offset_frame=expected - 1)

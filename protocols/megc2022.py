@@ -1,7 +1,7 @@
 """The generation task of MEGC2022: the nine micro-expressions of MEGC2021 on four templates, in colour.
 
-The kit is licensed for the challenge only and must be deleted afterwards; other research needs a separate agreement.
-Users supply it themselves: no part of it is shipped or downloaded. A report made from it shows its faces.
+The kit is licensed for the challenge only and must be deleted afterwards. Other research needs a separate agreement.
+Users supply the kit themselves: no part of it is shipped or downloaded. A report made from the kit shows its faces.
 """
 
 from __future__ import annotations

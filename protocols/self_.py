@@ -13,7 +13,7 @@ from megbench.protocols.folder import foils
 
 
 class Self:
-    """Each clip of a folder drives its own first frame; the clip itself is the truth.
+    """Each clip of a folder drives its own first frame, and the clip itself is the truth.
 
     face: as in the protocol `folder`.
     """

@@ -8,9 +8,9 @@ from megbench.core.clip import family
 from megbench.core.errors import check_choice
 
 MEGC2019, OWN = "megc2019", "own"
-# In MEGC2019's order, which its lists number 0, 1, 2.
+# In MEGC2019's order; its lists number them 0, 1, 2.
 THREE = ("negative", "positive", "surprise")
-# Emotions in MEGC2019's composite database, which drops all others.
+# The emotions in MEGC2019's composite database, which drops all others, and their classes.
 COMPOSITE = {
     **dict.fromkeys(("repression", "anger", "contempt", "disgust", "fear", "sadness", "negative"), "negative"),
     **dict.fromkeys(("happiness", "positive"), "positive"),

@@ -4,10 +4,10 @@
     STSNet_whole_norm_u_v_os/<subject>_<clip> .png                               each picture once
     combined_3_class2_for_optical_flow.csv                                       one row per clip
     flow.npy                                                                     (N, 3, 28, 28) float32, in row order
-    recipe.txt                                                                   how they were made
+    recipe.txt                                                                   how the files were made
 
-The names are the published ones, with the blank before ".png" with which HTNet looks up files. Pictures are stretched
-to 0..255 channel by channel (red u, green v, blue strain); the arrays keep amplitude.
+The names are the published ones, including the space before ".png", which HTNet expects when it looks up files.
+Pictures are stretched to 0..255 channel by channel (red u, green v, blue strain), whereas the arrays keep amplitude.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ ONE_DIGIT = re.compile(r"^s(\d)(?=_|$)")
 class Exported:
     """One clip.
 
-    name: its name beside its subject's. label: its class. generated: whether it is an output of a run, which is learned
-    from but never tested on.
+    name: its name, without the subject's name. label: its class. generated: whether it is an output of a run, which is
+    used for training but never for testing.
     """
 
     sample: Sample
@@ -53,18 +53,18 @@ class Exported:
 
     @property
     def subject(self) -> str:
-        """The person who is seen, or who drove the output, in the published lists' spelling."""
+        """The person in the clip, or the person who drove the output, as spelt in the published lists."""
         database, _, subject = self.sample.person.partition("/")
         return ONE_DIGIT.sub(r"s0\1", subject) if database == "smic" else subject
 
     @property
     def file(self) -> str:
-        """The picture's name; the blank is in the published names."""
+        """The picture's file name; the space in it also occurs in the published names."""
         return f"{check_name('clip', f'{self.subject}_{self.name}')} .png"
 
 
 def listed_name(sample: Sample) -> str:
-    """Return the name of a database's clip in the published lists, beside its subject's."""
+    """Return the name of a database's clip in the published lists, without the subject's name."""
     name = sample.clip.rpartition("/")[2]
     database, _, subject = sample.person.partition("/")
     if database == "smic":
@@ -73,7 +73,7 @@ def listed_name(sample: Sample) -> str:
 
 
 def write_flow(out: Path, clips: Sequence[Exported], scheme: str, notes: Sequence[str] = ()) -> int:
-    """Write the layout into the new folder `out`, whole or not at all; return the number of pictures.
+    """Write the layout into the new folder `out`, completely or not at all; return the number of pictures.
 
     Raise BenchError if the folder exists, if there are fewer than two people, or if two clips would share a name.
     """
@@ -83,8 +83,8 @@ def write_flow(out: Path, clips: Sequence[Exported], scheme: str, notes: Sequenc
     if len(subjects) < 2:
         who = "1 person" if subjects else "0 people"
         raise BenchError(
-            f"The clips with a class show {who}; one fold per person takes at least two. Drivers from a folder have"
-            " neither person nor emotion: give databases (--clips), or a run on one."
+            f"The clips that have a class show {who}; with one fold per person, at least two people are needed. Drivers"
+            " from a folder have no person or emotion labels: pass databases (--clips), or a run on a database."
         )
     _check_names(clips)
     names = list(THREE) if scheme == MEGC2019 else sorted({clip.label for clip in clips})
@@ -112,7 +112,7 @@ def _places(
     for subject in subjects:
         for clip in clips:
             own = clip.subject == subject
-            if not (own and clip.generated):  # outputs driven by the held-out person are in neither half
+            if not (own and clip.generated):  # outputs driven by the held-out person are in neither part
                 part = "u_test" if own else "u_train"
                 yield Path(FOLDS, check_name("subject", subject), part, str(names.index(clip.label))), clip
 
@@ -125,7 +125,7 @@ def _check_names(clips: Sequence[Exported]) -> None:
             raise BenchError(f"{other} and {clip.sample.clip} would both be {clip.file!r}. Export them one by one.")
         if (other := people.setdefault(clip.subject, clip.sample.person)) != clip.sample.person:
             raise BenchError(
-                f"{other} and {clip.sample.person} are two people of one name. Export their databases one by one."
+                f"{other} and {clip.sample.person} are two people with one name. Export their databases one by one."
             )
 
 
@@ -145,9 +145,9 @@ def _recipe(names: Sequence[str]) -> list[str]:
     return [
         f"Labels: {', '.join(f'{place} {name}' for place, name in enumerate(names))}.",
         f"Channels: {', '.join(CHANNELS)}; in the pictures red, green, blue (OpenCV's imread returns blue first).",
-        "Flow: from the onset to the apex (the frame of largest motion if nobody coded it), dense, by the suite's"
-        " own estimator (faces/flow.py: DIS, Lucas and Kanade, variational refinement), on frames of 256 x 256 cut to"
-        " the face.",
+        "Flow: from the onset to the apex (the frame of largest motion if nobody coded the apex), dense, computed with"
+        " the suite's own estimator (faces/flow.py: DIS, Lucas and Kanade, variational refinement) on frames of"
+        " 256 x 256 cropped to the face.",
         "Head: the similarity that explains the flow of nose, cheeks and forehead is subtracted.",
         "Alignment: a similarity fits the mean face to 51 landmarks (dlib) of the onset frame. The picture shows the"
         f" square of {EXTENT:g} eye distances whose upper left corner is {-left:g} to the left of and {-top:g} above"
@@ -155,7 +155,7 @@ def _recipe(names: Sequence[str]) -> list[str]:
         "u, v: motion to the right and down, in eye distances. strain: sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2).",
         f"Size: {SIDE} x {SIDE}, each pixel the mean of 4 x 4 samples.",
         f"Pictures (*.png): each channel of each picture scaled to 0..255 by its own extremes, as published. {ARRAY} is"
-        " not scaled: amplitude is kept. The blank before .png is in the published names, which others look up.",
-        f"apex in {LIST}: frames from the clip's first one. imagename: the apex frame's name in other people's layouts;"
-        " this folder contains no faces.",
+        " not scaled, so it keeps amplitude. The space before .png is part of the published names that others look up.",
+        f"apex in {LIST}: number of frames after the clip's first frame. imagename: the apex frame's name in other"
+        " layouts; this folder contains no faces.",
     ]

@@ -1,7 +1,7 @@
 """The input of recognisers: the flow of an aligned face from onset to apex, as a small picture of u, v and strain.
 
-The face is aligned with the mean face by its landmarks, the head's own motion is subtracted, and lengths are in units
-of the eye distance. So pictures of different faces are comparable, and a faint expression stays faint.
+The face is aligned with the mean face by its landmarks, head motion is subtracted, and lengths are in units of the eye
+distance. Pictures of different faces are therefore comparable, and a faint expression stays faint.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from megbench.faces.mesh import OF_68, canonical
 from megbench.faces.motion import INNER
 from megbench.faces.regions import face_regions
 
-# Pixels along a side of the picture, as published (Liong et al. 2019); each is the mean of FINE x FINE readings.
+# Pixels along a side of the picture, as published (Liong et al. 2019); each is the mean of FINE x FINE samples.
 SIDE, FINE = 28, 4
 CHANNELS = ("u", "v", "strain")
-# The square of the mean face that the picture shows: upper left corner (from between the eyes) and side, in eye
-# distances.
+# The square of the mean face that the picture shows, in eye distances: its upper left corner, relative to the point
+# between the eyes, and its side.
 CORNER, EXTENT = (-1.2, -0.65), 2.4
 
 
 def flow_picture(first: Grey, later: Grey, points: Points) -> Float32s:
     """Return u, v and strain (3, 28, 28) float32 of a face's motion from one frame to another.
 
-    first, later: grey (256, 256) uint8. points: (68, 2), the landmarks of `first`. u and v point to the right and down
-    the face, in eye distances; strain is sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2), without a unit (Liong et al. 2019).
-    All are 0 outside the face, and everywhere if the frames are equal.
+    first, later: grey (256, 256) uint8. points: (68, 2), the landmarks of `first`. u and v are the motion to the right
+    and down in the aligned face, in eye distances; strain is sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2), without a unit
+    (Liong et al. 2019). All three are 0 outside the face, and everywhere if the frames are equal.
     """
     regions = face_regions(points)
     flow = FlowFrom(first, box_around(regions.face))(later)
@@ -51,10 +51,10 @@ def flow_picture(first: Grey, later: Grey, points: Points) -> Float32s:
 
 
 def stretched(pictures: Float32s) -> Float32s:
-    """Return pictures (..., 28, 28) with each channel of each one scaled to 0..1 by its own extremes, as published.
+    """Return pictures (..., 28, 28) with each channel of each picture scaled to 0..1 by its own extremes, as published.
 
-    A channel without any motion becomes 0. Amplitude is lost: the small motion of a still face under camera noise gets
-    the full contrast of an expression.
+    A channel without any motion becomes 0. Amplitude is lost: the small motion that camera noise causes on a still face
+    gets the full contrast of an expression.
     """
     low, high = pictures.min((-2, -1), keepdims=True), pictures.max((-2, -1), keepdims=True)
     span = high - low
@@ -69,7 +69,7 @@ def _grid() -> Complex:
 
 
 def _on_mean_face(points: Points) -> tuple[complex, complex]:
-    """Return the similarity z -> turn z + shift from the mean face to the inner landmarks in a picture's pixels."""
+    """Return the similarity z -> turn z + shift that maps the mean face to the inner landmarks, in pixels."""
     mean, found = as_complex(canonical()[OF_68[INNER]]), as_complex(points[INNER])
     middle, centre = mean.mean(), found.mean()
     offsets = mean - middle

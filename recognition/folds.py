@@ -1,4 +1,4 @@
-"""Leave-one-person-out folds: each person is held out in turn, with everything in which that person is seen."""
+"""Leave-one-person-out folds: each person is held out in turn, with every clip that shows that person."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Places = npt.NDArray[np.int64]
 class Folds:
     """The folds of leave-one-subject-out.
 
-    people: the person whom each of the F folds holds out, "casme2/sub01". fold_of: (N,), the fold that is asked about
-    each sample. training: (F, N) bool, which samples each fold learns from. notes: what a reader must know.
+    people: the person whom each of the F folds holds out, such as "casme2/sub01". fold_of: (N,), the fold tested on
+    each sample. training: (F, N) bool, the samples on which each fold is trained. notes: remarks for the reader.
     """
 
     people: tuple[str, ...]
@@ -30,7 +30,7 @@ class Folds:
 
 
 def leave_one_out(data: Labelled) -> Folds:
-    """Return a fold for each person. People who share a frame's pixels are held out together.
+    """Return a fold for each person. People who share a frame with identical pixels are held out together.
 
     Raise BenchError if there are fewer than two people.
     """
@@ -41,7 +41,7 @@ def leave_one_out(data: Labelled) -> Folds:
         who = "person" if len(people) == 1 else "people who share frames"
         raise BenchError(
             f"The clips show {len(people)} {who} ({few(people)});"
-            " leaving one person out takes at least two. Give more clips."
+            " leaving one person out requires at least two people. Give more clips."
         )
     fold_of = np.array([names.index(name) for name in groups], np.int64)
     training = np.arange(len(names))[:, None] != fold_of
@@ -49,9 +49,9 @@ def leave_one_out(data: Labelled) -> Folds:
 
 
 def may_learn(data: Labelled, people: Collection[str], pixels: Collection[str]) -> Flags:
-    """Return which samples (N,) may be learned from by a recogniser that must not see these people or frames.
+    """Return the mask (N,) of the samples that may train a recogniser which must not see these people or frames.
 
-    A person is left out with all clips if any of these frames shows them, under whatever name.
+    All clips of a person are left out if any of these frames shows that person, under whatever name.
     """
     groups = _groups(data.people, [sample.pixels for sample in data.samples])
     known = zip(data.samples, groups, strict=True)
@@ -60,7 +60,7 @@ def may_learn(data: Labelled, people: Collection[str], pixels: Collection[str]) 
 
 
 def _groups(people: Sequence[str], pixels: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return for each sample the first person of its group: people who share a frame, directly or in a chain."""
+    """Return for each sample the first person of its group, the people who share a frame directly or through others."""
     leader = {name: name for name in people}
 
     def first(name: str) -> str:
@@ -81,16 +81,16 @@ def _notes(data: Labelled, names: Sequence[str], fold_of: Places, training: Flag
     lines = [*data.notes]
     if len(names) < len(people):
         merged = sorted(set(people) - set(names))
-        lines.append(f"{few(merged)} share a frame's pixels with another person; they are held out together")
+        lines.append(f"{few(merged)} share a frame with another person; people who share frames are held out together")
     lacking = [name for name, row in zip(names, training, strict=True) if _lost(data, row)]
     if lacking:
         lines.append(
-            f"{len(lacking)} of {len(names)} folds learn without a class that only the held-out person shows"
+            f"{len(lacking)} of {len(names)} folds are trained without a class that only the held-out person shows"
             f" ({few(lacking, 3)})"
         )
     single = int((np.bincount(fold_of) == 1).sum())
     if single:
-        lines.append(f"{single} of {len(names)} people have one clip")
+        lines.append(f"{single} of {len(names)} people have only one clip")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What one fold learns and answers. A fold receives nothing of the person it holds out except the questions."""
+"""The training and the answers of one fold. Of the person it holds out, a fold receives only the test pictures."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from megbench.recognition.ststnet import StstNet, cut
 class Lesson:
     """The input of one fold.
 
-    pictures: (n, 3, 28, 28), with labels (n,): everything that is learned from. asked: (m, 3, 28, 28). true: (m,), the
-    classes of the pictures asked about. No answer depends on them; only `Learnt.habit` does.
+    pictures: (n, 3, 28, 28), with labels (n,), the complete training set. asked: (m, 3, 28, 28), the test pictures.
+    true: (m,), the classes of the test pictures. No answer depends on these classes, only `Learnt.habit` does.
     """
 
     pictures: Float32s
@@ -36,7 +36,7 @@ class Lesson:
     n_classes: int
 
     def key(self, recogniser: Recogniser) -> str:
-        """Return the content key of what a recogniser learns and answers."""
+        """Return the content key of this lesson for a recogniser."""
         state = hashlib.blake2b(digest_size=16)
         for array in (self.pictures, self.labels, self.asked, self.true):
             state.update(str(array.shape).encode())
@@ -49,9 +49,9 @@ class Lesson:
 class Learnt:
     """The output of one fold.
 
-    answers: (S, m) of S seeds, each after its last epoch. habit: the answers of the best test epoch, or None for
-    recognisers without epochs. It is a leak, shown as one and used for nothing else: the epoch is chosen by the very
-    answers that are to be scored.
+    answers: (S, m) for S seeds, each after its last epoch. habit: the answers of the best test epoch, or None for
+    recognisers without epochs. Choosing that epoch is a leak, because it is chosen by the very answers that are to be
+    scored; `habit` is reported as a leak and used for nothing else.
     """
 
     answers: tuple[tuple[int, ...], ...]
@@ -59,7 +59,7 @@ class Learnt:
 
 
 def learn(recogniser: Recogniser, lesson: Lesson) -> Learnt:
-    """Learn from a lesson and answer its questions."""
+    """Train a recogniser on a lesson and return its answers to the test pictures."""
     if isinstance(recogniser, StstNet):
         pairs = [_epochs(recogniser, lesson, seed) for seed in recogniser.seeds]
         return Learnt(_rows(np.stack([last for last, _ in pairs])), _rows(np.stack([best for _, best in pairs])))
@@ -70,7 +70,7 @@ def learn(recogniser: Recogniser, lesson: Lesson) -> Learnt:
 
 
 def _epochs(recogniser: StstNet, lesson: Lesson, seed: int) -> tuple[Answers, Answers]:
-    """Return the answers (m,) after the last epoch, and after the epoch with most right answers (the last such one)."""
+    """Return the answers (m,) after the last epoch, and after the (last) epoch with the most correct answers."""
     everything = np.ones((1, len(lesson.labels)), bool)
     parts, most = cut(lesson.asked), -1
     for net in recogniser.epochs_of(lesson.pictures, lesson.labels, everything, lesson.n_classes, seed):
@@ -89,8 +89,8 @@ def _rows(answers: Answers) -> tuple[tuple[int, ...], ...]:
 class Course:
     """All lessons of one row.
 
-    pictures: (N + M, 3, 28, 28), the N clips themselves and then the M added ones, with labels (N + M,). training: (F,
-    N + M) bool, what each fold learns from. fold_of: (N,), the fold that is asked about each clip.
+    pictures: (N + M, 3, 28, 28), first the N clips themselves and then M added ones, with labels (N + M,). training:
+    (F, N + M) bool, the pictures on which each fold is trained. fold_of: (N,), the fold that is tested on each clip.
     """
 
     pictures: Float32s
@@ -107,7 +107,7 @@ class Course:
         )
 
     def save(self, path: Path) -> None:
-        """Write the course for workers, whole or not at all."""
+        """Write the course for workers, completely or not at all."""
         with whole_file(path, lasting=False) as file:
             np.savez(
                 file,
@@ -121,7 +121,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Teacher:
-    """The worker's side: reads a course, then runs one fold after another."""
+    """The work in a worker process: read a course, then run one fold after another."""
 
     course: Path
     recogniser: Recogniser

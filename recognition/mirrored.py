@@ -1,4 +1,4 @@
-"""The augmentation that costs nothing: mirrored flow, a little weaker or stronger."""
+"""Augmentation at no cost: mirrored flow, slightly weaker or stronger."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def mirrored(picture: Float32s) -> Float32s:
 def mirrored_and_scaled(data: Labelled, each: int = 1, seed: int = 0) -> Float32s:
     """Return `each` new pictures of every sample, (each * N, 3, 28, 28), mirrored and with another amplitude.
 
-    Copies of one sample differ in amplitude, and every second one is not mirrored. A sample's draws depend only on its
-    name.
+    Copies of one sample differ in amplitude, and every second copy is not mirrored. The random draws for a sample
+    depend only on its name and the seed.
     """
     draws = [np.random.default_rng([seed, *sample.clip.encode()]).uniform(-1, 1, each) for sample in data.samples]
     scales = SPREAD ** np.array(draws, np.float64).reshape(-1, each)

@@ -1,4 +1,4 @@
-"""Measured onset and apex of clips: one flow each, kept in the store by content."""
+"""Measurements of clips from onset to apex: one flow per clip, kept in the store by content."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from megbench.faces.landmarks import Grey, Points, landmarks
 from megbench.faces.regions import face_regions
 from megbench.recognition.flow_picture import flow_picture
 
-# The largest number of frames among which the largest motion is searched for.
+# The maximum number of frames among which the largest motion is searched for.
 LOOKED_AT = 64
 
 
@@ -32,9 +32,9 @@ LOOKED_AT = 64
 class Moment:
     """A clip whose motion from onset to apex is to be measured.
 
-    what: its name in messages. content: hash of everything that decides its frames. read: returns a frame, grey (256,
-    256) uint8. apex: None if nobody coded it. points: the landmarks (68, 2) of the onset frame, or None if they are
-    unknown.
+    what: its name in messages. content: hash of everything that determines its frames. read: returns a frame, grey
+    (256, 256) uint8. apex: None if nobody coded it. points: the landmarks (68, 2) of the onset frame, or None if they
+    are unknown.
     """
 
     what: str
@@ -54,7 +54,7 @@ class Moment:
 class Measured:
     """A clip's measurement.
 
-    picture: u, v, strain (3, 28, 28) float32. apex: its frame. pixels: hashes of the two frames, grey.
+    picture: u, v, strain (3, 28, 28) float32. apex: the apex frame. pixels: hashes of the two frames, in grey.
     """
 
     picture: Float32s
@@ -63,7 +63,7 @@ class Measured:
 
 
 def grey_frame(folder: Path, index: int) -> Grey:
-    """Read a frame from a folder of PNG files, grey (256, 256) uint8."""
+    """Read a frame from a folder of PNG files; return it in grey, (256, 256) uint8."""
     return grey(read_png(frame_path(folder, index))[None])[0]
 
 
@@ -79,15 +79,15 @@ def why_guessed(onset: int, apex: int | None, n_frames: int) -> str:
 def guessed_notes(whys: Sequence[str], things: str) -> list[str]:
     """Return a line for each reason found among the `things` ("clips", "drivers"), with the number affected."""
     return [
-        f"{count} of {len(whys)} {things} have {why}; their frame of largest motion is taken"
+        f"{count} of {len(whys)} {things} have {why}; their frame of largest motion is used instead"
         for why, count in Counter(filter(None, whys)).items()
     ]
 
 
 def measure(moments: Sequence[Moment], cache: Path | None, title: str, workers: int = 1) -> list[Measured | str]:
-    """Measure clips, in order; a string says why one cannot be measured. Measurements in `cache` are reused.
+    """Return the clips' measurements, in order; a string states why a clip cannot be measured.
 
-    workers: number of processes; 0: one for each processor that this one may use.
+    Measurements in `cache` are reused. workers: number of processes; 0 for one per processor that may be used.
     """
     found: dict[int, Measured | str] = {
         index: kept for index, moment in enumerate(moments) if (kept := _kept(moment, cache))
@@ -139,7 +139,7 @@ def _measured(moment: Moment) -> Measured | str:
 
 
 def _largest_motion(moment: Moment, first: Grey, points: Points) -> int:
-    """Return the frame in which the face has moved furthest from the onset, without the head's own motion."""
+    """Return the frame in which the face has moved furthest from the onset, with head motion removed."""
     regions = face_regions(points)
 
     def moved(index: int) -> float:

@@ -1,4 +1,4 @@
-"""Which training clip is animated on whose face: each driver on another person, both seen by the fold that learns."""
+"""Pairs of training clips and faces: each driver is put on another person, and both are in the fold's training set."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from megbench.recognition.samples import Labelled
 class Pairs:
     """Drivers on templates.
 
-    drivers, templates: (M,), indices of samples; the template is that sample's onset. used: (F, M) bool, which pairs
-    each fold learns from: never one with the person that it holds out, neither as a driver nor as a template.
+    drivers, templates: (M,), indices of samples; the template is that sample's onset. used: (F, M) bool, the pairs on
+    which each fold is trained, never one with the person it holds out, either as a driver or as a template.
     """
 
     drivers: np.ndarray
@@ -27,16 +27,16 @@ class Pairs:
 def pairs_of(data: Labelled, folds: Folds, each: int = 1, seed: int = 0) -> Pairs:
     """Return pairs that give every fold `each` templates per training clip, or fewer if there are too few people.
 
-    Each clip has an order of all other people, drawn from its name, and one clip of each of them. A fold uses the first
-    people in that order whom it does not hold out. So all folds share their pairs except those with the held-out
-    person's face, and no clip is animated more than each + 1 times. Raise BenchError if there are fewer than three
-    people.
+    Each clip has a random order of all other people, seeded by its name, and one clip of each of them. A fold uses the
+    first people in that order whom it does not hold out. All folds therefore share their pairs, except those with the
+    held-out person's face, and no clip is animated more than each + 1 times. Raise BenchError if there are fewer than
+    three people.
     """
     number = len(folds.people)
     if number < 3:
         raise BenchError(
-            f"The clips show {number} people; a gain takes at least three: one is held out, one drives, and one is"
-            " the template. Give more clips."
+            f"The clips show {number} people; measuring a gain requires at least three: one is held out, one drives,"
+            " and one is the template. Give more clips."
         )
     drivers, templates, rows = [], [], []
     for place, sample in enumerate(data.samples):
@@ -45,7 +45,7 @@ def pairs_of(data: Labelled, folds: Folds, each: int = 1, seed: int = 0) -> Pair
         order = [group for group in rng.permutation(number).tolist() if group != mine][: each + 1]
         faces = [int(rng.choice(np.flatnonzero(folds.fold_of == group))) for group in order]
         for rank, (group, face) in enumerate(zip(order, faces, strict=True)):
-            # The last person in the order replaces one who is held out.
+            # The last person in the order replaces a person who is held out.
             used = np.array([fold not in (mine, group) and (rank < each or fold in order) for fold in range(number)])
             drivers.append(place)
             templates.append(face)

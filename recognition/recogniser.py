@@ -1,4 +1,4 @@
-"""The interface of recognisers, and the two that exist."""
+"""The interface of recognisers, and the two recognisers that implement it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from megbench.recognition.ststnet import StstNet
 from megbench.recognition.svm import LinearSvm
 
 Answers = npt.NDArray[np.int64]
-# The answer of a fold that has nothing to learn from.
+# The answer of a fold without training pictures.
 NO_ANSWER = -1
 
 
 class Recogniser(Protocol):
-    """Learns from pictures of flow and answers with a class. Each fold learns independently of the others."""
+    """A classifier trained on pictures of flow. Each fold is trained independently of the others."""
 
     @property
     def name(self) -> str:
@@ -32,10 +32,11 @@ class Recogniser(Protocol):
     def answers(
         self, pictures: Float32s, labels: Places, training: Flags, asked: Float32s, fold_of: Places, n_classes: int
     ) -> Answers:
-        """Return the answers (S, M) of S seeds to M pictures; -1 from a fold that has nothing to learn from.
+        """Return the answers (S, M) of S seeds to M pictures; -1 from a fold without training pictures.
 
-        pictures: (N, 3, 28, 28) float32, with labels (N,) below `n_classes`. training: (F, N) bool, which of them each
-        fold learns from. asked: (M, 3, 28, 28). fold_of: (M,), the fold that answers each.
+        pictures: (N, 3, 28, 28) float32, with labels (N,) below `n_classes`. training: (F, N) bool, the pictures on
+        which each fold is trained. asked: (M, 3, 28, 28), the test pictures. fold_of: (M,), the fold that answers each
+        of them.
         """
 
 
@@ -50,7 +51,7 @@ class OnStretched:
 
     @property
     def name(self) -> str:
-        """The recogniser's name, with what is done to its pictures."""
+        """The recogniser's name, with a suffix for the stretched pictures."""
         return f"{self.recogniser.name} (stretched)"
 
     def answers(
@@ -67,7 +68,7 @@ def make_recogniser(name: str, stretch: bool = False) -> Recogniser:
 
 
 def answers_left_out(recogniser: Recogniser, data: Labelled, folds: Folds) -> Answers:
-    """Return the answers (S, N) to the samples themselves, each by the fold that has not seen its person."""
+    """Return the answers (S, N) to the samples themselves, each from the fold that has not seen the sample's person."""
     return recogniser.answers(
         data.pictures, data.labels, folds.training, data.pictures, folds.fold_of, len(data.classes)
     )

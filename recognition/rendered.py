@@ -1,7 +1,7 @@
-"""Rendered people to learn from if there is no database: their emotions are action units, assigned by one rule.
+"""Rendered people as training data if there is no database: a rule assigns sets of action units to emotions.
 
-Nothing of it is in the demo: people and manners are drawn for this set alone, and no set of units here is one of the
-demo's. The two share the renderer and its two portraits, so a recogniser learns only how rendered faces move.
+This set has no clip in common with the demo: people and manners are drawn for this set alone, and no set of units
+occurs in the demo. Both share the renderer and its two portraits, so a recogniser learns only how rendered faces move.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from megbench.recognition.samples import Sample
 
 DATABASE, SERIES = "rendered", "recogniser"
 # After EMFACS (Ekman and Friesen 1983), as for the demo's drivers: smiles are positive, raised brows and upper lids are
-# surprise, and the units of anger, disgust, sadness, fear and contempt are negative. No set is one of the demo's.
+# surprise, and the units of anger, disgust, sadness, fear and contempt are negative. No set occurs in the demo.
 UNITS: dict[str, tuple[tuple[str, ...], ...]] = {
     "negative": (
         ("AU04",),
@@ -65,13 +65,13 @@ UNITS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 PEOPLE, EACH = 24, 3
 PORTRAITS = ("astronaut", "hopper")
-# Intensity at the apex, and how far the head has moved by then, in pixels.
+# The range of the intensity at the apex, and the scale of the head's motion by then, in pixels.
 LEAST, MOST, HEAD_PX = 0.5, 1.0, 1.0
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One expression of one person. manner: seed of the person's own way of moving, of the head and of the camera."""
+    """One expression of one person. manner: seed of the person's way of moving, the head motion and the camera."""
 
     role: Role
     emotion: str
@@ -86,7 +86,7 @@ class Shown:
 
     @property
     def person(self) -> str:
-        """The person who is seen."""
+        """The person in the clip."""
         return f"{DATABASE}/{self.role.series}{self.role.number}"
 
     def key(self) -> str:
@@ -95,7 +95,7 @@ class Shown:
 
 
 def expressions(people: int = PEOPLE) -> list[Shown]:
-    """Return every person's expressions, EACH of every emotion; the draws never change."""
+    """Return every person's expressions, EACH per emotion; the random draws are always the same."""
     return [shown for number in range(people) for shown in _of_person(number)]
 
 
@@ -110,7 +110,7 @@ def _of_person(number: int) -> Iterator[Shown]:
 
 
 def rendered_samples(cache: Path | None, workers: int = 1, people: int = PEOPLE) -> tuple[list[Sample], list[str]]:
-    """Return rendered people's expressions as samples of two frames, and notes on those that cannot be used."""
+    """Return rendered people's expressions as samples of two frames, and notes on unusable expressions."""
     shown = expressions(people)
     moments = [Moment(one.name, one.key(), functools.partial(_frame, one), 2, 0, 1) for one in shown]
     found = measure(moments, cache, "Flow of rendered people", workers)
@@ -137,9 +137,9 @@ def _frame(shown: Shown, index: int) -> Grey:
     return grey(two_frames(shown))[index]
 
 
-@functools.lru_cache(maxsize=1)  # callers request both frames one after the other
+@functools.lru_cache(maxsize=1)  # callers request the two frames one after the other
 def two_frames(shown: Shown) -> Frames:
-    """Return the neutral frame and the apex, (2, 256, 256, 3), as a camera sees them."""
+    """Return the neutral frame and the apex, (2, 256, 256, 3), as recorded by a camera."""
     actor = _actor(shown.role)
     manner = personal_basis(np.random.default_rng([shown.manner, 0]))
     moved = sum(strength * manner[ACTION_UNITS.index(unit)] for unit, strength in shown.units)

@@ -1,4 +1,4 @@
-"""What a recogniser learns from: clips of prepared databases, each with its picture of flow, emotion and person."""
+"""The training data of a recogniser: clips of prepared databases, each with a picture of flow, emotion and person."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from megbench.recognition.moments import Measured, Moment, guessed_notes, measur
 class Sample:
     """One clip.
 
-    emotion: in the database's words. person: "smic/s11". clip: "smic/s11_ne_02". picture: u, v, strain (3, 28, 28)
-    float32 (megbench.recognition.flow_picture). onset, apex: frames. apex_coded: whether somebody coded the apex; if
-    not, it is the frame with the largest motion. pixels: hashes of both frames, grey.
+    emotion: in the database's words. person: such as "smic/s11". clip: such as "smic/s11_ne_02". picture: u, v, strain
+    (3, 28, 28) float32 (megbench.recognition.flow_picture). onset, apex: frames. apex_coded: whether somebody coded the
+    apex; if not, it is the frame with the largest motion. pixels: hashes of both frames, in grey.
     """
 
     database: str
@@ -43,7 +43,7 @@ class Sample:
 class Labelled:
     """Samples with their classes: the input of recognisers.
 
-    pictures: (N, 3, 28, 28) float32. labels: (N,), indices in `classes`. notes: what a reader must know about them.
+    pictures: (N, 3, 28, 28) float32. labels: (N,), indices in `classes`. notes: remarks on the samples for the reader.
     """
 
     samples: tuple[Sample, ...]
@@ -58,16 +58,16 @@ class Labelled:
 
     @property
     def people(self) -> tuple[str, ...]:
-        """The person who is seen in each sample."""
+        """The person in each sample."""
         return tuple(sample.person for sample in self.samples)
 
 
 def stored_samples(
     folders: Iterable[Path], cache: Path | None = None, workers: int = 1
 ) -> tuple[list[Sample], list[str]]:
-    """Return the clips of prepared databases as samples, and notes on those left out or without a coded apex.
+    """Return the clips of prepared databases as samples, and notes on clips left out or without a coded apex.
 
-    cache: the folder in which measurements are kept. workers: number of processes; 0: one for each processor. Raise
+    cache: the folder in which measurements are kept. workers: number of processes; 0 for one per processor. Raise
     BenchError if a folder is not a finished store, or if no clip can be used.
     """
     found: list[Sample] = []
@@ -80,12 +80,12 @@ def stored_samples(
         found += [_sample(clip, result) for clip, result in pairs if isinstance(result, Measured)]
         notes += _notes(store, pairs)
     if not found:
-        raise BenchError(f"No clip to learn from: {notes[0] if notes else 'no store was given'}.")
+        raise BenchError(f"No clip can be used for training: {notes[0] if notes else 'no store was given'}.")
     return found, notes
 
 
 def labelled(samples: Sequence[Sample], scheme: str, notes: Sequence[str] = ()) -> Labelled:
-    """Return the samples that have a class by `scheme` ("megc2019" or "own"); notes say how many do not.
+    """Return the samples that have a class in `scheme` ("megc2019" or "own"); a note states how many have none.
 
     Raise BenchError if there are fewer than two classes.
     """

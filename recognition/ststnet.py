@@ -1,8 +1,9 @@
 """STSTNet (Liong et al. 2019, table I), all folds at once: one grouped network over the same pictures.
 
-Three streams of 3, 5 and 8 kernels of 3 x 3 see u, v and strain. Each is max-pooled by 3, all 16 planes are averaged by
-2 x 2, and the resulting 400 numbers give the classes: 1,651 parameters for three classes. The table names no
-activation; ours is ReLU. There is no batch normalisation, so that nothing but the weights is learnt from clips.
+Three streams of 3, 5 and 8 kernels of 3 x 3 see u, v and strain. Each stream is max-pooled by 3, all 16 planes are
+average-pooled by 2 x 2, and the resulting 400 numbers give the classes: 1,651 parameters for three classes. The table
+names no activation; this implementation uses ReLU. There is no batch normalisation, so only the weights are learnt from
+clips.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ Flags = npt.NDArray[np.bool_]
 STREAMS = (3, 5, 8)
 PLANES, CHANNELS, KERNEL = sum(STREAMS), 3, 3
 READ = CHANNELS * KERNEL**2
-# The part of a picture that a kernel sees, a 1 for the bias, and the position's flag.
+# The length of a column: the part of a picture that a kernel sees, a 1 for the bias, and the position's flag.
 COLUMN = READ + 2
 SIDE, POOL = 28, 3
 POOLED = -(-SIDE // POOL)
 HALF = POOLED // 2
 FEATURES = PLANES * HALF**2
-# Columns of products that are computed at a time: these and the pictures' parts then stay in the processor's cache.
+# Number of columns of products computed at a time. They and the pictures' parts then stay in the processor's cache.
 COLUMNS = 64
 OUTSIDE = -1e30
 
@@ -42,10 +43,10 @@ def parameters(n_classes: int) -> int:
 
 @dataclass(frozen=True)
 class StstNet:
-    """The published schedule: a fixed number of epochs, of which the last counts, by Adam; several seeds.
+    """STSTNet with the published schedule: Adam, a fixed number of epochs of which the last counts, several seeds.
 
     Channels are divided by their root mean square over the fold's training clips. A batch holds the same clips for all
-    folds, and a fold skips those that it may not see. So each fold learns what it would learn alone.
+    folds, and a fold skips the clips that it may not see. Each fold therefore learns what it would learn on its own.
     """
 
     epochs: int = 500
@@ -68,7 +69,7 @@ class StstNet:
     def epochs_of(
         self, pictures: Float32s, labels: Ints, training: Flags, n_classes: int, seed: int
     ) -> Iterator[GroupedNet]:
-        """Yield the networks of all folds after each epoch; it is the same object each time."""
+        """Yield the networks of all folds after each epoch; the same object is yielded each time."""
         net = GroupedNet(_scales(pictures, training), n_classes, seed, np.asarray(training.any(1)))
         parts, truth = cut(pictures), torch.from_numpy(labels)
         learns = torch.from_numpy(training.astype(np.float32))
@@ -86,7 +87,7 @@ class StstNet:
 
 
 class GroupedNet:
-    """F networks side by side. scales: (F, 3), the divisors of their pictures' channels."""
+    """F networks side by side. scales: (F, 3), the divisor of each channel of the pictures."""
 
     def __init__(self, scales: Float32s, n_classes: int, seed: int, learns: Flags) -> None:
         folds = len(scales)
@@ -95,7 +96,7 @@ class GroupedNet:
         draws = torch.Generator().manual_seed(seed)
 
         def drawn(inputs: int, *shape: int) -> Tensor:
-            """Return a layer's initial numbers as PyTorch draws them, the same for every fold."""
+            """Return a layer's initial values, drawn as in PyTorch and equal for every fold."""
             reach = inputs**-0.5
             one = torch.empty(shape).uniform_(-reach, reach, generator=draws)
             return one.expand(folds, *shape).clone().requires_grad_()
@@ -114,14 +115,14 @@ class GroupedNet:
         kernels = torch.cat([self.kernels * self._shrink[:, None], self.bias[..., None]], dim=2)
         columns = kernels.reshape(folds * PLANES, READ + 1).T
         peaks: Tensor = _Peaks.apply(parts.reshape(POOL**2, batch * POOLED**2, COLUMN), columns)
-        # Planes come last in memory, as the products store them.
+        # Planes come last in memory, in the layout of the products.
         planes = torch.relu(peaks).view(batch, POOLED, POOLED, folds * PLANES).permute(0, 3, 1, 2)
         halved = torch.nn.functional.avg_pool2d(planes, 2).reshape(batch, folds, FEATURES).transpose(0, 1)
         return torch.baddbmm(self.last_bias, halved, self.last)
 
     @torch.no_grad()
     def answers(self, pictures: Float32s, fold_of: Ints) -> Ints:
-        """Return the answers (M,) of each picture's own fold; -1 from a fold that has learnt from nothing."""
+        """Return the answers (M,) of each picture's own fold; -1 from a fold without training pictures."""
         found = np.full(len(pictures), -1, np.int64)
         for chosen in np.array_split(np.arange(len(pictures)), max(1, len(pictures) // 64)):
             if len(chosen):
@@ -132,9 +133,10 @@ class GroupedNet:
 
 
 class _Peaks(torch.autograd.Function):
-    """Convolution and max pooling in one: products of parts (9, R, 29) with columns (28, C), the largest of nine.
+    """Fused convolution and max pooling: the largest of the nine products of parts (9, R, 29) and columns (28, C).
 
-    Only the peaks are kept. The backward pass computes the products again and passes gradients on at the peaks.
+    The last of a part's 29 numbers is the position's flag, which is added to every product. Only the peaks are kept.
+    The backward pass recomputes the products and passes gradients on at the peaks.
     """
 
     @staticmethod
@@ -151,13 +153,13 @@ class _Peaks(torch.autograd.Function):
         for products, peak, gradient in zip(
             _products(parts, columns), peaks.split(COLUMNS, 1), gradients[0].split(COLUMNS, 1), strict=True
         ):
-            torch.eq(products, peak, out=products).mul_(gradient)  # in place, as numbers: ten times as fast as by bools
+            torch.eq(products, peak, out=products).mul_(gradient)  # in place, as numbers: ten times faster than bools
             back.append(across @ products.reshape(-1, peak.shape[1]))
         return None, torch.cat(back, dim=1)
 
 
 def _products(parts: Tensor, columns: Tensor) -> Iterator[Tensor]:
-    """Yield products (9, R, c) of some columns at a time; each is valid until the next is requested.
+    """Yield the products (9, R, c) of a few columns at a time; each is valid until the next is requested.
 
     Positions outside the picture get values far below all others.
     """
@@ -172,8 +174,8 @@ def _products(parts: Tensor, columns: Tensor) -> Iterator[Tensor]:
 def cut(pictures: Float32s) -> Tensor:
     """Return the parts (9, N, 100, 29) of pictures (N, 3, 28, 28) that a kernel sees, in the order of the pooling.
 
-    Nine positions make a peak. Each has the 27 numbers under the kernel, a 1, and a flag: OUTSIDE if the position is
-    not a pixel (padding of the pooling), otherwise 0.
+    A peak is taken over nine positions. Each position has the 27 numbers under the kernel, a 1, and a flag: OUTSIDE if
+    the position is not a pixel (padding of the pooling), otherwise 0.
     """
     number = len(pictures)
     seen = torch.nn.functional.unfold(torch.from_numpy(np.ascontiguousarray(pictures)), KERNEL, padding=1)
@@ -190,14 +192,14 @@ def cut(pictures: Float32s) -> Tensor:
 
 
 def _scales(pictures: Float32s, training: Flags) -> Float32s:
-    """Return the root mean squares of channels over each fold's training pictures (F, 3); 1 if nothing moves."""
+    """Return each channel's root mean square over a fold's training pictures, (F, 3); 1 if nothing moves."""
     squares = (pictures.astype(np.float64) ** 2).mean((2, 3))
     means = training @ squares / training.sum(1, keepdims=True).clip(1)
     return np.where(means > 0, np.sqrt(means), 1).astype(np.float32)
 
 
 def _loss(scores: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
-    """Return the sum of the folds' mean cross-entropies over the pictures of a batch that each fold may see."""
+    """Return the sum over folds of the mean cross-entropy over those pictures of a batch that the fold may see."""
     folds, batch, _ = scores.shape
     each = torch.nn.functional.cross_entropy(
         scores.reshape(folds * batch, -1), truth.repeat(folds), reduction="none"

@@ -1,4 +1,4 @@
-"""A linear support vector machine on pictures of flow: exact, without seeds, a moment for all folds."""
+"""A linear support vector machine on pictures of flow: exact, without seeds, and fast for all folds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Products = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LinearSvm:
-    """One machine for each fold (scikit-learn's SVC, linear, classes weighted by their rarity).
+    """One machine per fold (scikit-learn's SVC, linear, rarer classes weighted more).
 
-    Channels are divided by their root mean square over the fold's training clips, so that none outweighs the others and
-    amplitude is kept. cost: the machines' C, for pictures whose squares sum to 1 on average.
+    Channels are divided by their root mean square over the fold's training clips, so that no channel outweighs the
+    others and amplitude is kept. cost: the machines' C, for pictures whose squares sum to 1 on average.
     """
 
     cost: float = 1.0
@@ -47,7 +47,7 @@ class LinearSvm:
     def _answered(self, inside: Products, labels: npt.NDArray[np.int64], across: Products) -> npt.NDArray[np.int64]:
         """Return the answers to M pictures.
 
-        across: their products (M, N) with N training pictures. inside: the products (N, N) among these.
+        across: their products (M, N) with N training pictures. inside: the products (N, N) among the training pictures.
         """
         if len(np.unique(labels)) == 1:
             return np.full(len(across), labels[0], np.int64)
@@ -58,13 +58,13 @@ class LinearSvm:
 
 
 def _products(first: Float32s, second: Float32s) -> Products:
-    """Return the scalar products of pictures by channel, (3, M, N): all that the machines need."""
+    """Return the scalar products of pictures by channel, (3, M, N), the only input that the machines need."""
     flat = [np.ascontiguousarray(one.reshape(*one.shape[:2], -1).swapaxes(0, 1), np.float64) for one in (first, second)]
     return np.stack([one @ two.T for one, two in zip(*flat, strict=True)])
 
 
 def _shares(among: Products, seen: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Return the factors of each channel's products (3,), from the training pictures alone."""
+    """Return the factor (3,) of each channel's products, computed from the training pictures alone."""
     squares = among[:, seen, seen].mean(1)
     moving = squares > 0
     return np.divide(1 / max(moving.sum(), 1), squares, out=np.zeros_like(squares), where=moving)

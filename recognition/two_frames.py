@@ -1,4 +1,4 @@
-"""Clips of two frames, onset and apex: recognisers read only these, so only these are animated for them."""
+"""Clips of two frames, onset and apex. Recognisers read only these two frames, so only they are animated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from megbench.core.prepared_clips import ClipStore, StoredClip, three_channels
 from megbench.recognition.rendered import Shown, expressions, two_frames
 from megbench.recognition.samples import Sample
 
-# A database's facts about a clip, whichever of its frames are used.
+# A database's facts about a clip that hold whichever of its frames are used.
 FACTS = (
     "database",
     "subject",
@@ -39,8 +39,8 @@ FACTS = (
 class Origin:
     """The source of a sample's frames.
 
-    key: hash of everything that decides all frames. read: returns two of them, RGB. facts: facts about the clip, by the
-    fields of megbench.core.clip.Clip.
+    key: hash of everything that determines the frames. read: returns two frames, in RGB. facts: facts about the clip
+    by field of megbench.core.clip.Clip.
     """
 
     key: str
@@ -69,10 +69,10 @@ def rendered_origins(people: int) -> dict[str, Origin]:
 
 
 def as_drivers(samples: Sequence[Sample], origins: Mapping[str, Origin], cache: Path, workers: int) -> list[Clip]:
-    """Return samples as clips of their onsets and apexes, kept in `cache`.
+    """Return samples as clips of onset and apex, kept in `cache`.
 
     origins: by the clips' names in samples. A rendered clip counts as a recording: no method is given its motion.
-    workers: number of processes; 0: one for each processor.
+    workers: number of processes; 0 for one per processor.
     """
     tasks = [_Task(origins[one.clip], one.clip, one.onset, one.apex, cache) for one in samples]
     found = {place: clip for place, task in enumerate(tasks) if (clip := load_clip(task.folder))}
@@ -86,7 +86,7 @@ def as_drivers(samples: Sequence[Sample], origins: Mapping[str, Origin], cache: 
 
 @dataclass(frozen=True)
 class _Task:
-    """A clip of two frames that is to be made."""
+    """A clip of two frames to be made."""
 
     origin: Origin
     name: str
@@ -96,7 +96,7 @@ class _Task:
 
     @property
     def folder(self) -> Path:
-        """The folder in which it is kept, named by everything that decides it."""
+        """The folder in which the clip is kept, named by a hash of everything that determines the clip."""
         return self.cache / digest(["onset and apex", self.origin.key, self.name, self.onset, self.apex])
 
 

@@ -1,4 +1,4 @@
-"""A recogniser's view of a run: it labels outputs, having seen neither the driver's person nor the template."""
+"""A recogniser's view of a run: it labels outputs without having seen the driver's person or the template."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from megbench.recognition.samples import Labelled
 
 @dataclass(frozen=True)
 class Shown:
-    """An output, or the driver itself: frames in a folder that follow their driver's times.
+    """An output, or the driver itself: frames in a folder, with the driver's onset and apex.
 
-    row, cell: the place of its answer. driver: the driver's name. template: the template's picture, None for a driver.
+    row, cell: where its answer belongs. driver: the driver's name. template: the template's picture, None for a driver.
     """
 
     row: str
@@ -35,7 +35,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Driver:
-    """The facts about a driver. apex: None if nobody coded it; the frame in which it moves furthest is then used."""
+    """The facts about a driver. apex: None if nobody coded it; the frame of its largest motion is then used."""
 
     name: str
     database: str
@@ -47,15 +47,15 @@ class Driver:
 
     @property
     def person(self) -> str:
-        """The person who is seen: "smic/s11"."""
+        """The driver's person, such as "smic/s11"."""
         return person(self.database, self.subject)
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """The measurements of everything shown, by index; reasons say why some could not be measured.
+    """The measurements of everything shown, by index; `reasons` states why some could not be measured.
 
-    drivers: the measured drivers, or the reason.
+    drivers: each driver's measurement, or the reason why there is none.
     """
 
     found: Mapping[int, Measured]
@@ -67,9 +67,9 @@ class Pictures:
 class Labels:
     """The recogniser's labels.
 
-    answers: (S, M) for S seeds and the M things shown, -1 for none. reasons: why there is none, by index. apexes: the
-    frame used as each driver's apex. notes: what else a reader must know. fewer: the indices whose answers come from a
-    recogniser that has learned from fewer than all classes.
+    answers: (S, M) for S seeds and the M things shown, -1 for none. reasons: why there is no answer, by index. apexes:
+    the frame used as each driver's apex. notes: further remarks for the reader. fewer: the indices whose answers come
+    from a recogniser that was not trained on all classes.
     """
 
     answers: Answers
@@ -105,10 +105,11 @@ def label(
     cache: Path | None,
     workers: int = 1,
 ) -> Labels:
-    """Let a recogniser, trained on `data`, label everything shown.
+    """Label everything shown with a recogniser trained on `data`.
 
     For each driver and template, a recogniser is trained that has seen no clip of the driver's person, nor of anybody
-    whose frame is the driver's onset or apex or the template. Frames are compared by their pixels, people by name.
+    one of whose frames is the driver's onset or apex or the template. Frames are compared by their pixels, people by
+    name.
     """
     measured = pictures_of(shown, drivers, cache, workers)
     asked, answers = list(measured.found), np.full((1, len(shown)), -1, np.int64)
@@ -126,10 +127,10 @@ def label(
         fewer = frozenset(place for place, fold in zip(asked, fold_of, strict=True) if lacking[fold])
         if fewer:
             notes.append(
-                f"{len(fewer)} labels of outputs and drivers come from a recogniser that does not know all classes:"
-                " only held-out people show the others"
+                f"{len(fewer)} labels of outputs and drivers come from a recogniser that does not know all classes,"
+                " because the other classes occur only for held-out people"
             )
-    nothing = f"only the driver's person is in the clips that {recogniser.name} learns from"
+    nothing = f"the clips on which {recogniser.name} is trained show only the driver's person"
     reasons = dict(measured.reasons) | {place: nothing for place in asked if (answers[:, place] < 0).any()}
     apexes = {name: found.apex for name, found in measured.drivers.items() if isinstance(found, Measured)}
     return Labels(answers, reasons, apexes, tuple(notes), fewer)
@@ -138,13 +139,13 @@ def label(
 def _held_out(shown: Sequence[Shown], learns: Flags, data: Labelled) -> str:
     """Return, in words, how many people were held out in how many cells.
 
-    learns: (M, N), which samples may be learned from for each of the M things shown.
+    learns: (M, N), the samples that may be used for training, for each of the M things shown.
     """
     people = np.array(data.people)
     held = {(one.cell, who) for one, row in zip(shown, learns, strict=True) if one.row for who in people[~row]}
     if not held:
         return (
-            "none of the clips that the recogniser learns from shows a driver's person or a template, by name or by"
+            "none of the clips on which the recogniser is trained shows a driver's person or a template, by name or by"
             " identical frames"
         )
     who, cells, of = {who for _, who in held}, {cell for cell, _ in held}, {one.cell for one in shown if one.row}
@@ -157,7 +158,7 @@ def _held_out(shown: Sequence[Shown], learns: Flags, data: Labelled) -> str:
 def _folds(
     shown: Sequence[Shown], drivers: Mapping[str, Driver], seen: Mapping[str, Measured | str], data: Labelled
 ) -> tuple[Flags, Places]:
-    """Return the folds (F, N), which samples each may learn from, and the fold of each thing shown (M,).
+    """Return the training samples of each fold (F, N), and the fold of each thing shown (M,).
 
     One fold serves all pairs of driver and template that leave out the same people.
     """
@@ -178,7 +179,7 @@ def _folds(
 
 
 def _moment(what: str, folder: Path, driver: Driver, apex: int | None) -> Moment:
-    """Return a clip in a folder of frames, to be measured at its driver's times."""
+    """Return a clip in a folder of frames, to be measured at its driver's onset and apex."""
     looked_at = range(driver.n_frames) if apex is None else (driver.onset, apex)
     content = digest([file_hash(frame_path(folder, index)) for index in looked_at])
     return Moment(what, content, functools.partial(grey_frame, folder), driver.n_frames, driver.onset, apex)

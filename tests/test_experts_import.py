@@ -74,8 +74,8 @@ def test_a_wrong_sum_and_a_wrong_total_are_named_with_their_rows(tmp_path):
     path = write_csv(tmp_path / "e1.csv", one_team(cells={(5, 7): 9, (20, 7): 84}))
     found = import_files([path], NAMES)
     assert [problem.where for problem in found.errors] == ["e1.csv row 5", "e1.csv row 20"]
-    assert "the sum says 9, but" in found.errors[0].text
-    assert "the total of sum says 84, but the rows of 3311 add up to 85" in found.errors[1].text
+    assert "the sum is given as 9, but" in found.errors[0].text
+    assert "the total of sum is 84, but the rows of 3311 add up to 85" in found.errors[1].text
 
 
 @pytest.mark.parametrize("value", ["4", "-1", "2.5", "good", "=2+1", "3 3"])

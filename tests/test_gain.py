@@ -89,7 +89,7 @@ class TestPairs:
 
     def test_two_people_are_too_few(self):
         data = people_with([2, 2])
-        with pytest.raises(BenchError, match="show 2 people; a gain takes at least three"):
+        with pytest.raises(BenchError, match="show 2 people; measuring a gain requires at least three"):
             pairs_of(data, leave_one_out(data))
 
 
@@ -362,7 +362,7 @@ class TestCommand:
             (("truth", "--clips", "samm={store}"), "truth needs a truth, which no pair of clips has"),
             (("flow_warp", "--clips", "samm={store}", "--epochs", "5"), "svm has no epochs"),
             (("tps_rau:au_source=table", "--clips", "samm={store}"), "none of the 18 pairs can be animated"),
-            (("flow_warp", "--clips", "samm={two}"), "show 2 people; a gain takes at least three"),
+            (("flow_warp", "--clips", "samm={two}"), "show 2 people; measuring a gain requires at least three"),
             (("flow_warp", "--clips", "samm={same}"), "show positive; a recogniser needs at least two classes"),
         ],
     )

@@ -304,7 +304,7 @@ CASES = [
     Case("mapping", "a.yaml", b"methods: [1]\n", "methods: Input should be a valid dictionary"),
     Case("external", "a.yaml", b"sytem: x\n", "system: Field required"),
     # Kits
-    Case("archive", "kit.zip", F.slip, "is not a folder. Give --data the unpacked MEGC2021 kit"),
+    Case("archive", "kit.zip", F.slip, "is not a folder. Pass the unpacked MEGC2021 kit to --data"),
 ]  # fmt: skip
 
 

@@ -176,7 +176,7 @@ def test_a_head_that_does_not_move_is_not_said_to_lack_a_truth(cell, cache):
     recording = dataclasses.replace(cell, truth=None)
     still = np.repeat(cell.template.image[None], T, axis=0)
     partial = ALL["motion_agreement"].measure(recording, Seen(recording, still, cache))
-    assert partial.why_absent("head_correlation") == "the head of output or driver does not move"
+    assert partial.why_absent("head_correlation") == "the head of the output or of the driver does not move"
     assert partial.why_absent("agreement_truth") == "no truth in this cell"
     assert partial.why_absent("agreement") == ""
 
@@ -194,13 +194,13 @@ def test_a_clip_too_short_is_skipped_with_the_reason(cell, cache, n_frames):
     for name in ("motion_agreement", "timing", "spotting", "strain_agreement"):
         partial = ALL[name].measure(cell, seen)
         assert (partial.status, partial.values, partial.sums) == ("skipped", {}, {}), name
-        assert partial.reason == f"clip too short: {n_frames} frames, 3 are needed"
+        assert partial.reason == f"clip too short: {n_frames} frames, but 3 are needed"
     assert ALL["counts"].measure(cell, seen).values["frames"] == n_frames
 
 
 @pytest.mark.parametrize("name", ["motion_agreement", "true_flow", "akd", "fidelity"])
 def test_another_number_of_frames_fails_by_name(cell, cache, name):
-    with pytest.raises(CellFailed, match=f"output has {T - 1} frames, its (driver|truth) {T}"):
+    with pytest.raises(CellFailed, match=f"output has {T - 1} frames, but its (driver|truth) has {T}"):
         ALL[name].measure(cell, Seen(cell, cell.truth.frames()[:-1], cache))
 
 

@@ -110,7 +110,7 @@ def test_a_partial_kit_gives_its_cells_and_names_the_others(tmp_path, capfd):
     assert "12 of 18 cells are missing" in told
     assert "no driver casme2_negative (casme2_challenge/Negative_EP19_06f), casme2_surprise" in told
     assert "no template" not in told
-    assert "5 frames, the sheet has 38" in told
+    assert "5 frames, but the sheet has 38" in told
     assert cells[4].driver.apex_frame is None
 
 
@@ -136,7 +136,7 @@ def test_the_foil_is_another_driver_of_the_kit(tmp_path):
 def test_a_folder_that_is_no_kit_is_an_error(tmp_path, names, templates):
     (tmp_path / "kit").mkdir()
     kit(tmp_path / "kit", names, templates)
-    with pytest.raises(BenchError, match="Give --data the unpacked MEGC2021 kit"):
+    with pytest.raises(BenchError, match="Pass the unpacked MEGC2021 kit to --data"):
         Megc2021(tmp_path / "cache", tmp_path / "kit").cells()
 
 
@@ -197,7 +197,7 @@ def test_the_length_of_a_video_is_compared_with_the_sheet_too(tmp_path, capfd):
     write_video(tmp_path / "kit" / "source_samples" / "SAMM_challenge" / "007_7_1.mp4", np.stack([FACE] * 4), 25.0)
     driver = Megc2021(tmp_path / "cache", tmp_path / "kit").cells()[0].driver
     assert (driver.n_frames, driver.onset_frame, driver.apex_frame, driver.offset_frame) == (4, None, None, None)
-    assert "samm_surprise: 4 frames, the sheet has 41" in capfd.readouterr().err
+    assert "samm_surprise: 4 frames, but the sheet has 41" in capfd.readouterr().err
 
 
 FACES_2022 = ("Template_Female_Asian.jpg", "Template_Male_Asian.jpg", "Template_Female_Europe.jpg")

@@ -114,7 +114,7 @@ class TestDatabases:
         uncoded = [sample for sample in data.samples if sample.database == "smic"]
         assert [sample.apex for sample in uncoded] == [planted.APEX] * 6
         assert not any(sample.apex_coded for sample in uncoded)
-        assert data.notes == ("smic: 6 of 6 clips have no coded apex; their frame of largest motion is taken",)
+        assert data.notes == ("smic: 6 of 6 clips have no coded apex; their frame of largest motion is used instead",)
 
     def test_what_was_measured_is_kept(self, stores, cache, data, monkeypatch):
         monkeypatch.setattr(moments, "_measured", None)
@@ -189,7 +189,7 @@ class TestView:
         folder = frames_in(tmp_path / "d", planted.acted(30, "positive", 0))
         driver = Driver("d", "samm", "011", folder, 4, 0, 2)
         found = label([Shown("m", "c", "d", folder, None)], [driver], alone, LinearSvm(), None)
-        assert found.reasons == {0: "only the driver's person is in the clips that svm learns from"}
+        assert found.reasons == {0: "the clips on which svm is trained show only the driver's person"}
         pair = [*range(6), 6, 7]  # add a second person, who does not show every class
         two = dataclasses.replace(data, samples=tuple(data.samples[k] for k in pair), labels=data.labels[pair])
         found = label([Shown("m", "c", "d", folder, None)], [driver], two, LinearSvm(), None)
@@ -203,9 +203,9 @@ class TestView:
 def test_a_guessed_apex_has_its_reason():
     whys = [moments.why_guessed(4, apex, 10) for apex in (None, 4, 3, 5, 9, 10)]
     assert moments.guessed_notes(whys, "clips") == [
-        "1 of 6 clips have no coded apex; their frame of largest motion is taken",
-        "2 of 6 clips have an apex at or before the onset; their frame of largest motion is taken",
-        "1 of 6 clips have an apex outside the clip; their frame of largest motion is taken",
+        "1 of 6 clips have no coded apex; their frame of largest motion is used instead",
+        "2 of 6 clips have an apex at or before the onset; their frame of largest motion is used instead",
+        "1 of 6 clips have an apex outside the clip; their frame of largest motion is used instead",
     ]
 
 
@@ -456,7 +456,7 @@ class TestFlowExport:
         with pytest.raises(BenchError, match="show 1 person;"):
             write_flow(tmp_path / "x", clips[:6], "megc2019")
         with pytest.raises(
-            BenchError, match=r"show 0 people; .* Drivers from a folder have neither person nor emotion"
+            BenchError, match=r"show 0 people; .* Drivers from a folder have no person or emotion labels"
         ):
             write_flow(tmp_path / "x", [], "megc2019")
         twice = dataclasses.replace(clips[0], sample=dataclasses.replace(clips[0].sample, clip="samm/other"))
@@ -465,6 +465,6 @@ class TestFlowExport:
         ):
             write_flow(tmp_path / "x", [*clips, twice], "megc2019")
         same = dataclasses.replace(clips[0], name="y", sample=dataclasses.replace(clips[0].sample, person="table/011"))
-        with pytest.raises(BenchError, match="samm/011 and table/011 are two people of one name"):
+        with pytest.raises(BenchError, match="samm/011 and table/011 are two people with one name"):
             write_flow(tmp_path / "x", [*clips, same], "megc2019")
         assert not (tmp_path / "x").exists()
