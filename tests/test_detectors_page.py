@@ -137,7 +137,7 @@ def test_what_detectors_see_in_the_same_clips_is_compared_unit_by_unit(run, page
     assert rows["AU04"][driver].value == pytest.approx(-1)
     assert rows["all units"][driver].value == pytest.approx(0)
     assert (rows["AU12"][driver].remark, rows["AU12"][failing].remark) == ("4", "3")
-    assert "do both see these move: AU01, AU02, AU05, AU07, AU10, AU15, AU17." in table.footnotes[1]
+    assert "see move in no cell: AU01, AU02, AU05, AU07, AU10, AU15, AU17." in table.footnotes[1]
     assert "Kendall's tau of flow and blendshapes -1.00" in table.footnotes[0]
     assert "tau of OpenFace and flow 1.00" in tables["Detectors compared, OpenFace and flow"].footnotes[0]
     assert "Kendall&#39;s tau of flow and blendshapes -1.00" in page

@@ -90,4 +90,4 @@ def test_the_heads_motion_is_taken_out_of_differences_where_it_was_measured(tmp_
     assert (moving.head_still, still.head_still) == (False, True)
     assert shown(moving.tiles[4]).std() > 20
     assert np.abs(shown(still.tiles[4]) - 128)[:, 8:-8].max() < 12
-    assert "head motion taken out" in still.tiles[4].alt
+    assert "head motion removed" in still.tiles[4].alt

@@ -106,7 +106,7 @@ def test_other_protocols_are_packed_under_the_suite_s_names_the_same_every_time(
     assert code == 0, err
     target = tmp_path / "small_fomm_mode=absolute.zip"
     assert str(target) in out
-    assert "demo is not a challenge's protocol" in err
+    assert "demo is not a challenge protocol" in err
     call("pack", small_run, LABEL, "-o", tmp_path / "again.zip")
     assert target.read_bytes() == (tmp_path / "again.zip").read_bytes()
     with zipfile.ZipFile(target) as packed:
@@ -147,11 +147,11 @@ def test_a_video_that_loses_motion_or_frames_is_refused(call, small_run, tmp_pat
     (place / "cell.json").write_text(json.dumps({"status": "ok", "content": content_hash(frames[:3])}))
     with monkeypatch.context() as patch:
         patch.setattr(entry, "FINE", {"crf": "40"})
-        assert f"{LABEL} on d1__ta: its video does not keep the face's motion" in refused(call, small_run, tmp_path)
+        assert f"{LABEL} on d1__ta: its video does not preserve the face's motion" in refused(call, small_run, tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(entry, "decoded", lambda data: decoded(data)[1:])
         said = refused(call, small_run, tmp_path)
-        assert f"{LABEL} on d1__ta: its video shows 2 frames of 256x256, not 3 frames of 256x256" in said
+        assert f"{LABEL} on d1__ta: its video has 2 frames of 256x256 instead of 3 frames of 256x256" in said
 
 
 def test_a_face_that_is_not_found_is_told(call, small_run, tmp_path):
@@ -164,7 +164,7 @@ def test_a_part_of_a_kit_is_no_entry(call, tmp_path):
     run = write_run(tmp_path / "part", CELLS[:-1])
     said = refused(call, run, tmp_path)
     assert (
-        "an entry to megc2021 has 18 videos, and this run lacks 1 of their cells (smic_surprise__westernMale)" in said
+        "an entry to megc2021 has 18 videos, but this run lacks 1 of their cells (smic_surprise__westernMale)" in said
     )
 
 

@@ -128,7 +128,7 @@ class Restless(Shift):
 
 def test_check_names_each_fault_of_a_method(cells):
     found = " ".join(faults(method_lines(lambda: Restless("", {}), cells)))
-    for text in ("two instances have different identities", "frames where the driver has", "other frames"):
+    for text in ("two instances have different identities", "frames where the driver has", "different frames"):
         assert text in found
     lines = list(method_lines(lambda: type("Unable", (Shift,), {"animate": _unable})("", {}), cells))
     assert faults(lines) == []
@@ -150,7 +150,7 @@ def test_check_names_each_fault_of_a_metric(cells):
 
     bad = type("Bad", (Good,), {"measure": measure, "combine": combine})
     found = " ".join(faults(metric_lines(bad, cells[0])))
-    for text in ("values of other, which", "size is 2, outside of its bounds 0 to 1", "one frame: ZeroDivisionError"):
+    for text in ("values of other, which", "size is 2, outside its bounds 0 to 1", "one frame: ZeroDivisionError"):
         assert text in found
 
 
@@ -172,7 +172,7 @@ class Exact(Good):
     ("stated", "of", "warning"),
     [
         (0, lambda same: float(same), None),
-        (0, lambda same: 1 - 0.75 * same, "size is 1 for a still face, and its `still` says 0"),
+        (0, lambda same: 1 - 0.75 * same, "size is 1 for a still face, but its `still` says 0"),
         (None, lambda same: float(same), None),
         (
             None,
@@ -182,7 +182,7 @@ class Exact(Good):
         (None, lambda same: 0.5, "size is 0.5 for a still face, no further from its ideal 1 than"),
         (1, lambda same: 1 - 0.75 * same, None),  # a guard figure
         (1, lambda same: 1.0, None),
-        (1, lambda same: float(same), "size is 0 for a still face, and its `still` says 1"),
+        (1, lambda same: float(same), "size is 0 for a still face, but its `still` says 1"),
     ],
 )
 def test_check_warns_of_what_a_figure_does_not_say_of_a_still_face(cells, stated, of, warning):

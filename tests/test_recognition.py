@@ -377,8 +377,8 @@ class TestCommand:
         assert code == 0, err
         there = len(outputs_of(FinishedRun(copy)))
         assert there < asked
-        assert f"the run was not finished: {there} of {asked} outputs were there" in err
-        assert f"The run was not finished: {there} of {asked}" in out
+        assert f"the run was not finished: {there} of the {asked} outputs were available" in err
+        assert f"The run was not finished: {there} of the {asked}" in out
 
     def test_recordings_need_a_database(self, call, run):
         facts = json.loads((run / "run.json").read_text())

@@ -159,7 +159,7 @@ def altered(run, change):
     ("change", "reference", "said"),
     [
         (lambda facts: None, "megc2020", "Unknown reference 'megc2020'. Did you mean 'megc2021'?"),
-        (lambda facts: facts["protocol"].update(name="demo"), "megc2021", "this run is of demo"),
+        (lambda facts: facts["protocol"].update(name="demo"), "megc2021", "this run uses demo"),
         (lambda facts: facts["metrics"].pop(), "megc2021", "Add --metrics +motion_agreement_v1"),
         (lambda facts: facts["metrics"][-1].update(version="2"), "megc2021", "of motion_agreement_v1 1, not of 2"),
         (
@@ -181,7 +181,7 @@ def test_what_has_nothing_to_stand_beside_is_one_line(call, run, change, referen
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--protocol", "demo", "--metrics", "+motion_agreement_v1"], "this run is of demo"),
+        (["--protocol", "demo", "--metrics", "+motion_agreement_v1"], "this run uses demo"),
         (["--protocol", "megc2021", "--data", "kit"], "Add --metrics +motion_agreement_v1"),
         (["--protocol", "megc2021", "--metrics", "motion_agreement"], "Add --metrics +motion_agreement_v1"),
     ],

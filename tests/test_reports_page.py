@@ -236,7 +236,7 @@ def test_floor_is_the_95th_percentile_of_the_wrong_driver(run):
 
 def test_a_floor_of_few_cells_says_so(run, page, monkeypatch):
     opened = FinishedRun(run)
-    told = "Caution: a percentile of 4 cells says little of what chance can score; at least 5 are needed."
+    told = "Caution: a percentile of 4 cells says little about what chance can score; at least 5 are needed."
     assert leaderboard.floor_caution(opened) == told
     assert told in page
     assert leaderboard.floor_caution(opened, "no_such_figure") == ""
@@ -278,7 +278,7 @@ def test_what_is_left_out_has_each_row_s_own_reason(tmp_path):
     table.loc[gone & (table.method == "fpfomm"), "reason"] = "no weights"
     table.loc[gone & (table.method == "flow_warp") & (table.scope == "all"), "reason"] = "no output for d1 on ta"
     table.to_csv(scores, index=False)
-    assert headlines.left_out(FinishedRun(tmp_path)) == ["identity dist.: no weights (fpfomm); no face (the others)"]
+    assert headlines.left_out(FinishedRun(tmp_path)) == ["identity dist.: no weights (fpfomm); no face (all other rows)"]
 
 
 def test_outputs_made_elsewhere_have_no_seconds_per_frame(tmp_path):
@@ -308,7 +308,7 @@ def not_supplied(run, label, *cells):
 def test_cells_that_were_not_supplied_are_missing_and_means_over_common_cells_stand_beside(tmp_path, cache):
     run = make_run(tmp_path, frames=2)
     assert common_cells.told(FinishedRun(run)).startswith(
-        "These means are over unequal sets"
+        "These means are over different sets"
     )  # fomm failed in one cell
     not_supplied(run, "fpfomm", "d1__ta")
     opened = FinishedRun(run)
@@ -357,8 +357,8 @@ def test_soft_templates_are_named_with_their_and_the_drivers_sharpness(tmp_path,
     assert title == "Soft templates."
     assert "in the face, ta has 19; the drivers have 69 to 121." in text
     page = write_report(run, cache=cache).read_text()
-    assert page.count("the face to move; sharpness 19") == 2
-    assert page.count("the motion to make; sharpness 121") == 2
+    assert page.count("the face to animate; sharpness 19") == 2
+    assert page.count("the motion to transfer; sharpness 121") == 2
 
 
 def test_breakdowns_have_a_group_of_columns_for_each_value(run):
