@@ -175,7 +175,9 @@ def test_the_page_shows_words_sentences_and_files_that_fit_no_cell(folder, tmp_p
     page = plain(write_report(made, Pictures.none).read_text(), "html")
     assert page.count('<p class="quiet">demo weights</p>') == 4
     assert all(sentence in page for marks in MARKS.values() for sentence in marks.values())
-    assert "Not scored (fomm:mode=absolute).</b> These files in its folder match no cell: stray0.gif, stray1.gif" in page
+    assert (
+        "Not scored (fomm:mode=absolute).</b> These files in its folder match no cell: stray0.gif, stray1.gif" in page
+    )
     assert "and 2 more" in page
     assert f"Rendered. {RENDERED[1]}" in page, "what the protocol says of itself comes first"
 

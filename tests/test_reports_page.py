@@ -278,7 +278,9 @@ def test_what_is_left_out_has_each_row_s_own_reason(tmp_path):
     table.loc[gone & (table.method == "fpfomm"), "reason"] = "no weights"
     table.loc[gone & (table.method == "flow_warp") & (table.scope == "all"), "reason"] = "no output for d1 on ta"
     table.to_csv(scores, index=False)
-    assert headlines.left_out(FinishedRun(tmp_path)) == ["identity dist.: no weights (fpfomm); no face (all other rows)"]
+    assert headlines.left_out(FinishedRun(tmp_path)) == [
+        "identity dist.: no weights (fpfomm); no face (all other rows)"
+    ]
 
 
 def test_outputs_made_elsewhere_have_no_seconds_per_frame(tmp_path):
