@@ -118,7 +118,7 @@ def test_timing_is_absent_with_the_reason_where_a_face_is_still():
         partial = Timing().measure(None, seen_of(output, other))
         assert partial.values == {}
         assert {score.reason for score in combined(Timing(), [partial])} == {
-            f"the {who}'s face does not move, or by no more than noise"
+            f"the {who}'s face moves by no more than noise, or not at all"
         }
     jump = np.zeros_like(driver)
     jump[-1:] = driver[REST + PEAK]

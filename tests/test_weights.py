@@ -115,10 +115,10 @@ def test_numbers_that_are_not_finite_are_refused_on_both_ways(tmp_path):
     broken = network()
     with torch.no_grad():
         broken[0].weight[0, 0] = float("nan")
-    with pytest.raises(BenchError, match=r"generator\.0\.weight has NaN"):
+    with pytest.raises(BenchError, match=r"generator\.0\.weight contains NaN"):
         save_weights(tmp_path / "broken.safetensors", {"generator": broken}, {})
     torch.save({"generator": broken.state_dict()}, tmp_path / "broken.pth")
-    with pytest.raises(BenchError, match=r"0\.weight has NaN"):
+    with pytest.raises(BenchError, match=r"0\.weight contains NaN"):
         read_weights(tmp_path / "broken.pth")
     assert not (tmp_path / "broken.safetensors").exists()
 
