@@ -45,7 +45,7 @@ class Material:
         states = np.arange(n_frames) % STATES
         intensity = np.clip(LARGEST * people.units[states].astype(np.float64), 0, LARGEST)
         landmarks = people.landmarks.astype(np.float64)
-        return Scene(people.frames[0, 0], landmarks[0], people.frames[1][states], landmarks[1], intensity)
+        return Scene(np.array(people.frames[0, 0]), landmarks[0], people.frames[1][states], landmarks[1], intensity)
 
 
 @dataclass(frozen=True)
