@@ -12,7 +12,6 @@ from megbench.commands.gpu_agreement import Difference
 from megbench.commands.gpu_material import Material
 from megbench.commands.gpu_peaks import PEAKS, Peak
 from megbench.commands.gpu_speed import Speed, counted
-from tests.test_without_dlib import ROOT, python
 
 SAME = Difference(0.0, 0.0, 0.0, 0.0)
 
@@ -20,19 +19,6 @@ SAME = Difference(0.0, 0.0, 0.0, 0.0)
 @pytest.fixture(scope="module")
 def material(tmp_path_factory):
     return Material.rendered(tmp_path_factory.mktemp("people"))
-
-
-def test_every_generator_is_compared_and_measured_without_dlib(tmp_path):
-    done = python(tmp_path, str(ROOT / "bench.py"), "gpu", "--device", "cpu", "--out", "table.md")
-    assert done.returncode == 0, done.stderr[-2000:]
-    page = (tmp_path / "table.md").read_text()
-    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if "float32 |" in line]
-    assert [row[0] for row in rows] == [f"{name}, float32" for name in GENERATORS]
-    for row in rows:
-        assert [float(entry) for entry in row[1:5]] == [0, 0, 0, 0], "the CPU agrees with itself"
-        assert all(" TFLOP/s)" in row[place] and float(row[place].split()[0]) > 0 for place in (5, 7))
-    assert "TOO LARGE" not in page
-    assert "at most 1 level of 255" in page
 
 
 @pytest.fixture
