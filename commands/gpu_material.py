@@ -42,7 +42,7 @@ class Material:
     def scene(self, n_frames: int) -> Scene:
         """Return the first person as the template and the second as the driver, whose states are repeated."""
         people = RenderedSet(self.folder, held_out=1)
-        states = np.arange(n_frames) % STATES
+        states: npt.NDArray[np.int_] = np.array([index % STATES for index in range(n_frames)])
         intensity = np.clip(LARGEST * people.units[states].astype(np.float64), 0, LARGEST)
         landmarks = people.landmarks.astype(np.float64)
         return Scene(np.array(people.frames[0, 0]), landmarks[0], people.frames[1][states], landmarks[1], intensity)
