@@ -240,7 +240,9 @@ def seed_libraries(seed: int, key: str) -> None:
 def _check_output(frames: Frames, job: Job) -> None:
     check_frames(frames, f"Output of {job.row.label}")
     if len(frames) != job.cell.driver.n_frames:
-        raise CellFailed(f"{job.row.label} returned {len(frames)} frames. The driver has {job.cell.driver.n_frames}")
+        raise CellFailed(
+            f"{job.row.label} returned {len(frames)} frames, but the driver has {job.cell.driver.n_frames}"
+        )
 
 
 def _store_folder(settings: Settings, job: Job) -> Path:

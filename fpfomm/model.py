@@ -47,7 +47,7 @@ class FpFommConfig:
 
 
 class PriorGuidedDetector(JacobianDetector):
-    """Predicts jacobians at given points from pictures with the prior map as a fourth channel.
+    """A detector that predicts jacobians at given points from pictures with the prior map as a fourth channel.
 
     Pictures are RGB (B, 3, S, S) in [0, 1]; points (B, 18, 2) are pixels of the full picture (see
     megbench.fpfomm.points).
@@ -59,7 +59,7 @@ class PriorGuidedDetector(JacobianDetector):
         self.image_size = image_size
 
     def prior(self, points: Tensor, map_size: int) -> Tensor:
-        """Return the prior map of points: (B, 1, map_size, map_size) float32. It is constant over a clip: keep it."""
+        """Return the prior map of points: (B, 1, map_size, map_size) float32. It is constant over a clip."""
         return prior_map(self.prior_config, points, self.image_size, map_size).float()
 
     @in_float32
@@ -94,8 +94,8 @@ def animator(
 ) -> Animator[KeyPoints]:
     """Return FPB-FOMM's inference; for options["mode"] see megbench.nets.transfer.
 
-    Since the points are constant over a clip, the template's never move in relative modes: all motion is J_d0 J_d^-1.
-    "absolute" moves the template's geometry to the driver's, which training has never shown.
+    Since the points are constant over a clip, the template's points never move in relative modes, and all motion is
+    J_d0 J_d^-1. "absolute" moves the template's geometry to the driver's, which never happens in training.
     """
     generator = nets["generator"]
     assert isinstance(generator, KeyPointGenerator)
@@ -108,7 +108,7 @@ def detector(
 ) -> Callable[[Tensor], KeyPoints]:
     """Return a function that finds the key points in the pictures of a clip.
 
-    landmarks: (68, 2), those of the clip's frame 0, in pixels. The prior map is computed once for the clip.
+    landmarks: (68, 2), the landmarks of the clip's frame 0, in pixels. The prior map is computed once for the clip.
     """
     network = nets["kp_detector"]
     assert isinstance(network, PriorGuidedDetector)

@@ -1,7 +1,7 @@
-"""The region-focusing prior map of FPB-FOMM: where on the face the detector should look.
+"""The region-focusing prior map of FPB-FOMM, which shows the detector where on the face to look.
 
 Source: Zhang et al., "Facial Prior Based First Order Motion Model for Micro-expression Generation", MM '21, equations
-4 to 6, and the published code, which differs from them. `kind` chooses between the two:
+4 to 6, and the published code, which differs from these equations. `kind` chooses between the two:
 
 | step | "code" (default) | "paper" |
 |---|---|---|

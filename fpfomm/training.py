@@ -22,10 +22,10 @@ class FpFommTrainer(PublishedTrainer):
 
     Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video, and `landmarks`,
     (B, 68, 2), pixels of the video's frame 0. As published, the source, driving and transformed pictures share one set
-    of points. So equivariance_value is a constant of the random transform (it has no gradient; weight 0 drops it), and
-    equivariance_jacobian compares jacobians at the same point rather than at the transformed one. A mirrored video
-    needs its landmarks mirrored (megbench.fpfomm.points.mirrored_points does it for the 18 points), which the published
-    loader does not do. Raises BenchError if the config asks for the VGG-19 loss and `vgg` does not exist.
+    of points. Therefore equivariance_value is a constant of the random transform (it has no gradient and weight 0 drops
+    it), and equivariance_jacobian compares jacobians at the same point rather than at the transformed one. A mirrored
+    video needs its landmarks mirrored (megbench.fpfomm.points.mirrored_points does it for the 18 points), which the
+    published loader does not do. Raises BenchError if the config requires the VGG-19 loss and `vgg` does not exist.
     """
 
     def __init__(self, config: FpFommConfig, vgg: Path = VGG19) -> None:
@@ -35,7 +35,7 @@ class FpFommTrainer(PublishedTrainer):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Yield the generator's and detector's phase, then with generator_gan the discriminator's."""
+        """Yield the phase of generator and detector, then (with generator_gan) the discriminator's."""
         source, driving = batch["source"], batch["driving"]
         detector = self._networks["kp_detector"]
         assert isinstance(detector, PriorGuidedDetector)

@@ -1,9 +1,9 @@
 """AlexNet's five convolutions as LPIPS uses them (Krizhevsky 2014, torchvision's sizes), fast on a CPU.
 
 This file holds the architecture only. Maps are in channels-last layout, in which pooling is many times as fast. The
-last three convolutions work on small maps (15 x 15 for pictures of 256 x 256), which are too small for nets/winograd.py
-one by one. So the maps of a batch are laid out as one tall map; lines of zeros below and beside each map serve as the
-padding between them.
+last three convolutions work on small maps (15 x 15 for pictures of 256 x 256), which are individually too small for
+nets/winograd.py. The maps of a batch are therefore laid out as one tall map, and lines of zeros below and beside each
+map serve as padding.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FEWEST = 4
 
 
 class AlexNet(nn.Module):
-    """AlexNet up to its fifth ReLU, frozen. It takes over the five convolutions that it is given."""
+    """AlexNet up to its fifth ReLU, frozen. It reuses the five convolutions passed to it."""
 
     def __init__(self, layers: Sequence[nn.Conv2d]) -> None:
         super().__init__()

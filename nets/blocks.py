@@ -22,7 +22,7 @@ Norm = Callable[[int], nn.Module]
 
 
 def instance_norm(channels: int) -> nn.Module:
-    """Return an instance norm with learnt scale and shift; it does the same in training and evaluation."""
+    """Return an instance norm with learnt scale and shift; it behaves alike in training and evaluation."""
     return nn.InstanceNorm2d(channels, affine=True)
 
 
@@ -157,7 +157,7 @@ def perceptron(widths: tuple[int, ...]) -> nn.Sequential:
 
 
 class AntiAliasDown(nn.Module):
-    """Shrinks pictures by a whole factor: a Gaussian with sigma (factor - 1) / 2, then every factor-th pixel from 0.
+    """Downsampling by an integer factor: a Gaussian with sigma (factor - 1) / 2, then every factor-th pixel from 0.
 
     (B, C, H, W) -> (B, C, ceil(H / factor), ceil(W / factor)). Blur and subsampling are one strided convolution with
     zero padding. With factor 1 pictures pass through unchanged. As published, borders darken (zero padding) and the

@@ -1,7 +1,7 @@
 """Dense motion: K sparse motions combined into one backward grid and an occlusion map.
 
 FOMM and FPB-FOMM (jacobians) and MRAA (region affines, background motion) share this part. They differ only in how they
-make the heatmaps and the sparse motions, which the caller passes in.
+compute the heatmaps and the sparse motions, which the caller passes in.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from megbench.nets.geometry import coordinate_grid, in_float32, resized_map, war
 class DenseMotionConfig:
     """Widths of the dense motion network.
 
-    down: factor from the picture to the map. variance: that of the key points' Gaussians.
+    down: factor by which the picture is reduced to the map. variance: variance of the key points' Gaussians.
     """
 
     hourglass: HourglassConfig = HourglassConfig(64)
@@ -30,7 +30,7 @@ class DenseMotionConfig:
 
 @dataclass(frozen=True)
 class Motion:
-    """Where each cell reads from in the source, and how much of it is visible there.
+    """The position in the source from which each cell is sampled, and its visibility there.
 
     deformation: (B, h, w, 2), backward grid in [-1, 1] (may exceed this range). occlusion: (B, 1, h, w), 1 = visible.
     mask: (B, K+1, h, w), sums to 1 over K+1, background first. warped: (B, K+1, 3, h, w), the source under each motion.
@@ -86,6 +86,6 @@ def with_background(maps: Tensor) -> Tensor:
 
 
 def identity_motion(sparse: Tensor) -> Tensor:
-    """Return the background's motion at rest, (B, 1, h, w, 2), to be put before sparse (B, K, h, w, 2)."""
+    """Return the background's motion at rest, (B, 1, h, w, 2), to be prepended to sparse motions (B, K, h, w, 2)."""
     batch, _, height, width, _ = sparse.shape
     return coordinate_grid(height, width, sparse).expand(batch, 1, -1, -1, -1)

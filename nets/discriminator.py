@@ -17,8 +17,9 @@ from megbench.nets.geometry import gaussians
 class DiscriminatorConfig:
     """Widths of the discriminator; block i has min(max_features, block_expansion * 2^(i+1)) channels.
 
-    factors: pictures are shrunk by each of them (1 = original size). spectral_norm: whether every convolution has it.
-    use_kp: whether the Gaussians of the driving key points are appended to the picture's channels.
+    factors: the factors by which pictures are shrunk (1 = original size). spectral_norm: whether every convolution has
+    spectral normalisation. use_kp: whether the Gaussians of the driving key points are appended to the picture's
+    channels.
     """
 
     block_expansion: Count = 32
@@ -60,7 +61,7 @@ class Block(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """Judges overlapping patches of a picture; a picture of 256x256 gives a map of 26x26 scores."""
+    """A discriminator of overlapping patches of a picture; a picture of 256x256 gives a map of 26x26 scores."""
 
     def __init__(self, config: DiscriminatorConfig, channels_in: int) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 """Fast convolutions for networks that are trained on a CPU, and networks rearranged for inference.
 
-The networks themselves are plain torch and work without this file and nets/winograd.py; tests compare both paths.
+The networks themselves are plain torch and work without this file and without nets/winograd.py. Tests compare both
+paths.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from megbench.nets.resnet import BasicBlock, ResNet18
 from megbench.nets.winograd import Conv3x3, Fixable
 
 # Processors multiply 8 or 16 channels of a result at once, so a convolution with fewer output channels wastes the rest.
-# A convolution with at most this many computes its results for 2x2 neighbours at once.
+# A convolution with at most this many output channels computes its results for 2x2 neighbours at once.
 FEW_CHANNELS = 4
 
 
@@ -36,8 +37,8 @@ LARGE_MAP = 256
 class DoublingBlock(Fixable, UpBlock):
     """An UpBlock whose doubling and 3x3 convolution are one transposed 4x4 convolution of stride 2.
 
-    It needs 2.25 times less arithmetic and never makes the doubled map. Its weights are sums of the 3x3 weights. On
-    small maps, making those weights costs more than the block saves.
+    It needs 2.25 times less arithmetic and never creates the doubled map. Its weights are sums of the 3x3 weights. On
+    small maps, computing these sums costs more than the block saves.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ def speed_up(network: nn.Module) -> None:
     """Make a network's convolutions fast on a CPU, in place; it can be trained as before.
 
     Only the classes of modules change; parameters, hooks and the entries of the state dict stay. Results differ from
-    the plain network's by rounding.
+    the plain network's only by rounding.
     """
     for module in network.modules():
         if type(module) is UpBlock:
@@ -73,11 +74,11 @@ def speed_up(network: nn.Module) -> None:
 
 
 def rearrange(network: nn.Module) -> None:
-    """Make a network fast, in place, that is in eval mode and will not be trained again.
+    """Make a network fast, in place; it must be in eval mode and cannot be trained again.
 
     In addition to `speed_up`, fold batch norms into the convolutions before them, keep transformed weights and use the
     channels-last layout; join convolutions that have few output channels, or compute them for several pixels at once.
-    Results differ from the plain path by rounding alone.
+    Results differ from the plain path only by rounding.
     """
     speed_up(network)
     for module in list(network.modules()):
@@ -152,10 +153,11 @@ class FourAtOnce(nn.Conv2d):
 
 
 class InstanceNormLast(nn.Module):
-    """Instance norm of float32 maps in channels-last layout, which it keeps: (B, C, H, W) -> the same.
+    """Instance norm of float32 maps that keeps the channels-last layout: (B, C, H, W) -> (B, C, H, W).
 
-    Torch's is made for planar maps and takes four times as long, including the conversion to that layout and back; its
-    group norm with one channel per group would be faster still, but is 200 times less exact in this layout.
+    Torch's instance norm is made for planar maps and takes four times as long, including the conversion to that layout
+    and back. Torch's group norm with one channel per group would be faster still, but is 200 times less exact in this
+    layout.
     """
 
     def __init__(self, norm: nn.InstanceNorm2d) -> None:
@@ -177,7 +179,7 @@ class InstanceNormLast(nn.Module):
 
 
 def _mean(cells: Tensor) -> Tensor:
-    """Return the means of channels, (H, W, C) -> (C), by rows first: long sums of single numbers lose precision."""
+    """Return the means of channels, (H, W, C) -> (C), by rows first, because long running sums lose precision."""
     return cells.mean(0).mean(0)
 
 
@@ -186,12 +188,12 @@ def _bias(conv: nn.Conv2d) -> Tensor:
 
 
 def _channels_last(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Convert a module's input to channels last; one planar map appended to others would make the result planar."""
+    """Convert a module's input to channels last; one appended planar map would make the result of a join planar."""
     return tuple(x.contiguous(memory_format=torch.channels_last) for x in given)
 
 
 def compile_blocks(network: nn.Module) -> None:
-    """Compile a network's blocks by torch.compile: those of FOLDS, and sequences that hold convolutions."""
+    """Compile a network's blocks with torch.compile: those in FOLDS, and sequences that contain convolutions."""
     # Blocks share their code, and torch compiles each for its own sizes; beyond 8 sizes it would leave the rest
     # uncompiled.
     torch._dynamo.config.recompile_limit = 64

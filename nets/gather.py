@@ -1,7 +1,7 @@
 """Bilinear sampling of maps in channels-last layout, several times as fast as torch's, which is made for planar maps.
 
-A pixel of the result is a weighted sum of four rows of a table that has a row of channels for every pixel. That is
-what `embedding_bag` computes, and its result is in channels-last layout as well.
+A pixel of the result is a weighted sum of four rows of a table that has a row of channels for every pixel. This is
+exactly what `embedding_bag` computes, and its result is also in channels-last layout.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FEWEST_CHANNELS = 16
 def suits(picture: Tensor, grid: Tensor) -> bool:
     """Return whether `gathered` can sample a picture at a grid.
 
-    It can for one wide float32 map, in inference, on a CPU.
+    It can do so for a single wide float32 map, in inference, on a CPU.
     """
     one = picture.shape[0] == 1 and picture.shape[1] >= FEWEST_CHANNELS and picture.device.type == "cpu"
     one = one and picture.dtype == grid.dtype == torch.float32
@@ -28,8 +28,8 @@ def suits(picture: Tensor, grid: Tensor) -> bool:
 def gathered(picture: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     """Sample a picture (1, C, H, W) at backward grids (B, h, w, 2) in [-1, 1].
 
-    Return (B, C, h, w), channels last, 0 outside. Bilinear, as torch.nn.functional.grid_sample. A coordinate that is
-    not a number counts as outside.
+    Return (B, C, h, w), channels last, 0 outside. Sampling is bilinear, as in torch.nn.functional.grid_sample. A NaN
+    coordinate counts as outside.
     """
     _, channels, height, width = picture.shape
     stride = width + 3  # a border of zeros, one pixel before and two after

@@ -18,9 +18,9 @@ from megbench.nets.geometry import Sampling, resized_grid, warp, widened
 class GeneratorConfig:
     """Widths of the generator; level i has min(max_features, block_expansion * 2^i) channels.
 
-    skips: False as FOMM and FPB-FOMM publish it; True adds MRAA's blends of warped source features and pixels by the
-    occlusion map. It adds no parameters. resize_align_corners: how the grid is resized to the pictures' resolution. The
-    published False magnifies a warped picture by about 1 %. This shows only in a generator with skips: otherwise
+    skips: False as published for FOMM and FPB-FOMM; True adds MRAA's blends of warped source features and pixels by the
+    occlusion map, which add no parameters. resize_align_corners: how the grid is resized to the pictures' resolution.
+    The published False magnifies a warped picture by about 1 %. This shows only in a generator with skips: otherwise
     features are warped at the grid's resolution. picture_sampling: how the source's pixels are warped for the last
     skip. The published bilinear sampling takes up to half of the finest detail's contrast wherever motion is half a
     pixel, as micro-motion is.
@@ -52,10 +52,10 @@ class Encoded:
 
 
 class Generator(nn.Module):
-    """Warps the source's features by a motion and paints the picture (Siarohin et al. 2019, section 3.2).
+    """A generator that warps the source's features by a motion and paints the picture (Siarohin et al. 2019, sec. 3.2).
 
-    The motion network is registered first, under `motion_name`, as in published state dicts. Subclasses call it; this
-    class paints a given `Motion`.
+    The motion network is registered first, under `motion_name`, as in published state dicts. Subclasses call this
+    network, whereas this class paints a given `Motion`.
     """
 
     def __init__(self, config: GeneratorConfig, motion: nn.Module, motion_name: str, align_corners: bool) -> None:

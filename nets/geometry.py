@@ -2,7 +2,7 @@
 
 Coordinates are (x, y) in [-1, 1]; -1 is the centre of the first pixel and +1 of the last (the align_corners=True
 convention). Micro-motion is 0.5 to 3 pixels of 256, and bfloat16 resolves coordinates near 1 to only half a pixel,
-so nothing here may run in less than float32: `in_float32` switches autocast off.
+so nothing here may run below float32 precision: `in_float32` switches autocast off.
 """
 
 from __future__ import annotations

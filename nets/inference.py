@@ -1,4 +1,4 @@
-"""Inference in parts: a template is encoded once, a driver is read once, frames are painted in batches."""
+"""Inference in steps: a template is encoded once, a driver is read once, and frames are painted in batches."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Points = TypeVar("Points", bound=PointSet)
 
 
 class Painter(Protocol):
-    """A model that animates and can be taught: megbench.nets.generator.Generator, or TPS's two networks used as one."""
+    """A model that can animate and be taught: megbench.nets.generator.Generator, or TPS's two networks used as one."""
 
     def small(self, picture: Tensor) -> Tensor:
         """Return the picture as the dense motion network sees it: (B, 3, H/4, W/4) with the published factor."""
@@ -52,7 +52,7 @@ class Painter(Protocol):
 
 @dataclass(frozen=True)
 class Face(Generic[Points]):
-    """A template ready to be moved: its features and its points, batch 1."""
+    """A template prepared for animation: its features and its points, batch size 1."""
 
     encoded: Encoded
     points: Points
@@ -60,10 +60,10 @@ class Face(Generic[Points]):
 
 @dataclass(frozen=True)
 class Animator(Generic[Points]):
-    """A generator with the two steps in which the methods differ.
+    """A generator with the two steps that differ between the methods.
 
-    transfer: takes the points of the template, the driver and the driver's first frame and returns the template's
-    points, moved. motion: takes the small template, its points and the moved ones and returns the dense motion.
+    transfer: takes the points of the template, the driver and the driver's first frame and returns the moved points of
+    the template. motion: takes the small template, its points and its moved points and returns the dense motion.
     Everything runs on `device` in eval mode.
     """
 

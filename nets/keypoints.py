@@ -23,7 +23,7 @@ from megbench.nets.geometry import affine_grid, gaussians, in_float32, inverse_2
 class KeyPoints:
     """K key points of a batch: value (B, K, 2) in [-1, 1], jacobian (B, K, 2, 2).
 
-    heatmap: (B, K, h, w), where the detector looked; None for key points that were computed from others.
+    heatmap: (B, K, h, w), where the detector looked; None for key points that were computed from other key points.
     """
 
     value: Tensor
@@ -48,8 +48,8 @@ class KeyPoints:
 class DetectorConfig:
     """Widths of a detector.
 
-    down: factor from the picture to the map. temperature: that of the softmax. padding: that of the 7x7 heads, 0 for
-    FOMM and FPB-FOMM, 3 for MRAA.
+    down: factor by which the picture is reduced to the map. temperature: the softmax temperature. padding: padding of
+    the 7x7 heads, 0 for FOMM and FPB-FOMM, 3 for MRAA.
     """
 
     hourglass: HourglassConfig = HourglassConfig(32)
@@ -59,7 +59,7 @@ class DetectorConfig:
 
 
 class JacobianDetector(nn.Module):
-    """Predicts heatmaps and their jacobians from a small picture with `channels_in` channels; base of both detectors.
+    """Base of both detectors; it predicts heatmaps and their jacobians from a small picture of `channels_in` channels.
 
     Before training every jacobian is the identity.
     """
@@ -79,7 +79,7 @@ class JacobianDetector(nn.Module):
 
     @in_float32
     def heatmap_and_jacobian(self, small: Tensor) -> tuple[Tensor, Tensor]:
-        """Return heatmaps (B, K, h', w') that sum to 1, and jacobians (B, K, 2, 2), means weighted by these.
+        """Return heatmaps (B, K, h', w') that sum to 1, and jacobians (B, K, 2, 2), averaged with these weights.
 
         small: (B, C, h, w). Computed in float32 even under autocast.
         """

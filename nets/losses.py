@@ -27,11 +27,11 @@ class PointMap(Protocol):
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the losses; the defaults are those of FOMM's vox-256. MRAA shares those that it uses.
+    """Weights of the losses; the defaults are those of FOMM's vox-256, and MRAA has the same where it uses them.
 
     perceptual: "vgg19" (published) or "vgg16", which need their ImageNet weights, or "pyramid", which needs none.
-    factors: the scales of all three. generator_gan: 0 means that no discriminator is run. equivariance_value: also
-    weighs MRAA's shift loss. equivariance_jacobian: also weighs MRAA's affine loss.
+    factors: the scales of all three losses. generator_gan: 0 means that no discriminator is run. equivariance_value:
+    also weighs MRAA's shift loss. equivariance_jacobian: also weighs MRAA's affine loss.
     """
 
     perceptual: Literal["vgg19", "vgg16", "pyramid"] = "vgg19"
@@ -63,7 +63,7 @@ def perceptual(
 ) -> Tensor:
     """Return the sum over scales and feature maps of mean |f(prediction) - f(target)|.
 
-    The target's side has no gradient.
+    The target does not receive a gradient.
     """
     terms = []
     for factor, picture in prediction.items():
@@ -122,7 +122,7 @@ def discriminator_gan(fake: Sequence[Verdict], real: Sequence[Verdict]) -> Tenso
 
 
 def feature_matching(fake: Sequence[Verdict], real: Sequence[Verdict]) -> Tensor:
-    """Return the sum over scales and blocks of mean |F(real) - F(fake)|; the real side has no gradient."""
+    """Return the sum over scales and blocks of mean |F(real) - F(fake)|; real pictures receive no gradient."""
     terms = [
         _l1(found, wanted.detach())
         for f, r in zip(fake, real, strict=True)

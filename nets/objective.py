@@ -43,8 +43,8 @@ class PublishedConfig(Protocol):
 class PublishedTrainer:
     """Base of the published trainings: networks, the loss's VGG, one Adam per network, the random transform.
 
-    Raises BenchError if the config asks for a VGG loss whose weights are missing; VGG-19's are first looked for at
-    `vgg`.
+    Raises BenchError if the config requires a VGG loss whose weights are missing. VGG-19's weights are first searched
+    for at `vgg`.
     """
 
     stages: tuple[str, ...] = ("main",)
@@ -59,7 +59,7 @@ class PublishedTrainer:
         return self._networks
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """Return one Adam per network, as published; none for a discriminator that is never run."""
+        """Return one Adam per network, as published; a discriminator that is never run has none."""
         config = self._published
         names = [name for name in self._networks if name != "discriminator" or config.loss.generator_gan]
         return {name: OptimiserSpec((name,), config.lr, milestones=config.milestones) for name in names}

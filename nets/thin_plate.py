@@ -39,7 +39,7 @@ class ThinPlate:
     @classmethod
     @in_float32
     def fitted(cls, controls: Tensor, targets: Tensor, ridge: float = PUBLISHED_RIDGE) -> ThinPlate:
-        """Return the maps that carry control points (B, K, N, 2) to targets (B, K, N, 2), nearly if `ridge` is not 0.
+        """Return the maps that carry control points (B, K, N, 2) to targets (B, K, N, 2), approximately if `ridge` > 0.
 
         Solved in float64: for points that nearly coincide the system is almost singular, and float32 would be off by a
         pixel.

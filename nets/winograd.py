@@ -17,16 +17,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# The numbers of channels (the smaller of input and output) and of a map's pixels from which it is faster, with AVX2 and
-# with AVX-512 (docs/performance.md). The gradient of the weights gains most, so if weights are learnt it pays from
-# fewer channels on, provided that both sides together have enough. Fixed rather than measured at start: results differ
+# The numbers of channels (the smaller of input and output) and of pixels from which this is faster, with AVX2 and
+# with AVX-512 (docs/performance.md). The gradient of the weights gains most, so for trainable weights it pays off with
+# fewer channels, provided that both sides together have enough. Fixed rather than measured at start: results differ
 # from torch's in their last bits, so a machine must always make the same choice.
 FEWEST_CHANNELS, FEWEST_LEARNING, FEWEST_TOGETHER = 128, 64, 192
 SMALLEST_MAP = 32 * 32
 
 NEAR, FAR = 0.5**0.5, 2**0.5
-# How many numbers a strip of transformed tiles may have, so that it stays near a core's cache (3 MB); as many as the
-# transformed weights have, if those are more, since every strip reads them once.
+# The maximum size of a strip of transformed tiles, so that it stays near a core's cache (3 MB). If the transformed
+# weights are larger, a strip may be as large as they are, because every strip reads them once.
 STRIP = 800_000
 
 
@@ -160,7 +160,7 @@ def _padded(picture: Tensor) -> Tensor:
 
 
 def _strips(height: int, width: int, taps: Tensor) -> Iterator[range]:
-    """Yield rows of tiles, as many at a time as stay in the cache."""
+    """Yield groups of as many rows of tiles as fit into the cache."""
     several = max(1, max(STRIP, taps.numel()) // (36 * (width // 4) * max(taps.shape[1:])))
     for first in range(0, height // 4, several):
         yield range(first, min(first + several, height // 4))

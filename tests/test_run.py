@@ -227,7 +227,7 @@ REASONS = {
     "hangs": "timed out after 3 s (--cell-timeout)",
     "exits": "the worker process ended with exit code 3",
     "raises": "RuntimeError: first line",
-    "short": "fragile@short returned 2 frames. The driver has 3",
+    "short": "fragile@short returned 2 frames, but the driver has 3",
     "floats": "Output of fragile@floats: frames must be uint8, got float64.",
 }
 

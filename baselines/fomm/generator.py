@@ -3,7 +3,7 @@
 from megbench.core.generator import Generator, Mode, Published, Weights
 
 NETWORKS = ("generator", "kp_detector")
-# vox-adv-256 differs from vox-256 in that its discriminator is trained and that it has no milestones.
+# vox-adv-256 differs from vox-256 in having a trained discriminator and no milestones.
 ADVERSARIAL = {
     "discriminator": {"spectral_norm": False, "use_kp": True},
     "loss": {"generator_gan": 1.0},

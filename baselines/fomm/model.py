@@ -41,7 +41,7 @@ class FommConfig:
 
 
 class KeyPointDetector(JacobianDetector):
-    """Finds key points by soft-argmax of learned heatmaps, with jacobians. Pictures: RGB (B, 3, H, W) in [0, 1]."""
+    """A detector of key points (soft-argmax of learned heatmaps) and jacobians in RGB (B, 3, H, W) in [0, 1]."""
 
     def __init__(self, config: DetectorConfig, num_kp: int) -> None:
         super().__init__(config, num_kp, channels_in=3)

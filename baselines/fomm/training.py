@@ -19,8 +19,8 @@ class FommTrainer(PublishedTrainer):
     """The published training of FOMM (megbench.core.contracts.Trainable).
 
     Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. As published,
-    vox-256 never runs its discriminator (generator_gan 0) but saves it. Raises BenchError if the config asks for the
-    VGG-19 loss and `vgg` does not exist.
+    vox-256 never runs its discriminator (generator_gan 0) but saves it. Raises BenchError if the config requires
+    the VGG-19 loss and `vgg` does not exist.
     """
 
     def __init__(self, config: FommConfig, vgg: Path = VGG19) -> None:
@@ -30,7 +30,7 @@ class FommTrainer(PublishedTrainer):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Yield the generator's and detector's phase, then with generator_gan the discriminator's."""
+        """Yield the phase of generator and detector, then (with generator_gan) the discriminator's."""
         source, driving = batch["source"], batch["driving"]
         yield from pair_step(
             self.config.loss,

@@ -1,6 +1,7 @@
 """MRAA, Motion Representations for Articulated Animation (Siarohin et al., CVPR 2021), vox256 sizes by default.
 
-Regions instead of key points: the mean and covariance of a heatmap, whose principal axes give the affine motion.
+It uses regions instead of key points: the mean and covariance of a heatmap, whose principal axes give the affine
+motion.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class AvdConfig:
 class MraaConfig:
     """Sizes and training numbers; the defaults are vox256.
 
-    align_corners: False, since the published weights were trained with torch 1.4's behaviour. recompute_covar: whether
-    relative mode derives the covariance from the new affine; the published code keeps the driver's.
+    align_corners: False, because the published weights were trained with torch 1.4's behaviour. recompute_covar:
+    whether relative mode derives the covariance from the new affine; the published code keeps the driver's.
     """
 
     num_regions: Count = 10
@@ -63,9 +64,9 @@ class MraaConfig:
 
 
 class BackgroundPredictor(nn.Module):
-    """Predicts the background's affine motion between two pictures; it is the identity before training.
+    """A predictor of the background's affine motion between two pictures; before training it is the identity.
 
-    Used in training and reconstruction only: in animation, source and driver have different backgrounds.
+    It is used in training and reconstruction only: in animation, source and driver have different backgrounds.
     """
 
     def __init__(self, config: HourglassConfig) -> None:
@@ -78,7 +79,7 @@ class BackgroundPredictor(nn.Module):
 
     @in_float32
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
-        """Return matrices (B, 3, 3) from driving to source coordinates; pictures (B, 3, H, W) share any one size."""
+        """Return matrices (B, 3, 3) from driving to source coordinates; pictures (B, 3, H, W) of one size."""
         features = self.encoder(torch.cat([source, driving], dim=1))[-1].mean((2, 3))  # B C
         rows = self.fc(features).unflatten(1, (2, 3))  # B 2 3
         last = rows.new_tensor([0.0, 0.0, 1.0]).expand(len(rows), 1, 3)
@@ -116,7 +117,7 @@ class MraaGenerator(Generator):
 
 
 class AvdNetwork(nn.Module):
-    """Animation via disentanglement: gives the source's shape the driver's pose (section 3.5)."""
+    """Animation via disentanglement: give the source's shape the driver's pose (section 3.5)."""
 
     def __init__(self, config: AvdConfig, num_regions: int, revert_axis_swap: bool) -> None:
         super().__init__()

@@ -36,7 +36,7 @@ SMALLEST_VARIANCE = 1e-6
 class Regions:
     """K regions of a batch: shift (B, K, 2) in [-1, 1], affine and covar (B, K, 2, 2), covar = affine affine^T.
 
-    heatmap: (B, K, h, w), or None for regions that were computed from others.
+    heatmap: (B, K, h, w), or None for regions that were computed from other regions.
     """
 
     shift: Tensor
@@ -64,9 +64,9 @@ class Regions:
 def principal_axes(covar: Tensor) -> tuple[Tensor, Tensor]:
     """Return principal axes U and standard deviations D of covariances (..., 2, 2): two (..., 2, 2), affine = U D.
 
-    Singular vectors have no sign of their own. These have the signs of LAPACK's SVD, det U = -1, with which the
-    published AVD networks were trained. Computed in closed form, on the tensor's device; the gradient stays finite for
-    round regions.
+    The sign of a singular vector is arbitrary. These vectors have the signs of LAPACK's SVD, det U = -1, with which the
+    published AVD networks were trained. They are computed in closed form, on the tensor's device, and the gradient
+    stays finite for round regions.
     """
     a, b, d = covar[..., 0, 0], covar[..., 0, 1], covar[..., 1, 1]
     half = (a - d) / 2
@@ -83,7 +83,7 @@ def principal_axes(covar: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class RegionPredictor(nn.Module):
-    """Finds regions by the first two moments of heatmaps (section 3.2). Pictures are RGB (B, 3, H, W) in [0, 1]."""
+    """A detector of regions by the first two moments of heatmaps (section 3.2) in RGB (B, 3, H, W) in [0, 1]."""
 
     def __init__(self, config: DetectorConfig, num_regions: int) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ def region_motions(
 
 
 def background_motion(sparse: Tensor, background: Tensor | None) -> Tensor:
-    """Return the background's grid, to go before sparse: (B, 1, h, w, 2).
+    """Return the background's grid (B, 1, h, w, 2), to be prepended to the sparse motions.
 
     background: a homography (B, 3, 3), or None for a background at rest.
     """

@@ -21,7 +21,7 @@ from megbench.nets.geometry import product
 from megbench.nets.objective import PublishedTrainer, appearance_loss
 from megbench.nets.transform import RandomTransform
 
-# Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to look like those of another shape.
+# Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to resemble poses of another shape.
 STRETCH = 0.25
 
 
@@ -30,7 +30,7 @@ class MraaTrainer(PublishedTrainer):
 
     Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. One published
     defect is not kept: in the "avd" stage the region predictor stays in eval mode, whereas the published code lets its
-    batch statistics drift and saves them. Raises BenchError if the config asks for the VGG-19 loss and `vgg` does not
+    batch statistics drift and saves them. Raises BenchError if the config requires the VGG-19 loss and `vgg` does not
     exist.
     """
 

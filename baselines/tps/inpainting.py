@@ -67,7 +67,7 @@ class InpaintingNetwork(nn.Module):
     ) -> Tensor:
         """Return the source moved and painted: (B, 3, H, W) in [0, 1]; a source of batch 1 serves any batch of motions.
 
-        condition: (B, C) for networks that have one (baselines/tps_rau/model.py); this one takes none.
+        condition: (B, C) for networks that take a condition (baselines/tps_rau/model.py); this network takes none.
         """
         painted = self.paint(features, motion, condition)
         seen = visible(picture, motion)
@@ -115,9 +115,9 @@ def visible(picture: Tensor, motion: Motion) -> Tensor:
 def warp_targets(
     source: tuple[Tensor, ...], driving: tuple[Tensor, ...], motion: Motion
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return what the warp loss compares, finest first: the source's moved features and the driving ones, both masked.
+    """Return what the warp loss compares, finest first: the warped source features and the driving features, masked.
 
-    Only the deformation learns from it: features and masks are used without their gradients.
+    Only the deformation learns from the loss: features and masks are used without their gradients.
     """
     found, wanted = [], []
     for features, target in zip(source, driving, strict=True):

@@ -40,9 +40,9 @@ class TpsAvdConfig:
 
 @dataclass(frozen=True)
 class DropoutConfig:
-    """How splines are left out in training.
+    """The dropout of splines in training.
 
-    The probability rises from `start` to `largest`, by `largest` per `rise` epochs; it is 0 from epoch `end` on.
+    The probability rises from `start` to `largest`, by `largest` per `rise` epochs; from epoch `end` on it is 0.
     """
 
     start: float = 0.1
@@ -62,9 +62,9 @@ class TpsConfig:
     """Sizes and training numbers; the defaults are vox-256.
 
     background_start: the first epoch in which the background's motion is used and learnt; None for never (mgif). ridge:
-    that of the splines' systems (megbench.nets.thin_plate); with the published one, equal points do not quite give the
-    identity. resnet_width: channels of the ResNets' first stage. clip_norm: limit of a network's largest gradient
-    entry.
+    the ridge of the splines' systems (megbench.nets.thin_plate); with the published ridge, equal points do not quite
+    give the identity. resnet_width: channels of the ResNets' first stage. clip_norm: limit of a network's largest
+    gradient entry.
     """
 
     num_tps: Count = 10
@@ -101,7 +101,7 @@ class SplinePoints:
 
 
 class SplineDetector(nn.Module):
-    """Finds key points by regression. Pictures are RGB (B, 3, H, W) in [0, 1], at full size."""
+    """A detector of key points by regression. Pictures are RGB (B, 3, H, W) in [0, 1], at full size."""
 
     def __init__(self, num_tps: int, width: int) -> None:
         super().__init__()
@@ -114,9 +114,9 @@ class SplineDetector(nn.Module):
 
 
 class SplineBackground(nn.Module):
-    """Predicts the background's affine motion between two pictures; it is the identity before training.
+    """A predictor of the background's affine motion between two pictures; before training it is the identity.
 
-    Used in training and reconstruction only: in animation, source and driver have different backgrounds.
+    It is used in training and reconstruction only: in animation, source and driver have different backgrounds.
     """
 
     def __init__(self, width: int) -> None:
@@ -134,7 +134,7 @@ class SplineBackground(nn.Module):
 
 
 class SplineAvd(nn.Module):
-    """Key point re-targeting: gives the source's shape the driver's pose."""
+    """Key point re-targeting: give the source's shape the driver's pose."""
 
     def __init__(self, config: TpsAvdConfig, num_tps: int) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class SplineAvd(nn.Module):
 
 @dataclass(frozen=True)
 class TpsGenerator:
-    """The two networks that make the picture, used as one generator (see megbench.nets.inference.Painter)."""
+    """The two networks that generate the picture, used as one generator (see megbench.nets.inference.Painter)."""
 
     dense_motion: SplineDenseMotion
     inpainting: InpaintingNetwork

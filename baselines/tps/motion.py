@@ -18,13 +18,13 @@ from megbench.nets.geometry import in_float32, warp
 from megbench.nets.keypoints import heatmap_difference
 from megbench.nets.thin_plate import PUBLISHED_RIDGE, ThinPlate
 
-# Control points of one spline.
+# Number of control points of one spline.
 PER_SPLINE = 5
 
 
 @dataclass(frozen=True)
 class SplineMotion(Motion):
-    """A motion whose occlusion is predicted at four resolutions; `occlusion` is the one at the deformation's.
+    """A motion whose occlusion is predicted at four resolutions; `occlusion` has the deformation's resolution.
 
     masks: (B, 1, h, w) each, coarsest first.
     """
@@ -41,16 +41,16 @@ class SplineMotion(Motion):
 
 @dataclass(frozen=True)
 class Dropout:
-    """The splines that a training step leaves out: those whose draw is not below 1 - probability.
+    """The splines that a training step drops, which are those whose draw is not below 1 - probability.
 
-    draws: (B, K+1), uniform. The first, the background's, is not used, since the background always stays.
+    draws: (B, K+1), uniform. The first draw, the background's, is not used, because the background is never dropped.
     """
 
     draws: Tensor
     probability: float
 
     def weights(self, logits: Tensor) -> Tensor:
-        """Return the softmax of logits (B, K+1, h, w) over the splines that stay.
+        """Return the softmax of logits (B, K+1, h, w) over the splines that are kept.
 
         As published: the kept splines are not scaled up by 1 / (1 - probability) before the exponential (the code does
         so afterwards, where it has no effect), and 1e-6 is added to their sum.
@@ -62,10 +62,10 @@ class Dropout:
 
 
 class SplineDenseMotion(nn.Module):
-    """Predicts, from heat maps and the source under every motion, each motion's contribution and four occlusion masks.
+    """Weighs K splines and the background per pixel, and predicts four occlusion masks.
 
-    The sides of pictures must be multiples of `config.down` times 2^num_blocks. The published option of a single mask
-    is left out: its training step fails.
+    It sees the heat maps and the source warped by every motion. Picture height and width must be multiples of
+    `config.down` times 2^num_blocks. The published single-mask option is omitted because its training step fails.
     """
 
     def __init__(self, config: DenseMotionConfig, num_tps: int, ridge: float = PUBLISHED_RIDGE) -> None:

@@ -24,7 +24,7 @@ from megbench.nets.generator import Encoded
 from megbench.nets.objective import PublishedTrainer, appearance_loss
 from megbench.nets.thin_plate import ThinPlate
 
-# Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to look like those of another shape.
+# Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to resemble poses of another shape.
 STRETCH = 0.25
 
 
@@ -33,9 +33,9 @@ class TpsTrainer(PublishedTrainer):
 
     Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video; sides are
     multiples of 128. Two published defects are not kept: in the "avd" stage the detector stays in eval mode, whereas
-    the published code lets its batch statistics drift and saves them; and there is no option of a single mask, whose
-    warp loss fails. One is kept: splines that are left out are not compensated for (see `Dropout`). Raises BenchError
-    if the config asks for the VGG-19 loss and `vgg` does not exist.
+    the published code lets its batch statistics drift and saves them; and there is no single-mask option, whose warp
+    loss fails. One defect is kept: dropped splines are not compensated for (see `Dropout`). Raises BenchError if the
+    config requires the VGG-19 loss and `vgg` does not exist.
     """
 
     stages: tuple[str, ...] = ("main", "avd")
@@ -47,7 +47,7 @@ class TpsTrainer(PublishedTrainer):
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
         """Return the optimisers of a stage.
 
-        "main": one Adam per network, with gradients clipped except the inpainting network's. "avd": the AVD network's.
+        "main": one Adam per network, with clipped gradients except for the inpainting network. "avd": one Adam.
         """
         if stage == "avd":
             avd = self.config.avd
@@ -69,7 +69,7 @@ class TpsTrainer(PublishedTrainer):
     def phase(
         self, source: Tensor, driving: Tensor, epoch: int, dropout: Dropout | None, transform: ThinPlate
     ) -> Phase:
-        """Return the phase of the main stage under given draws."""
+        """Return the phase of the main stage for given random draws."""
         config, detect = self.config, self._networks["kp_detector"]
         in_source, in_driving = detect(source), detect(driving)
         start = config.background_start
@@ -103,7 +103,7 @@ class TpsTrainer(PublishedTrainer):
 
 
 def adam(config: TpsConfig, network: str) -> OptimiserSpec:
-    """Return the optimiser of a network of the main stage; one Adam over several, as published, does the same."""
+    """Return the optimiser of a network of the main stage; a single Adam over several, as published, is equivalent."""
     clip = None if network == "inpainting_network" else config.clip_norm
     return OptimiserSpec(
         (network,),
@@ -118,9 +118,9 @@ def adam(config: TpsConfig, network: str) -> OptimiserSpec:
 def drawn(
     config: TpsConfig, driving: Tensor, epoch: int, own: Sequence[np.random.Generator]
 ) -> tuple[Dropout | None, ThinPlate]:
-    """Draw the splines that a step of an epoch leaves out (None once dropout has ended), and the random transform.
+    """Draw the splines that a step of an epoch drops (None once dropout has ended), and the random transform.
 
-    own: a generator for each driving picture.
+    own: one random generator per driving picture.
     """
     probability = config.dropout.probability(epoch)
     dropout = None
@@ -143,8 +143,8 @@ def reconstruction(
 ) -> dict[str, Tensor]:
     """Return the weighted losses that TPS and its variant share.
 
-    condition: the decoder's further input (see InpaintingNetwork). points: those of the driving picture and of the
-    transformed one, (B, 5K, 2).
+    condition: the decoder's additional input (see InpaintingNetwork). points: the points of the driving picture and of
+    the transformed picture, (B, 5K, 2).
     """
     prediction = made.inpainting(encoded.picture, encoded.features, motion, condition)
     value = losses.equivariance_value(points[0], points[1], transform)

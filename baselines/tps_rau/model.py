@@ -1,13 +1,13 @@
 """TPS with relative action units (Zhao et al., MEGC2022): given points, and a decoder that sees expression change.
 
-The points are landmarks of the video's first frame, the same for the source and driving frames of a video. So motion
-can come only from the difference of the two frames' action units, which only the decoder sees. The publication lacks
-modules that it imports, and it trains without action units by default. Two of its choices erase what the method is
-about, so each is a switch of `RauConfig` whose default corrects it. `published` returns the published choices, which
-published weights need:
+The points are landmarks of the video's first frame, the same for the source and driving frames of a video. Motion can
+therefore come only from the difference of the two frames' action units, which only the decoder sees. The publication
+lacks modules that it imports, and it trains without action units by default. Two of its choices defeat the purpose of
+the method, so each is a switch of `RauConfig` whose default corrects it. `published` returns the published choices,
+which published weights need:
 
 - `points` "sigmoid": pixels are put through 2 sigmoid(x) - 1, so that practically every point is (1, 1), all splines
-  are equal and only the background's motion is of use. "normalised" (default): 2 x / (W - 1) - 1.
+  are equal and only the background's motion is useful. "normalised" (default): 2 x / (W - 1) - 1.
 - `condition` "planes": the action units are constant planes appended to the decoder's features. The instance norms
   remove them except for what the zero padding leaves at the border (6e-5 of the picture inside). "modulation"
   (default): they scale and shift the features after each norm. "none": the published network without action units.
@@ -60,7 +60,7 @@ def published(action_units: bool = True) -> RauConfig:
 
 
 def settings_of(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, str]:
-    """Return the published choices that published weights were trained with, read from the weights' shapes.
+    """Return the published choices with which published weights were trained, inferred from the weights' shapes.
 
     Published weights may have been trained without the action units' planes.
     """
@@ -78,7 +78,7 @@ class GivenPoints(nn.Module):
         self.image_size = image_size
 
     def forward(self, points: Tensor) -> SplinePoints:
-        """Return the key points of points (B, 50, 2), in pixels of a picture of `image_size`."""
+        """Return the key points for points (B, 50, 2), in pixels of a picture of `image_size`."""
         if self.kind == "sigmoid":
             return SplinePoints(2 * torch.sigmoid(points) - 1)
         return SplinePoints(2 * points / (self.image_size - 1) - 1)
@@ -87,7 +87,7 @@ class GivenPoints(nn.Module):
 class ConditionedInpainting(InpaintingNetwork):
     """The decoder with action units as planes (published names and shapes) or as modulation of every norm.
 
-    Before training nothing is modulated, and for equal action units never: the modulation has no bias.
+    Before training nothing is modulated. For equal action units nothing is ever modulated, because there is no bias.
     """
 
     def __init__(self, config: InpaintingConfig, condition: Literal["planes", "modulation"]) -> None:
@@ -102,7 +102,7 @@ class ConditionedInpainting(InpaintingNetwork):
                 nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
 
     def _norms(self, step: int) -> list[nn.InstanceNorm2d]:
-        """Return the norms of a stage that are modulated: the second of each residual block, and the doubling's."""
+        """Return a stage's modulated norms: the second norm of each residual block, and the norm of the doubling."""
         blocks = [self.resblock[2 * step], self.resblock[2 * step + 1]]
         return [*(block.norm2 for block in blocks), self.up_blocks[step].norm]  # type: ignore[list-item]
 
@@ -132,7 +132,7 @@ class ConditionedInpainting(InpaintingNetwork):
         return x * (1 + scale) + shift
 
     def scale_and_shift(self, index: int, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the factors and offsets that action units (B, 17) give at the norm `index`, (B, C, 1, 1) each."""
+        """Return the scales and offsets, (B, C, 1, 1) each, that action units (B, 17) give for normalisation `index`."""
         assert self.modulation is not None
         scale, shift = self.modulation[index](condition)[:, :, None, None].chunk(2, dim=1)
         return scale, shift
@@ -154,7 +154,7 @@ def networks(config: RauConfig) -> dict[str, nn.Module]:
 
 
 def given_points(landmarks: Tensor) -> Tensor:
-    """Return points (B, 50, 2) float32 of landmarks (B, 68, 2), in pixels."""
+    """Return the points (B, 50, 2) float32 for landmarks (B, 68, 2), in pixels."""
     return landmarks.to(torch.float32)[:, list(LANDMARKS)]
 
 
@@ -163,9 +163,10 @@ def au_difference(
     driving: npt.NDArray[np.float64],
     noise: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Return relative action units (N, 17), driving / 5 - source / 5, of OpenFace intensities 0..5, both (N, 17).
+    """Return relative action units (N, 17), driving / 5 - source / 5, from OpenFace intensities 0..5, both (N, 17).
 
-    noise: that of source and driving, drawn each time in training; the published code also adds it when it animates.
+    noise: the noise added to source and driving, drawn anew at each training step; the published code also adds it
+    during animation.
     """
     first, second = source / LARGEST, driving / LARGEST
     if noise is not None:
@@ -183,7 +184,7 @@ def generator(nets: Mapping[str, nn.Module]) -> TpsGenerator:
 
 @dataclass(frozen=True)
 class PointedFace:
-    """A template ready to be moved: its features and its key points, batch 1."""
+    """A template prepared for animation: its features and its key points, batch size 1."""
 
     encoded: Encoded
     points: SplinePoints

@@ -27,9 +27,9 @@ class RauTrainer(PublishedTrainer):
     Batches hold `source` and `driving`, (B, 3, S, S) float32 in [0, 1], two frames of one video; `landmarks`, (B, 68,
     2), pixels of the video's first frame; and `action_units_source`, `action_units_driving`, (B, 17) OpenFace
     intensities / 5. As published, the source, driving and transformed pictures have the same points, so that
-    equivariance_value is a constant of the random transform. Corrected: landmarks are mirrored with the picture, and
-    the action units exchanged with the frames. See megbench.baselines.tps_rau.model for the switches. Raises BenchError
-    if the config asks for the VGG-19 loss and `vgg` does not exist.
+    equivariance_value is a constant of the random transform. Two defects are corrected: landmarks are mirrored with the
+    picture, and the action units are exchanged with the frames. See megbench.baselines.tps_rau.model for the switches.
+    Raises BenchError if the config requires the VGG-19 loss and `vgg` does not exist.
     """
 
     def __init__(self, config: RauConfig, vgg: Path = VGG19) -> None:
@@ -37,7 +37,7 @@ class RauTrainer(PublishedTrainer):
         super().__init__(config, networks(config), vgg)
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """Return one Adam per network; the given points have nothing to learn."""
+        """Return one Adam per network; the given points have no parameters to train."""
         return {name: adam(self.config, name) for name in ("inpainting_network", "dense_motion_network")}
 
     def step(
@@ -73,5 +73,6 @@ class RauTrainer(PublishedTrainer):
         return Phase(("inpainting_network", "dense_motion_network"), terms)
 
 
-# Settings of a training of TPS with relative action units; published, except for the corrected switches of its config.
+# Settings of a training of TPS with relative action units, as published except for the corrected switches of its
+# config.
 Recipe = recipe({"model": RauConfig()}, RauTrainer, networks)

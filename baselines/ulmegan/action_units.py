@@ -26,7 +26,7 @@ MODES: dict[str, tuple[bool, Fit]] = {
 INTENSITIES = slice(2, 19)
 # Column of the presence of AU28, which has no intensity.
 AU28 = 35
-# A unit stays if it is present in at least this share of the frames.
+# A unit is kept if it is present in at least this share of the frames.
 PRESENT = 0.5
 
 
@@ -61,7 +61,7 @@ def fitted(
     """Return a sequence of action units (N, 17) fitted to its apex, frame `top`; float64, any scale.
 
     "linear": from frame 0 up to the apex and down to the last frame. as_published: the falling side aims at the second
-    frame of the rising one and never reaches it, and an apex in frame 0 gives frame 0 throughout. "apex": from the
+    frame of the rising side and never reaches it, and an apex in frame 0 gives frame 0 throughout. "apex": from the
     template's own units (17,), zeros if None, up to the apex and down again. "none": unchanged.
     """
     rest = np.zeros(len(OPENFACE)) if template is None else template

@@ -100,7 +100,7 @@ class Painted:
 
 
 class UlmeGenerator(nn.Module):
-    """Makes a colour map and an attention mask from a picture and action units (intensity / 5)."""
+    """A generator of a colour map and an attention mask from a picture and action units (intensity / 5)."""
 
     def __init__(self, config: UlmeConfig) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class UlmeGenerator(nn.Module):
 
 
 class UlmeDiscriminator(nn.Module):
-    """Judges patch by patch whether a picture is real, and reads its action units.
+    """A discriminator that judges patch by patch whether a picture is real, and estimates its action units.
 
     A batch of one keeps its batch axis, which the published code drops.
     """
@@ -202,7 +202,7 @@ class UlmeAnimator:
     def sequence(
         self, intensity: npt.NDArray[np.float64], presence: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float32]:
-        """Return the action units (T, 17) that the generator receives for a driver's, (T, 17) each."""
+        """Return the action units (T, 17) that the generator receives, from a driver's units, (T, 17) each."""
         return sequence(intensity, presence, self.mode, self.fit == "published").astype(np.float32)
 
     def follow(
@@ -222,7 +222,7 @@ class UlmeAnimator:
 
     @torch.inference_mode()
     def paint(self, face: Tensor, action_units: npt.NDArray[np.float32]) -> Painted:
-        """Paint the template under some action units (T, 17), intensity / 5, in one batch."""
+        """Paint the template under action units (T, 17), intensity / 5, in one batch."""
         units = torch.from_numpy(action_units).to(self.device)
         painted: Painted = self.generator(face.expand(len(units), -1, -1, -1), units)
         return painted

@@ -29,12 +29,12 @@ def outside(picture: Tensor, as_published: bool = False) -> Frames:
 def enlarged(frame: Frames, size: int) -> Frames:
     """Return a frame (H, W, 3) uint8 enlarged to (size, size), bilinear.
 
-    The published code asks for nearest but gets bilinear.
+    The published code requests nearest-neighbour interpolation but gets bilinear.
     """
     return np.asarray(cv2.resize(frame, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def through_jpeg(frame: Frames, quality: int = 75) -> Frames:
-    """Return a frame (H, W, 3) RGB uint8 after JPEG compression at a quality (75: Pillow's default)."""
+    """Return a frame (H, W, 3) RGB uint8 after JPEG compression at the given quality (75 is Pillow's default)."""
     _, coded = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB), np.uint8)

@@ -20,11 +20,12 @@ class UlmeTrainer:
     """The published training (megbench.core.contracts.Trainable).
 
     Batches hold `source` (B, 3, S, S) float32 in [0, 1] and its `action_units_source` (B, 17), intensity / 5. Target
-    action units are those of other pictures of the batch, with noise. (If the batch is divided, they are those of the
-    same part: the only draw that depends on the division.) Published defects that are faults of the code are not kept
-    (the penalty's gradient is reshaped, a batch of one stays a batch); that of the learning rate is a switch,
-    `UlmeConfig.schedule`. Without gradients, as in validation, only the losses that show good weights are computed:
-    that of the action units that the discriminator reads in the fake, and the reconstruction.
+    action units are those of other pictures in the batch, with noise. (If the batch is divided, they come from the same
+    part. This is the only draw that depends on the division.) Published defects that are programming errors are not
+    kept (the penalty's gradient is reshaped, a batch of one stays a batch). The defect of the learning rate is a
+    switch, `UlmeConfig.schedule`. Without gradients, as in validation, only the losses that indicate good weights are
+    computed: the loss of the action units that the discriminator reads in the fake picture, and the reconstruction
+    loss.
     """
 
     stages: tuple[str, ...] = ("main",)
@@ -47,7 +48,7 @@ class UlmeTrainer:
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Yield the discriminator's phase, and at every `critic_steps`-th step of an epoch the generator's."""
+        """Yield the discriminator's phase and, at every `critic_steps`-th step of an epoch, the generator's."""
         source, units = inside(batch["source"], self.config.image_size), needed(batch, "action_units_source")
         draws = np.stack([one.random(units.shape[1] + 1, dtype=np.float32) for one in each(rng, len(units))])
         noise = self.config.au_noise * (2 * draws[:, :-1] - 1)
@@ -56,7 +57,7 @@ class UlmeTrainer:
         yield from self.phases(source, units, wanted, alpha, index % self.config.critic_steps == 0)
 
     def phases(self, source: Tensor, units: Tensor, wanted: Tensor, alpha: Tensor, generate: bool) -> Iterator[Phase]:
-        """Yield the phases of a step on pictures in [-1, 1] with their units (B, 17), and target units (B, 17).
+        """Yield the phases of a step on pictures in [-1, 1] with their units (B, 17) and target units (B, 17).
 
         alpha: (B, 1, 1, 1), how real and fake pictures are mixed for the gradient penalty. The updated discriminator
         judges the generator's phase, on the fake made before.
@@ -124,7 +125,7 @@ def weighted(weights: Mapping[str, float], terms: Mapping[str, Tensor]) -> dict[
 
 
 def gan_loss(kind: str, judged: Tensor, real: bool) -> Tensor:
-    """Return the loss of a patch map that should judge pictures as real or fake; kind: "wgan-gp" or "lsgan"."""
+    """Return the loss of a patch map on real or fake pictures; kind: "wgan-gp" or "lsgan"."""
     if kind == "lsgan":
         return F.mse_loss(judged, torch.full_like(judged, float(real)))
     return -judged.mean() if real else judged.mean()
