@@ -132,7 +132,7 @@ class ConditionedInpainting(InpaintingNetwork):
         return x * (1 + scale) + shift
 
     def scale_and_shift(self, index: int, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the scales and offsets, (B, C, 1, 1) each, that action units (B, 17) give for normalisation `index`."""
+        """Return the scales and offsets, (B, C, 1, 1) each, of action units (B, 17) for normalisation `index`."""
         assert self.modulation is not None
         scale, shift = self.modulation[index](condition)[:, :, None, None].chunk(2, dim=1)
         return scale, shift
