@@ -284,7 +284,7 @@ def test_infinite_numbers_are_named_with_the_file_they_are_in(tmp_path, here):
     spoilt = {entry: value.clone() for entry, value in STATES["generator"].items()}
     spoilt["0.bias"][1] = np.inf
     torch.save({**STATES, "generator": spoilt}, tmp_path / "a.pth")
-    with pytest.raises(BenchError, match=r"a\.pth: the entry generator\.0\.bias has NaN or .*[^.]\.$"):
+    with pytest.raises(BenchError, match=r"a\.pth: the entry generator\.0\.bias contains NaN or .*[^.]\.$"):
         import_checkpoint("fomm", tmp_path / "a.pth", [LAYOUT], tmp_path / "out.safetensors")
 
 
