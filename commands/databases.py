@@ -87,7 +87,7 @@ def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers
         print(printable(f"left out: {name}: {why}"))
     for what, rows in (("missing on disk", found.missing), ("incomplete", found.incomplete)):
         if rows:
-            print(printable(f"{what}: {len(rows)} rows of the sheet ({few(rows, 3)}); `validate` lists all"))
+            print(printable(f"{what}: {len(rows)} of the sheet's rows ({few(rows, 3)}); `validate` lists all"))
     return made
 
 

@@ -152,7 +152,7 @@ COMMAND += '--driving_video, "{driver}", '
     [
         (
             [f"command={COMMAND}--outcome, o]"],
-            "an argument is refused: .*unrecognized arguments: --outcome o. .* 0325d9f",
+            "the program rejects an argument: .*unrecognized arguments: --outcome o. .* 0325d9f",
         ),
         ([f'command={COMMAND}--result_video, "{{work}}/elsewhere.mp4"]'], "FSRT left 0 outputs, one video is wanted"),
         (["panel=3/3"], r"512x256 pictures, which are not 3 side by side \(panel: 3/3\)"),
@@ -172,13 +172,13 @@ def test_what_does_not_fit_is_told_in_a_line(trial, tmp_path, changes, words):
     [
         (
             "import no_such_module",
-            "its environment does not fit: .*No module named 'no_such_module'. Install .*Python 3.9",
+            "its environment is unsuitable: .*No module named 'no_such_module'. Install .*Python 3.9",
         ),
         ("raise RuntimeError('Found no NVIDIA driver on your system')", "it finds no GPU: .*NVIDIA"),
         ("open('weights/kp_detector.pt')", "a file is missing: .*kp_detector.pt'. Its weights: .*weights/"),
         (
             f"print({BOX!r})\nraise SystemExit(2)",
-            "an argument is refused: .*code 2: Unrecognized options: --foo, 1. .*0325d9f",
+            "the program rejects an argument: .*code 2: Unrecognized options: --foo, 1. .*0325d9f",
         ),
         ("raise SystemExit('no face in the picture')", "FSRT ended with exit code 1: no face in the picture$"),
     ],

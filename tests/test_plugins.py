@@ -128,7 +128,7 @@ class Restless(Shift):
 
 def test_check_names_each_fault_of_a_method(cells):
     found = " ".join(faults(method_lines(lambda: Restless("", {}), cells)))
-    for text in ("two instances have different identities", "frames where the driver has", "other frames"):
+    for text in ("two instances have different identities", "frames where the driver has", "different frames"):
         assert text in found
     lines = list(method_lines(lambda: type("Unable", (Shift,), {"animate": _unable})("", {}), cells))
     assert faults(lines) == []

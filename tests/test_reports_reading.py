@@ -71,14 +71,14 @@ def test_sharpness_is_read_beside_template_and_driver(template, driver, sentence
 def test_missing_and_needless_regions_are_named():
     swapped = {"brows": 0.3 * BUMP, "mouth": 3 * BUMP, "head": BUMP}
     assert "Missing: brows." in words(output=swapped)
-    assert "Moves for nothing: mouth." in words(output=swapped)
+    assert "Moves needlessly: mouth." in words(output=swapped)
 
 
 def test_every_weak_or_false_region_is_named():
     driver = dict.fromkeys(("brows", "eyes", "nose", "cheeks"), 3 * BUMP) | {"mouth": 0.1 * BUMP}
     output = {"brows": 1.5 * BUMP, "eyes": 1.6 * BUMP, "nose": 0.5 * BUMP, "cheeks": 3 * BUMP, "mouth": BUMP}
     found = words(GOOD | {"agreement_cheeks": 0.1, "agreement_nose": 0.1, "agreement_mouth": 0.0}, output, driver)
-    assert "Missing: nose. Weak: brows, eyes. Unlike the driver: cheeks. Moves for nothing: mouth." in found
+    assert "Missing: nose. Weak: brows, eyes. Unlike the driver: cheeks. Moves needlessly: mouth." in found
     assert "Too strong in: brows." in words(output=DRIVER | {"brows": 6 * BUMP})
 
 

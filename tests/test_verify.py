@@ -68,7 +68,7 @@ def test_another_answer_of_the_method_is_found(call, run, tmp_path, monkeypatch)
     monkeypatch.setattr("tests.fakes.Shift.identity", lambda self: {"by": 2})
     code, out, _ = call("verify", "out", "--sample", "3")
     assert code == 1
-    assert "made by other code, weights or inputs" in out
+    assert "made with different code, weights, inputs or package versions" in out
 
 
 def test_a_run_that_is_not_finished_is_not_verified(call, run):
