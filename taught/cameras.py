@@ -1,4 +1,4 @@
-"""Light and camera of rendered training pictures: clean ones, and ones that look as published kits do."""
+"""Light and camera of rendered training pictures: clean pictures, and pictures like those of published kits."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from megbench.core.frames import SIZE, Frames
 from megbench.taught.variation import Variation
 from megbench.training.variation import LUMA
 
-# Noise is drawn once and shifted at random, which is twenty times as fast as drawing it anew.
+# Noise is drawn once and shifted at random, which is twenty times as fast as drawing new noise.
 GRAIN = np.random.default_rng(0).standard_normal((SIZE, SIZE, 3), dtype=np.float32)
-# Published pictures: least and most pixels as filmed, JPEG quality, blur in filmed pixels, noise in the [0, 1] range.
-# Around what the official kit of MEGC2021 has: drivers of 140 to 256 pixels, templates of 128.
+# Ranges for published pictures: size in filmed pixels, JPEG quality, blur in filmed pixels, noise in the [0, 1] range.
+# They surround the values of MEGC2021's official kit: drivers of 140 to 256 pixels, templates of 128.
 PIXELS, QUALITY, LENS, NOISE = (112, 256), (50, 96), (0.6, 1.4), (0.005, 0.014)
-# Pictures shrunk to so many pixels a side hold the coarse detail, and the coarse and middle.
+# Side lengths, in pixels, at which a shrunk picture holds the coarse detail, and the coarse and middle detail.
 BANDS = (16, 64)
-# Templates are clean portraits: what is left of a camera's noise.
+# Templates are clean portraits, with only this much camera noise left.
 TEMPLATE_NOISE = 0.3
 
 
 @dataclass(frozen=True)
 class Tone:
-    """Another contrast and colour of a face's features, so that networks do not learn one person's.
+    """A changed contrast and colour of a face's features, so that networks do not learn those of one person.
 
     gains: (256, 256, 1) each, of the differences from the mean in coarse, middle and fine detail. colours: (3, 3).
     """
@@ -55,7 +55,7 @@ class Tone:
 
 @dataclass(frozen=True)
 class Published:
-    """How a picture was published: `pixels` high and wide as filmed, JPEG's `quality`."""
+    """How a picture was published: its side in filmed `pixels`, and the JPEG `quality`."""
 
     pixels: int
     quality: int
@@ -96,7 +96,7 @@ class Camera:
         return cls(table, shade, grey, blur, noise, published, tone)
 
     def record(self, picture: Frames, rng: np.random.Generator) -> Float32s:
-        """Return a picture (256, 256, 3) uint8 as the camera shows it: float32 in [0, 1], with fresh noise."""
+        """Return a picture (256, 256, 3) uint8 as recorded by the camera: float32 in [0, 1], with new noise."""
         lit = np.stack([self.table[:, channel][picture[..., channel]] for channel in range(3)], -1)
         lit = (self.tone.on(lit) if self.tone else lit) * self.shade
         if self.grey:
@@ -113,18 +113,18 @@ class Camera:
         return np.asarray(shown / np.float32(255), np.float32)
 
     def _grain(self, side: int, rng: np.random.Generator) -> Float32s:
-        """Return noise (side, side, 3 or 1) of deviation 1."""
+        """Return noise (side, side, 3 or 1) with standard deviation 1."""
         roll = tuple(int(step) for step in rng.integers(0, SIZE, 2))
         grain = np.roll(GRAIN, roll, axis=(0, 1))[:side, :side]
         return grain[..., :1] if self.grey else grain
 
 
 def _softer(picture: Float32s, side: int) -> Float32s:
-    """Return a picture (256, 256, 3) as `side` pixels hold it, enlarged again."""
+    """Return a picture (256, 256, 3) shrunk to `side` pixels and enlarged again."""
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _pixels(rng: np.random.Generator) -> int:
-    """Draw a size as filmed: half of the pictures are not enlarged."""
+    """Draw a side in filmed pixels; half of the pictures are not enlarged."""
     return SIZE if rng.random() < 0.5 else int(rng.integers(*PIXELS))

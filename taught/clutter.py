@@ -1,6 +1,6 @@
-"""What stands around a rendered face: other clothes, hats and backgrounds than the one portrait's.
+"""The surroundings of a rendered face: clothes, hats and backgrounds other than those of the one portrait.
 
-Networks that have seen one collar only take the edges of another for the corners of a mouth.
+Networks that have seen only one collar mistake the edges of another for the corners of a mouth.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import numpy.typing as npt
 from megbench.core.clip import Float32s
 from megbench.core.frames import SIZE, Frames
 
-# So many scenes are drawn once; each is mirrored, turned and shifted at random. Shapes a scene, least and most.
+# The number of scenes, which are drawn once and then mirrored, turned and shifted at random, and the fewest and most
+# shapes in a scene.
 SCENES, SHAPES = 96, (6, 26)
-# The face's mask is blurred by this many cells of 64; the threshold says how much around the face is kept.
+# The face's mask is blurred by this many cells of 64; the threshold determines how much around the face is kept.
 SOFT, KEPT = 5.0, (0.06, 0.5)
 
 
@@ -32,7 +33,7 @@ def around(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Surrounding
 
 
 class Surroundings:
-    """keep: (256, 256, 1) in 0..1, how much of the rendered picture stays. scene: (256, 256, 3) float32, 0 to 255."""
+    """keep: (256, 256, 1) in 0..1, how much of the rendered picture is kept. scene: (256, 256, 3) float32, 0 to 255."""
 
     def __init__(self, keep: Float32s, scene: Float32s) -> None:
         self.keep, self.beyond = keep, (1 - keep) * scene + 0.5

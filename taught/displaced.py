@@ -1,10 +1,10 @@
-"""Moves a picture by what a network paints, instead of painting it anew. Not published: for the demo weights.
+"""Move a picture by the maps that a network paints, instead of painting a new picture. For the demo weights only.
 
 A network that paints colours needs long training to paint a face as sharp as its input, and a micro-expression is
-smaller than that blur. So the three maps in which the network ends say where each pixel comes from and how much
-brighter it is.
+smaller than the remaining blur. Therefore the network's three output maps state where each pixel comes from and how
+much brighter it is. This is not a published method.
 
-torch's bicubic kernel (a = -.75, as OpenCV's) is not exact: smooth skin that should move by .05, .1, .25, .5 or .75
+torch's bicubic kernel (a = -.75, like OpenCV's) is not exact: smooth skin that should move by .05, .1, .25, .5 or .75
 pixels moves by .071, .136, .297, .5 or .703; whole pixels are right. The demo networks have learnt with this kernel and
 compensate for it as far as their losses could see it, so it stays.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from megbench.nets.geometry import coordinate_grid, in_float32, warp
 
-# What a painted 1 means: two pixels of the 256-pixel picture, in [-1, 1], and five hundredths of its brightness.
+# The meaning of a painted 1: two pixels of the 256-pixel picture, in [-1, 1], and five hundredths of its brightness.
 STEP = 2 * 2 / 255
 BRIGHTER = 0.05
 

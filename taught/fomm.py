@@ -1,6 +1,6 @@
 """FOMM as a pupil of the taught training (taught/trainer.py).
 
-Its key points are trained to follow ten points of the face's mesh, which the published training never does.
+Its key points are trained to follow ten points of the face's mesh, unlike in the published training.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred, fo
 
 
 class TaughtFomm:
-    """FOMM with three detector calls as one batch and relative transfer inside the loss."""
+    """FOMM with three detector calls in one batch and relative transfer inside the loss."""
 
     def __init__(self, config: FommConfig) -> None:
         made = networks(config)

@@ -1,4 +1,4 @@
-"""FPB-FOMM as a pupil of the taught training (taught/trainer.py), which makes the demo weights."""
+"""FPB-FOMM as a pupil of the taught training (taught/trainer.py), which produces the demo weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred
 
 
 class TaughtFpFomm:
-    """FPB-FOMM. Only the driver is read: in relative mode the source's jacobians cancel, and its points are given."""
+    """FPB-FOMM. The detector reads only the driver: in relative mode the source's jacobians cancel."""
 
     def __init__(self, config: FpFommConfig, taught: TaughtConfig) -> None:
         self.taught = taught

@@ -13,9 +13,9 @@ from megbench.nets.geometry import affine_grid, coordinate_grid, in_float32, inv
 PIXELS = 127.5
 # A pair without motion must stay still, but 0.05 pixels of error are negligible.
 TOLERANCE_PX = 0.05
-# The background must stay where it is, but the face is what matters.
+# Weight of the background, which must stay at rest but matters less than the face.
 BACKGROUND_WEIGHT = 0.1
-# Width (sigma, in [-1, 1]) of the surroundings that a given point should know.
+# Width (sigma, in [-1, 1]) of the surroundings whose motion a given point should represent.
 WINDOW = 0.12
 
 
@@ -25,9 +25,9 @@ def flow_losses(deformation: Tensor, grid: Tensor, face: Tensor) -> tuple[Tensor
 
     deformation, grid: (B, h, w, 2) in [-1, 1]. face: (B, h, w).
     error: mean over the batch of mean|found - true| / (mean|true| + 0.05 px), so that a pair with micro-motion weighs
-    as much as one with large motion. direction: 1 - cosine between the two flow fields. shortfall: what is missing of
-    the true flow's projection; an uncertain network makes the least error with too small a motion. In all three the
-    face has full weight and the background a tenth.
+    as much as one with large motion. direction: 1 - cosine between the two flow fields. shortfall: how much the
+    projection onto the true flow falls short of it, because an uncertain network minimises its error with too small a
+    motion. In all three losses the face has full weight and the background a tenth.
     """
     rest = coordinate_grid(grid.shape[1], grid.shape[2], grid)
     found, true = (deformation - rest) * PIXELS, (grid - rest) * PIXELS  # B h w 2
@@ -62,8 +62,9 @@ def point_losses(found: tuple[Tensor, Tensor, Tensor], true: tuple[Tensor, Tenso
 def best_matrices(points: Tensor, grid: Tensor, sigma: float = WINDOW) -> Tensor:
     """Return the linear maps about given points (B, K, 2) that fit the true grid (B, h, w, 2) best: (B, K, 2, 2).
 
-    A given point cannot move, so this is what it can know of the motion: least squares under a Gaussian window of
-    `sigma`. With narrow windows, a fitting mask then leaves a fifth of the motion's error; at 0.2 it leaves two fifths.
+    A given point cannot move, so this map is the best it can represent of the motion: least squares under a Gaussian
+    window of `sigma`. With narrow windows, a suitable mask then leaves a fifth of the motion's error; at 0.2 it leaves
+    two fifths.
     """
     rest = coordinate_grid(grid.shape[1], grid.shape[2], grid)
     offset = rest - points[:, :, None, None]  # B K h w 2
@@ -84,8 +85,8 @@ def jacobian_loss(matrix: Tensor, wanted: Tensor) -> Tensor:
 def best_mask_loss(mask: Tensor, points: Tensor, matrices: Tensor, grid: Tensor, face: Tensor) -> Tensor:
     """Return the cross-entropy of a dense motion mask (B, K+1, h, w) to the points whose linear maps fit the grid best.
 
-    points (B, K, 2) and their best matrices (B, K, 2, 2) give every cell a choice. The face has full weight, the
-    background a tenth.
+    The points (B, K, 2) and their best matrices (B, K, 2, 2) are the choices of every cell. The face has full weight,
+    the background a tenth.
     """
     height, width = grid.shape[1:3]
     moved = affine_grid(points, points, matrices, height, width)  # B K h w 2
@@ -100,7 +101,7 @@ def best_mask_loss(mask: Tensor, points: Tensor, matrices: Tensor, grid: Tensor,
 def attention_loss(heatmap: Tensor, points: Tensor, sigma: float = WINDOW) -> Tensor:
     """Return the divergence of heatmaps (B, K, h, w) from Gaussians at their points (B, K, 2).
 
-    In FPB-FOMM nothing else ties heatmap k to point k, and jacobians read from anywhere are slow to learn.
+    In FPB-FOMM nothing else ties heatmap k to point k, and jacobians read from arbitrary places are learnt slowly.
     """
     grid = coordinate_grid(heatmap.shape[2], heatmap.shape[3], heatmap)
     distance = (grid - points[:, :, None, None]).square().sum(-1).flatten(2)  # B K hw
@@ -113,8 +114,8 @@ def attention_loss(heatmap: Tensor, points: Tensor, sigma: float = WINDOW) -> Te
 def rest_loss(attention: Tensor, grid: Tensor) -> Tensor:
     """Return the cross-entropy of attention (B, 1, H, W) to where the true grid (B, h, w, 2) is at rest.
 
-    Attention 1 keeps the source. Learnt from pictures, attention keeps the source wherever the motion is not exact,
-    which is everywhere.
+    Attention 1 keeps the source. If attention is learnt from pictures alone, it keeps the source wherever the motion is
+    not exact, which is everywhere.
     """
     moved = (grid - coordinate_grid(grid.shape[1], grid.shape[2], grid)).norm(dim=-1) * PIXELS
     wanted = torch.exp(-moved / TOLERANCE_PX)  # B h w
@@ -125,10 +126,10 @@ def rest_loss(attention: Tensor, grid: Tensor) -> Tensor:
 def nearest_mask_loss(mask: Tensor, points: Tensor, face: Tensor) -> Tensor:
     """Return the cross-entropy of a dense motion mask (B, K+1, h, w) to the nearest key point (B, K, 2).
 
-    Off the face it is that to the background. If a motion has several points, (B, nK, 2), they are next to each other.
+    Off the face, the target is the background. If a motion has several points, (B, nK, 2), they are adjacent.
 
-    Used only in the first part of a training. Without it the background mask, which is right almost everywhere, takes
-    over everything before the key points have learnt to move, and the output stays still for good.
+    It is used only in the first part of a training. Without it the background mask, which is right almost everywhere,
+    takes over before the key points have learnt to move, and the output stays still forever.
     """
     grid = coordinate_grid(mask.shape[2], mask.shape[3], mask)
     distance = (grid - points[:, :, None, None]).square().sum(-1)  # B K h w

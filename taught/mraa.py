@@ -1,6 +1,6 @@
 """MRAA as a pupil of the taught training (taught/trainer.py).
 
-Its regions are trained to follow ten points of the face's mesh, which the published training never does.
+Its regions are trained to follow ten points of the face's mesh, unlike in the published training.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""The people of the training set: drawn by seed from one portrait that lies in a file, so that dlib is not needed.
+"""The people of the training set, drawn by seed from one portrait. It is read from a file, so dlib is not needed.
 
-`people.npz` holds what dlib found, 0.6 MB in all; shapes, colours, mouths and glasses follow from the people's numbers:
+`people.npz` holds dlib's results, 0.6 MB in all. Shapes, colours, mouths and glasses follow from the people's numbers:
 
     texture    (512, 512, 3) uint8    the portrait at twice the size of a frame, RGB, its mouth closed
     vertices   (478, 2)      float64  the portrait's face mesh, pixels of a 256 x 256 frame
-    numbers    (36,)         int64    the people that dlib's embedding sets apart most, furthest first
-    landmarks  (36, 68, 2)   float32  dlib's landmarks of each one's neutral picture, without glasses
+    numbers    (36,)         int64    the people who differ most in dlib's embedding, most distinct first
+    landmarks  (36, 68, 2)   float32  dlib's landmarks of each person's neutral picture, without glasses
 
-`python -m megbench.commands.training_people` makes it again. The portrait is NASA's of Eileen Collins, which is in the
-public domain (clips/portraits.py).
+`python -m megbench.commands.training_people` regenerates the file. The portrait is NASA's portrait of Eileen Collins,
+which is in the public domain (clips/portraits.py).
 """
 
 import functools
@@ -28,14 +28,14 @@ from megbench.core.files.whole_files import whole_file
 from megbench.faces.mesh import VERTICES, FittedMesh
 
 PORTRAIT, SERIES = "astronaut", "train"
-# The series that the people in the file are drawn from; expressions are tried on people of SERIES itself.
+# The series from which the people in the file are drawn; expressions are tried on people of SERIES itself.
 CAST_SERIES = f"{SERIES}0."
 FILE = Path(__file__).with_name("people.npz")
 
 
 @dataclass(frozen=True)
 class People:
-    """The portrait that all people are drawn from, the numbers of those chosen, and their landmarks (N, 68, 2)."""
+    """The portrait from which all people are drawn, and the chosen people's numbers and landmarks (N, 68, 2)."""
 
     portrait: Portrait
     numbers: tuple[int, ...]
@@ -43,19 +43,19 @@ class People:
 
 
 def role(number: int, series: str = CAST_SERIES) -> Role:
-    """Return the person of a number."""
+    """Return the role of the person with a number."""
     return Role(PORTRAIT, series, number)
 
 
 def person(one: Role) -> Person:
-    """Return a person drawn from the portrait in the file. BenchError as `read_people`."""
+    """Return a person drawn from the portrait in the file. Raise BenchError in the same cases as `read_people`."""
     return one.person(read_people().portrait)
 
 
 @functools.cache
 def read_people(path: Path = FILE) -> People:
-    """Read the file. BenchError if it is missing or holds something else."""
-    remedy = "Restore it with git, or make it again: python -m megbench.commands.training_people"
+    """Read the file. Raise BenchError if it is missing or has other contents."""
+    remedy = "Restore it with git, or regenerate it: python -m megbench.commands.training_people"
     try:
         with np.load(path, allow_pickle=False) as data:
             texture, vertices, numbers, landmarks = (
@@ -76,7 +76,7 @@ def read_people(path: Path = FILE) -> People:
 
 
 def write_people(path: Path, people: People) -> Path:
-    """Write such a file and return its path."""
+    """Write the file of people and return its path."""
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "texture": people.portrait.texture,
         "vertices": people.portrait.face.vertices,

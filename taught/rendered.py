@@ -37,14 +37,14 @@ POINT_VERTICES = (105, 334, 159, 386, 4, 61, 291, 0, 17, 152)
 
 @dataclass(frozen=True)
 class RenderedSettings(StoreSettings):
-    """What is drawn from a rendered set. points: of the mesh; 50 for TPS. `prepared` is of clip stores only."""
+    """Settings of what is drawn from a rendered set. points: mesh points, 50 for TPS. `prepared`: clip stores only."""
 
     points: Literal[10, 50] = 10
     variation: Variation = Variation()
 
 
 def rendered_set(folder: Callable[[], Path]) -> TrainingSource:
-    """Return the rendered set in `folder()`: whole for a taught training, else two frames of one person at a time."""
+    """Return the rendered set in `folder()`: complete for a taught training, else as pairs of frames of one person."""
 
     def make(settings: RenderedSettings, training: str) -> TrainingSet:
         rendered = RenderedSet(folder(), settings.held_out, settings.variation, settings.points)
@@ -54,10 +54,10 @@ def rendered_set(folder: Callable[[], Path]) -> TrainingSource:
 
 
 class RenderedSet:
-    """Pairs of a driver (identity a, states s and t) and a source (identity b, state s; its answer in state t).
+    """Pairs of a driver (identity a, states s and t) and a source (identity b, state s, with its answer in state t).
 
-    The last `held_out` identities are never trained on; they validate. points: how many mesh vertices a batch follows,
-    10 or 50. Raises BenchError for an unfinished set.
+    The last `held_out` identities are used for validation only. points: the number of mesh vertices that a batch
+    follows, 10 or 50. Raises BenchError for an unfinished set.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class RenderedSet:
         self.held_out = held_out
         self.variation = variation or Variation()
         self.vertices = {len(found): list(found) for found in (POINT_VERTICES, MANY_VERTICES)}[points]
-        # Intensities of seventeen action units, (S, 17): what a reading of the states would give.
+        # Intensities of seventeen action units, (S, 17), as an estimator would read them from the states.
         self.units = np.stack([openface_units.shares(state["action_units"]) for state in self.states]).astype(
             np.float32
         )
@@ -91,36 +91,36 @@ class RenderedSet:
 
     @property
     def videos(self) -> int:
-        """How many people are trained on: one counts as one video."""
+        """The number of people in the training set; each person counts as one video."""
         return len(self.identities("train"))
 
     def facts(self) -> dict[str, Any]:
-        """For the weights' card: how the set was rendered, and the people of both splits by number."""
+        """Return facts for the weights' card: how the set was rendered, and the people of both splits by number."""
         return self.origin | {
             "trained_on_identities": list(self.identities("train")),
             "validated_on_identities": list(self.identities("validation")),
         }
 
     def identities(self, split: str) -> range:
-        """Identity numbers of "train" or "validation"."""
+        """Return the identity numbers of "train" or "validation"."""
         first_held = self.n_identities - self.held_out
         return range(first_held) if split == "train" else range(first_held, self.n_identities)
 
     def batch(self, split: str, size: int, rng: np.random.Generator, driven: bool = True) -> dict[str, Tensor]:
-        """Return a batch of `size` pairs, every draw from `rng`; pictures (B, 3, 256, 256) float32 RGB in [0, 1].
+        """Return a batch of `size` pairs drawn with `rng`; pictures (B, 3, 256, 256) float32 RGB in [0, 1].
 
         source: b in state s. target: b in state t. initial: a in state s. driving: a in state t.
         grid: (B, 64, 64, 2), where every pixel of target lies in source, in [-1, 1] with align_corners=True.
         face: (B, 64, 64), 1 in the face of target. landmarks, landmarks_driving: (B, 68, 2) pixels of source and
         initial, without their expression. points_source, points_initial, points_driving: (B, 10 or 50, 2) in [-1, 1].
         action_units_source, action_units_target: (B, 17) of states s and t, 1 being micro.
-        driven: False leaves out a, the driver: only source and target are made.
+        driven: False leaves out the driver a, so only source and target are made.
         """
         samples = [self._sample(split, rng, driven) for _ in range(size)]
         return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
 
     def _sample(self, split: str, rng: np.random.Generator, driven: bool) -> dict[str, Float32s]:
-        """One pair: both people somewhere in the picture, in their own light; the head may move from s to t."""
+        """Return one pair: both people somewhere in the picture, in their own light; the head may move from s to t."""
         settings = self.variation
         people = self.identities(split)
         a, b = int(rng.choice(people)), int(rng.choice(people))
@@ -158,7 +158,7 @@ class RenderedSet:
         return sample
 
     def _states(self, rng: np.random.Generator) -> tuple[int, int]:
-        """Two states: mostly from rest, and few that move the head (more would drown the expression)."""
+        """Draw two states, mostly starting at rest; few move the head, because more would drown out the expression."""
         pool = np.flatnonzero(self.still) if rng.random() < 1 - self.variation.turn_share else np.arange(self.n_states)
         s = 0 if rng.random() < self.variation.rest_share else int(rng.choice(pool))
         return s, int(rng.choice(pool))
@@ -170,13 +170,13 @@ class RenderedSet:
         return np.asarray(self.mesh[identity, state][self.vertices], np.float32)
 
     def _backward(self, identity: int, s: int, t: int, where: Float32s) -> Float32s:
-        """Where points (64, 64, 2) of state t lie in state s, in pixels, by way of the neutral state."""
+        """Return where points (64, 64, 2) of state t lie in state s, in pixels, by way of the neutral state."""
         neutral = where + at(self.inverse[identity, t], where)
         return neutral if s == 0 else neutral + at(self.flow[identity, s], neutral)
 
 
 class FramePairs:
-    """Two states of one person, `source` and `driving`, as the published trainings take two frames of one video."""
+    """Pairs of states of one person, `source` and `driving`, like the frame pairs of the published trainings."""
 
     def __init__(self, rendered: RenderedSet) -> None:
         self.rendered = rendered
@@ -184,7 +184,7 @@ class FramePairs:
         self.describe, self.facts = rendered.describe, rendered.facts
 
     def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """source and driving (B, 3, 256, 256) float32 in [0, 1], varied alike; landmarks (B, 68, 2) of frame 0.
+        """Return source and driving (B, 3, 256, 256) float32 in [0, 1], varied alike; landmarks (B, 68, 2) of frame 0.
 
         action_units_source, action_units_driving: (B, 17), 1 being micro.
         """
@@ -199,16 +199,16 @@ class FramePairs:
 
 
 def cells(count: int) -> Float32s:
-    """Pixel coordinates (count, count, 2) of a coarse grid whose corners are the picture's corner pixels."""
+    """Return pixel coordinates (count, count, 2) of a coarse grid whose corners are the picture's corner pixels."""
     axis = np.linspace(0, SIZE - 1, count, dtype=np.float32)
     return np.stack(np.meshgrid(axis, axis), -1)
 
 
 def at(values: npt.NDArray[Any], where: Float32s) -> Float32s:
-    """Values of a coarse grid (h, w, C) at pixels `where` (h, w, 2), linear, the border repeated: (h, w, C)."""
+    """Return values (h, w, C) of a coarse grid (h, w, C) at pixels `where` (h, w, 2), linear, with repeated border."""
     index = where * np.float32((len(values) - 1) / (SIZE - 1))
     x, y = cv2.split(index)
-    # One by one: of two channels at once OpenCV 5 reads no more than 32 places a cell (findings/remap_two_channels.sh).
+    # One by one: of two-channel images OpenCV 5 reads only 32 positions per cell (findings/remap_two_channels.sh).
     planes = [
         cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for plane in cv2.split(values.astype(np.float32))
@@ -217,14 +217,14 @@ def at(values: npt.NDArray[Any], where: Float32s) -> Float32s:
 
 
 def to_unit(pixels: Float32s) -> Float32s:
-    """Pixel coordinates as [-1, 1] (align_corners=True)."""
+    """Convert pixel coordinates to [-1, 1] (align_corners=True)."""
     return np.asarray(pixels * (2 / (SIZE - 1)) - 1, np.float32)
 
 
 def mirrored(sample: dict[str, Float32s], points: bool = True) -> dict[str, Float32s]:
-    """Return the sample as a mirror shows it: pictures, grid and points flipped, left and right partners exchanged.
+    """Return the mirrored sample: pictures, grid and points flipped, left and right partners exchanged.
 
-    points False leaves landmarks and points where they were, as FPB-FOMM's published loader does.
+    points: False leaves landmarks and points unchanged, as FPB-FOMM's published loader does.
     """
     turn = np.array([-1, 1], np.float32)
     flipped = {}

@@ -1,4 +1,4 @@
-"""What every person of the training set is asked to do: expressions from micro to wide, blinks, turned heads."""
+"""The states of every person in the training set: expressions from micro to wide, blinks, turned heads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from megbench.faces.field import jacobian_determinant, similarity
 from megbench.faces.turned import turned_by
 from megbench.taught.people import SERIES, person, role
 
-# Half of the expressive states are micro and below, a third plain expressions up to 12 pixels, a sixth wide ones: nets
-# that know micro-motion alone tear the mouth of a real smile.
+# Half of the expressive states are micro or smaller, a third are plain expressions of up to 12 pixels, and a sixth are
+# wide, because networks that know only micro-motion tear the mouth of a real smile.
 KINDS = ("micro", "plain", "micro", "wide", "micro", "plain")
 MICRO_RANGE, PLAIN_RANGE = (0.15, 1.2), (0.5, 6.0)
 # Lips that press and lids fold first.
 CAPS = {"AU24": 0.84, "AU23": 1.3, "AU05": 1.7, "AU07": 1.7}
-# AU43 moves the lids' skin up to LIDS; from there to LIDS_MEET a lid is drawn over what is left of the eye.
+# AU43 moves the lids' skin up to LIDS. From there to LIDS_MEET, a lid is drawn over the rest of the eye.
 LIDS, LIDS_MEET = 1.3, 2.8
 # Wide states: least and largest intensities. Jaws that drop, smiles that bare the teeth, speech, sneers, surprise,
 # blinks.
@@ -34,21 +34,21 @@ WIDE: tuple[Mapping[str, tuple[float, float]], ...] = (
     {"AU12": (1.5, 4.0), "AU26": (1.5, 4.0), "AU25": (1.0, 3.0)},
     {"AU43": (2.0, 3.6), "AU25": (0.5, 2.5), "AU26": (0.3, 2.0)},
 )
-# Every fourth state has a small head motion, every eighth nothing else; of these, this share turns the head as well.
+# Every fourth state has a small head motion, every eighth nothing else. This share of them also turns the head.
 HEAD_EVERY, ONLY_HEAD_EVERY, TURN_SHARE = 4, 8, 0.6
-# How far it turns, radians: least and largest.
+# The smallest and largest turn of the head, in radians.
 TURN_RANGE = np.radians([1.0, 8.0])
-# A state in which any point of these people's faces is squeezed below this is weakened until it is not: a middling one
-# and the three out of twelve on whom most states fold.
+# A state that squeezes any point of these people's faces below this is weakened until it no longer does. The people are
+# an average one and the three out of twelve on whom most states fold.
 TRIED_ON, LEAST_JACOBIAN = (0, 1, 4, 8), 0.3
 
 
 @dataclass(frozen=True)
 class Cue:
-    """What a state does to any face, in face units.
+    """The effect of a state on any face, in face units.
 
-    displacement (478, 2): of the vertices. turned (478, 2): of it, what the turned head does. jaw: how far the lower
-    teeth go down. lids: how much of the eyes' opening that the displacement leaves is covered by a lid, 0 to 1.
+    displacement: (478, 2), of the vertices. turned: (478, 2), the part of it caused by turning the head. jaw: how far
+    the lower teeth move down. lids: the share, 0 to 1, of the eye opening left by the displacement that a lid covers.
     head: as in State.
     """
 
@@ -66,7 +66,7 @@ class Cue:
 
 @dataclass(frozen=True)
 class State:
-    """What every person is asked to do: unit intensities, a manner (by seed) and a head motion.
+    """A state of every person: unit intensities, a manner (by seed) and a head motion.
 
     `head`: scale, angle in radians, shift x and y in pixels, about the point between the eyes. `turn`: yaw (to the
     person's left) and pitch (down), radians; only where `head` moves, too.
@@ -78,7 +78,7 @@ class State:
     turn: tuple[float, float] = (0.0, 0.0)
 
     def cue(self) -> Cue:
-        """Return what the state does to any face."""
+        """Return the effect of the state on any face."""
         manner, turned = _manner(self.manner), turned_by(*self.turn)
         closing, jaw = (self.action_units.get(unit, 0.0) for unit in ("AU43", "AU26"))
         units = self.action_units | {"AU43": min(closing, LIDS)}
@@ -88,7 +88,7 @@ class State:
         return Cue(np.asarray(displacement), turned, float(drop), float(lids), self.head)
 
     def weaker(self) -> "State":
-        """Return the same state with everything a little weaker."""
+        """Return the same state with everything slightly weaker."""
         units = {unit: 0.85 * amount for unit, amount in self.action_units.items()}
         return State(units, self.manner, self.head, (0.85 * self.turn[0], 0.85 * self.turn[1]))
 
@@ -125,12 +125,12 @@ def _least_jacobian(displacement: Points) -> float:
 
 @lru_cache(maxsize=256)
 def _manner(number: int) -> Points:
-    """Displacements of intensity 1 (18, 478, 2), face units."""
+    """Return displacements of intensity 1 (18, 478, 2), in face units."""
     return personal_basis(np.random.default_rng([*SERIES.encode(), number])) * MICRO
 
 
 def _draw_turn(rng: np.random.Generator) -> tuple[float, float]:
-    """Yaw and pitch; none in some states."""
+    """Draw yaw and pitch, which are 0 in some states."""
     size = rng.uniform(*TURN_RANGE)
     way = rng.uniform(0, 2 * np.pi)
     turns = rng.random() < TURN_SHARE
@@ -138,19 +138,19 @@ def _draw_turn(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def _draw_units(kind: str, number: int, rng: np.random.Generator) -> dict[str, float]:
-    """Intensities of one kind of state; `number` of wide states names their recipe."""
+    """Draw the intensities of one kind of state; for wide states, `number` selects the recipe."""
     if kind == "wide":
         return _draw_wide(WIDE[number % len(WIDE)], rng)
     least, most = MICRO_RANGE if kind == "micro" else PLAIN_RANGE
     count = rng.integers(1, 5)
     units = rng.choice(ACTION_UNITS, count, replace=False)
-    strongest = most if kind == "micro" else most / np.sqrt(count)  # the more there are, the weaker each
+    strongest = most if kind == "micro" else most / np.sqrt(count)  # the more units there are, the weaker each is
     amounts = np.exp(rng.uniform(np.log(least), np.log(strongest), count))
     return {str(unit): _capped(str(unit), amount) for unit, amount in zip(units, amounts, strict=True)}
 
 
 def _draw_wide(recipe: Mapping[str, tuple[float, float]], rng: np.random.Generator) -> dict[str, float]:
-    """Draw a recipe's intensities, correlated; sometimes one more unit of the upper face."""
+    """Draw a recipe's intensities, which are correlated, and sometimes one more unit of the upper face."""
     together = rng.random()
     units = {}
     for unit, (least, most) in recipe.items():

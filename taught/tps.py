@@ -1,6 +1,6 @@
 """TPS as a pupil of the taught training (taught/trainer.py).
 
-Its key points are trained to follow fifty points of the face's mesh, which the published training never does.
+Its key points are trained to follow fifty points of the face's mesh, unlike in the published training.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred, fo
 
 
 class TaughtTps:
-    """TPS in relative mode: three detector calls as one batch; the background is at rest, as it is in animation."""
+    """TPS in relative mode, with three detector calls in one batch and the background at rest, as in animation."""
 
     def __init__(self, config: TpsConfig) -> None:
         self.made = networks(config)

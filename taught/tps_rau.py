@@ -1,6 +1,6 @@
-"""TPS with relative action units as in the demo weights: what it paints moves the template.
+"""TPS with relative action units as in the demo weights: the maps it paints move the template.
 
-It sees no driver. It is taught to move the source by what it paints (taught/displaced.py) instead of painting it.
+It sees no driver. It is taught to move the source by the maps it paints (taught/displaced.py) instead of painting it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from megbench.nets.geometry import widened
 from megbench.taught.displaced import displaced
 from megbench.taught.units_trainer import Painting, TaughtUnitsConfig, TaughtUnitsTrainer
 
-# Standard deviation of fresh gates for action units of order one.
+# Standard deviation of newly initialised gates for action units of order one.
 INITIAL_GATES = 0.5
 
 
@@ -44,7 +44,7 @@ class DisplacedInpainting(ConditionedInpainting):
     """A decoder whose last maps move and light the warped source; before training it returns the warped source.
 
     The decoder's last features are multiplied by the scale of the action units alone, so that equal action units move
-    nothing; these gates begin at random. Its entries are those of the published network.
+    nothing. These gates begin at random. The state dict has the entries of the published network.
     """
 
     reads_weights_of = ("final",)  # megbench.nets.fast leaves these convolutions unchanged
@@ -69,7 +69,7 @@ class DisplacedInpainting(ConditionedInpainting):
         return widened(F.conv2d(x, self.final.weight, padding=3))
 
     def enlarged(self, step: int, y: Tensor, condition: Tensor) -> Tensor:
-        """Modulate the features of a doubling; the last ones are gated."""
+        """Modulate the features of a doubling; the last features are gated."""
         if step < self.config.num_down_blocks - 1:
             return super().enlarged(step, y, condition)
         gates, _ = self.scale_and_shift(3 * step + 2, condition)
@@ -86,7 +86,7 @@ def networks(config: DisplacedRauConfig) -> dict[str, nn.Module]:
 
 
 class TaughtRau:
-    """TPS with relative action units: the source under the difference of two states' units."""
+    """TPS with relative action units: it animates the source by the difference of two states' units."""
 
     def __init__(self, config: DisplacedRauConfig) -> None:
         self.made = networks(config)

@@ -1,8 +1,8 @@
-"""Learning from exact motion, for the demo weights. This is not the published training.
+"""Training on exact motion, for the demo weights. This is not the published training.
 
 Rendered clips come with their true flow. Micro-motion of 0.5 to 3 pixels is so small that a still picture is a strong
-optimum of every photometric loss. So the demo weights are taught: the motion part by the true backward grid, the
-pictures by the true answer on another face. Real databases have neither and use the published losses.
+optimum of every photometric loss. The demo weights are therefore taught: the motion part by the true backward grid, the
+pictures by the true answer on another face. Real databases have neither and need the published losses.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from megbench.nets.geometry import coordinate_grid, in_float32
 from megbench.nets.inference import Painter
 from megbench.taught.losses import PIXELS, flow_losses, nearest_mask_loss, picture_losses
 
-# The picture stage sees crops of this many pixels: a quarter of the arithmetic, and no seam.
+# The picture stage sees crops of this many pixels, which need a quarter of the arithmetic and show no seam.
 CROP = 128
 # Logit of the occlusion map before training: 95 % visible.
 VISIBLE_AT_FIRST = 3.0
@@ -36,8 +36,8 @@ VISIBLE_AT_FIRST = 3.0
 class TaughtConfig:
     """Settings of the taught training: learning rates of its three stages, and the losses' weights.
 
-    mask_steps: number of steps of the motion stage in which the mask is led to the nearest key point (0: none).
-    attention_weight, best_mask_weight: those of attention_loss and best_mask_loss, FPB-FOMM only.
+    mask_steps: number of steps of the motion stage in which the mask is guided to the nearest key point (0: none).
+    attention_weight, best_mask_weight: weights of attention_loss and best_mask_loss, FPB-FOMM only.
     """
 
     lr_motion: Positive = 1e-3
@@ -58,8 +58,8 @@ class TaughtConfig:
 class Transferred:
     """A driver's motion from its initial to its driving frame, transferred to the source.
 
-    motion: in the form that the generator decodes. points: (B, K, 2), where the moved key points are. losses: the
-    detector's.
+    motion: in the form that the generator decodes. points: (B, K, 2), the moved key points. losses: the detector's
+    losses.
     """
 
     motion: Motion
@@ -103,7 +103,7 @@ class TaughtTrainer:
         self.pupil = pupil
         self.config = config
         self.generator = pupil.generator
-        # Nearly all of a face is visible in micro-motion: start from there, or the output stays blurred for long.
+        # Nearly all of a face is visible in micro-motion. Without this start the output stays blurred for long.
         for bias in self.generator.occlusion_biases():
             nn.init.constant_(bias, VISIBLE_AT_FIRST)
 

@@ -1,7 +1,7 @@
-"""ULME-GAN as in the demo weights: what it paints moves the template, and action units are gates.
+"""ULME-GAN as in the demo weights: the maps it paints move the template, and action units are gates.
 
-Without displacement a short training keeps the source (attention 1 everywhere), since the blur of painted pictures
-outweighs the changes that they show.
+Without displacement, a short training ends with attention 1 everywhere, which keeps the source, because the blur of
+painted pictures outweighs the changes that they show.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from megbench.core.recipe import recipe
 from megbench.taught.displaced import displaced
 from megbench.taught.units_trainer import Painting, TaughtUnitsConfig, TaughtUnitsTrainer
 
-# Standard deviation of what fresh gates make of action units.
+# Standard deviation of the outputs of newly initialised gates.
 INITIAL_GATES = 0.5
 
 
@@ -31,11 +31,12 @@ class DisplacedUlmeConfig(UlmeConfig):
 
 
 class DisplacedUlmeGenerator(UlmeGenerator):
-    """ULME-GAN's generator whose colour map is the source, moved and lit by what is painted (taught/displaced.py).
+    """ULME-GAN's generator whose colour map is the source, moved and lit by painted maps (taught/displaced.py).
 
     The first convolution's response to the action units multiplies the last features, so that a face at rest is left
-    unchanged. As planes beside the picture, the first instance norm would remove the units everywhere but near the
-    borders. Before training the colour map is the source. Its entries are those of the published network.
+    unchanged. If the units were planes beside the picture, the first instance norm would remove them everywhere except
+    near the borders. Before training the colour map is the source. The state dict has the entries of the published
+    network.
     """
 
     def __init__(self, config: UlmeConfig) -> None:
@@ -46,7 +47,7 @@ class DisplacedUlmeGenerator(UlmeGenerator):
     def features(self, picture: Tensor, action_units: Tensor) -> Tensor:
         """Return the last features of the picture alone, multiplied by the gates.
 
-        The units are left out of the first convolution: planes of zeros would be most of its work.
+        The units are left out of the first convolution, because planes of zeros would be most of its work.
         """
         first = self.model[0]
         assert isinstance(first, nn.Conv2d)
@@ -69,8 +70,8 @@ def networks(config: DisplacedUlmeConfig) -> dict[str, nn.Module]:
 class TaughtUlme:
     """ULME-GAN's generator at its own size, without a discriminator.
 
-    The colour map is taught as a picture of its own, and attention by where the truth is at rest. If the composite
-    taught them, attention would hide the colours before they were any good, and would never show them again.
+    The colour map is taught as a picture of its own, and attention by where the truth is at rest. If they were taught
+    by the composite, attention would hide the colours before they were any good, and would never show them again.
     """
 
     def __init__(self, config: DisplacedUlmeConfig) -> None:

@@ -1,6 +1,6 @@
-"""Teaches generators that are driven by action units and move their picture by what they paint (taught/displaced.py).
+"""Train generators that are driven by action units and move their picture by painted maps (taught/displaced.py).
 
-For the demo weights, as taught/trainer.py is; not the published training.
+Like taught/trainer.py, this is for the demo weights; it is not the published training.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class TaughtUnitsConfig:
 class Painting:
     """A pupil's output.
 
-    maps: (B, 3, S, S), what was painted. found: (B, 3, S, S) in [0, 1], the picture that should equal `target`.
+    maps: (B, 3, S, S), the painted maps. found: (B, 3, S, S) in [0, 1], the picture that should equal `target`.
     attention: (B, 1, S, S), 1 keeps the source; None if a network has none.
     """
 

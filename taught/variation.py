@@ -1,4 +1,4 @@
-"""How rendered training pictures are varied: where a face stands, how its head moves. Cameras are in cameras.py."""
+"""Variation of rendered training pictures: where a face is, and how its head moves. Cameras are in cameras.py."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from megbench.faces.field import sample
 
 Matrix = npt.NDArray[np.float64]
 
-# The ellipse around the landmarks' box that moves rigidly with a head, in widths and heights of the box; its centre
-# lies higher than the box's, because of the forehead. Beyond FAR times its radii nothing moves.
+# The ellipse around the landmarks' bounding box that moves rigidly with a head, in widths and heights of the box. Its
+# centre is above that of the box, because of the forehead. Beyond FAR times its radii nothing moves.
 RADII, HIGHER, FAR = (0.65, 0.75), 0.12, 1.6
-# A bend is drawn at so many places a side; a point's way through it is found in so many steps, each at least twice
-# as exact as the last.
+# The number of positions per side at which a bend is drawn, and the number of steps in which a bent point is found,
+# each step at least twice as exact as the last.
 BEND_CELLS, UNBENDING = 5, 10
 
 
 @dataclass(frozen=True)
 class Variation:
-    """Shares are probabilities; place, in which the person stands, is one draw for all frames of a person.
+    """The ranges of variation. Shares are probabilities. A person's place is drawn once for all frames of the person.
 
-    flip_points: a mirrored picture's landmarks and points are mirrored too; False is FPB-FOMM's published behaviour.
+    flip_points: whether the landmarks and points of a mirrored picture are mirrored, too; False is FPB-FOMM's published
+    behaviour.
     place_px, place_turn: standard deviations of the place's shift and of the entries of its linear map less 1.
     bend_px: standard deviation of a smooth bend of the whole picture, which gives a person other proportions.
-    rest_share: of pairs whose first state is a face at rest for certain; else it is any.
-    turn_share: of pairs whose states may be among those in which the set's people turn the head.
-    head_share: of pairs whose head moves between the two states, by an affine map;
-    head_px: least and largest size of that motion (log-uniform; shift in pixels, linear map in half percents).
-    alone_share: of the heads that move, those in front of a background at rest; else the whole picture moves.
-    gain, channel, offset, gamma, shade: of brightness, colour balance, black level, log gamma, and a smooth light
-    from somewhere. noise: of the camera, at most, in the [0, 1] range. landmark_px: of the landmarks found.
-    published_share: of people whose pictures look as published kits do: soft, small, saved as JPEG, enlarged.
-    clutter_share: of people with other clothes, hats and backgrounds than the portrait's.
-    tone_share: of people whose features have another contrast and colour; tone: spread of their logarithms.
+    rest_share: share of pairs whose first state is certainly a face at rest; in the others it may be any state.
+    turn_share: share of pairs whose states may be among those in which the set's people turn the head.
+    head_share: share of pairs whose head moves between the two states, by an affine map.
+    head_px: smallest and largest size of that motion (log-uniform; shift in pixels, linear map in half percents).
+    alone_share: among the moving heads, the share in front of a background at rest; otherwise the whole picture moves.
+    gain, channel, offset, gamma, shade: spreads of brightness, colour balance, black level, log gamma, and a smooth
+    light from some direction. noise: the largest camera noise, in the [0, 1] range. landmark_px: the landmarks' error.
+    published_share: share of people whose pictures look like published kits: soft, small, saved as JPEG, enlarged.
+    clutter_share: share of people with clothes, hats and backgrounds other than the portrait's.
+    tone_share: share of people whose features have another contrast and colour; tone: spread of their logarithms.
     """
 
     flip_share: float = 0.5
@@ -72,7 +73,7 @@ class Variation:
 
 @dataclass(frozen=True)
 class Stir:
-    """An affine motion about a point that is named later: linear (2, 2), shift (2,) in pixels, of the head `alone`."""
+    """An affine motion about a point given later: linear (2, 2), shift (2,) in pixels. alone: the head only."""
 
     linear: Matrix
     shift: Matrix
@@ -87,7 +88,7 @@ class Stir:
 
 
 def stirred(settings: Variation, rng: np.random.Generator) -> Stir:
-    """Draw a head's motion between two frames; none in most pairs."""
+    """Draw a head's motion between two frames; most pairs have none."""
     if rng.random() >= settings.head_share:
         return Stir(np.eye(2), np.zeros(2))
     size = np.exp(rng.uniform(*np.log(settings.head_px)))
@@ -96,7 +97,7 @@ def stirred(settings: Variation, rng: np.random.Generator) -> Stir:
 
 
 def placed(settings: Variation, rng: np.random.Generator, centre: Float32s) -> Matrix:
-    """Draw where a person stands in the picture: an affine matrix (3, 3) on pixels, about `centre`."""
+    """Draw a person's place in the picture: an affine matrix (3, 3) on pixels, about `centre`."""
     if rng.random() >= settings.place_share:
         return np.eye(3)
     linear = np.eye(2) + settings.place_turn * rng.standard_normal((2, 2))
@@ -104,7 +105,7 @@ def placed(settings: Variation, rng: np.random.Generator, centre: Float32s) -> M
 
 
 def bent(settings: Variation, rng: np.random.Generator) -> Float32s | None:
-    """Draw a smooth bend (256, 256, 2) in pixels, None in as many people as are not placed."""
+    """Draw a smooth bend (256, 256, 2) in pixels; None for the same share of people as are not placed."""
     if rng.random() >= settings.place_share or not settings.bend_px:
         return None
     coarse = settings.bend_px * np.clip(rng.standard_normal((BEND_CELLS, BEND_CELLS, 2)), -2, 2)
@@ -112,7 +113,7 @@ def bent(settings: Variation, rng: np.random.Generator) -> Float32s | None:
 
 
 def moved(points: npt.NDArray[Any], matrix: Matrix) -> Float32s:
-    """Return points (..., 2) in pixels under a matrix (3, 3)."""
+    """Return points (..., 2) in pixels transformed by a matrix (3, 3)."""
     return np.asarray(points @ matrix[:2, :2].T + matrix[:2, 2], np.float32)
 
 
@@ -121,7 +122,8 @@ class Pose:
     """Where a rendered person is seen: the picture is bent, then `place`d, then the head moves by `head`.
 
     place, head: (3, 3) on pixels. bend: (256, 256, 2), from the bent picture back to the rendered one, or None.
-    landmarks: (68, 2), of the picture as rendered; they say what moves if the head moves alone. None: all moves.
+    landmarks: (68, 2), of the rendered picture; they determine what moves if the head moves alone. None: everything
+    moves.
     """
 
     place: Matrix
@@ -130,7 +132,7 @@ class Pose:
     landmarks: Float32s | None = None
 
     def of(self, points: npt.NDArray[Any]) -> Float32s:
-        """Return where points (..., 2) of the rendered face are seen."""
+        """Return where points (..., 2) of the rendered face appear in the picture."""
         unbent = np.asarray(points, np.float32)
         if self.bend is not None:
             for _ in range(UNBENDING):
@@ -138,7 +140,7 @@ class Pose:
         return moved(unbent, self.head @ self.place)
 
     def before(self, seen: npt.NDArray[Any]) -> Float32s:
-        """Return where seen points (..., 2) lie in the picture as rendered."""
+        """Return where points (..., 2) of the picture lie in the picture as rendered."""
         unturned = moved(seen, np.linalg.inv(self.head).astype(np.float64))
         if self.landmarks is not None:
             unturned = np.asarray(seen + self._share(seen)[..., None] * (unturned - seen), np.float32)
@@ -146,13 +148,13 @@ class Pose:
         return bent if self.bend is None else np.asarray(bent + sample(self.bend, bent), np.float32)
 
     def picture(self, rendered: Frames) -> Frames:
-        """Return a picture (256, 256, 3) uint8 as it is seen, resampled once (spline); untouched if nothing moves."""
+        """Return a picture (256, 256, 3) uint8 in this pose, resampled once (spline); unchanged if nothing moves."""
         if self.bend is None and (self.place == np.eye(3)).all() and (self.head == np.eye(3)).all():
             return np.asarray(rendered)
         return as_type(Spline(rendered).at(self.before(pixel_grid())), np.uint8)
 
     def _share(self, seen: npt.NDArray[Any]) -> Float32s:
-        """Return how much of the head's motion takes place at seen points (..., 2): 1 around the face, 0 far away."""
+        """Return the share of the head's motion at points (..., 2) of the picture: 1 around the face, 0 far away."""
         assert self.landmarks is not None
         found = self.of(self.landmarks)
         size = np.ptp(found, axis=0)

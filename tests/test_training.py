@@ -353,7 +353,7 @@ def test_a_training_that_does_not_fit_into_memory_is_one_line(rendered, tmp_path
     monkeypatch.setattr(TrainingRun, "_step", lambda *_: torch.empty(10**15))
     with pytest.raises(BenchError) as told:
         train(*arguments)
-    assert str(told.value).startswith("Out of memory: stage motion works on 4 pairs a step, in 2 parts. Set plan.")
+    assert str(told.value).startswith("Out of memory: stage motion works on 4 pairs per step, in 2 parts. Set plan.")
     assert "plan.stages.motion.accumulate=4" in str(told.value)
 
 

@@ -1,7 +1,7 @@
 """A moving average of weights, which often validates better than the weights themselves.
 
-torch's AveragedModel would need as many lines: it averages counters of batches to wrong whole numbers and has no
-smaller decay at the start. It also copies networks by deepcopy, which fails once a network with spectral norm (FOMM's
+torch's AveragedModel would need as much code: it averages counters of batches to wrong integers and has no smaller
+decay at the start. It also copies networks by deepcopy, which fails once a network with spectral norm (FOMM's
 discriminator) has taken a step, as in the second stage of a training.
 """
 
@@ -17,7 +17,7 @@ States = dict[str, dict[str, Tensor]]
 
 
 class Average:
-    """Exponential moving average of all entries of some networks; counters are copied. decay 0: no average at all.
+    """Exponential moving average of all entries of some networks; counters are copied. decay 0: no averaging.
 
     In the first steps the decay is smaller, (1 + steps) / (10 + steps), so that the initial weights are soon forgotten.
     """

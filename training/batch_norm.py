@@ -1,4 +1,4 @@
-"""Batch normalisation in training: statistics over all processes, and settled statistics before they are frozen."""
+"""Batch normalisation in training: statistics shared by all processes, and settled before they are frozen."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class _Summed(torch.autograd.Function):
 class SharedBatchNorm(_BatchNorm):
     """Batch normalisation over the whole batch of all processes, each of which holds an equal share of it.
 
-    torch's SyncBatchNorm refuses tensors on CPUs (ValueError). But trainings on CPUs may have several processes, too
-    (`--device cpu --devices 2`), and the law "two processes equal one with the whole batch" is tested there. torch's
+    torch's SyncBatchNorm rejects tensors on CPUs (ValueError). But trainings on CPUs may have several processes, too
+    (`--device cpu --devices 2`), where the tests check that two processes equal one with the complete batch. torch's
     own differentiable all_reduce, which could replace `_Summed`, is deprecated.
     """
 
@@ -39,7 +39,7 @@ class SharedBatchNorm(_BatchNorm):
         """Accept any (B, C, ...)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return normalised features; in evaluation mode the same as torch's."""
+        """Return normalised features; in evaluation mode they equal torch's."""
         if not self.training:
             return super().forward(input)
         assert self.running_mean is not None

@@ -1,4 +1,4 @@
-"""The train command: from a name, a training set and settings to weights with their card."""
+"""The train command: produce weights and their card from a name, a training set and settings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def published_config(recipe: type) -> Path:
 
 
 class TrainingSet(Batches, Protocol):
-    """Clips to learn from: `batch` draws from them, the other methods describe them."""
+    """A set of training clips: `batch` draws from it, and the other methods describe it."""
 
     @property
     def videos(self) -> int:
@@ -52,16 +52,16 @@ class TrainingSet(Batches, Protocol):
     def facts(self) -> dict[str, Any]:
         """Return facts for the weights' card, as JSON values.
 
-        Where the set is from, who was trained on and who validated.
+        They state where the set comes from, and the people used for training and for validation.
         """
 
 
 @dataclass(frozen=True)
 class TrainingSource:
-    """A source of clips to learn from.
+    """A source of training clips.
 
-    settings: the class of the part `data` of a training's settings. open: makes the set from such settings and the kind
-    of training, one of `kinds`.
+    settings: the class of the section `data` of a training's settings. open: creates the set from such settings and the
+    kind of training, one of `kinds`.
     """
 
     settings: type
@@ -84,8 +84,8 @@ def train(
     """Train `name` in the folder `out` and write `weights` (.safetensors) with their JSON card.
 
     trainings: for each kind of training the recipes, "module:Recipe" by name; the setting `training` chooses the kind.
-    config: a settings file, or None for the defaults. init: weights to start from instead of random ones; networks that
-    they lack keep their fresh weights. Continues from `out` if a run was interrupted there. Raises BenchError if the
+    config: a settings file, or None for the defaults. init: weights to start from instead of random ones; networks not
+    in them keep their random weights. Continue from `out` if a run was interrupted there. Raise BenchError if the
     settings there are different, if `out` contains anything else, or if another process trains there. A run that
     reaches a limit writes the best weights so far and returns False.
     """
@@ -147,7 +147,7 @@ def train(
 
 
 def _spelt_out(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings with `loss` moved to `model.loss`: losses belong to the model, but people set loss.perceptual."""
+    """Return settings with `loss` moved to `model.loss`: losses belong to the model, but users set loss.perceptual."""
     if "loss" not in settings:
         return settings
     rest = {name: value for name, value in settings.items() if name != "loss"}
@@ -163,7 +163,7 @@ def part_of(settings: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def start_from(init: Path, trainer: Trainable) -> dict[str, Any]:
-    """Load the networks that `init` holds; return which file that was and which networks it lacks."""
+    """Load the networks in `init`; return facts about the file and the names of the networks that it lacks."""
     held = network_names(init)
     found = {name: network for name, network in trainer.networks().items() if name in held}
     if not found:
@@ -182,12 +182,12 @@ def check_rates(plan: Plan, trainer: Trainable) -> None:
 
 
 def smaller_parts(run: TrainingRun, out: Path) -> str:
-    """Return advice, in words, for a training that does not fit into memory."""
+    """Return advice for a training that does not fit into memory."""
     name = run.stages[run.progress["stage"]]
     stage = run.plan.stages[name]
     place, parts = f"plan.stages.{name}", stage.accumulate
     return (
-        f"stage {name} works on {stage.batch_size} pairs a step, in {parts} part{'s' if parts > 1 else ''}. Set"
+        f"stage {name} works on {stage.batch_size} pairs per step, in {parts} part{'s' if parts > 1 else ''}. Set"
         f" {place}.accumulate={2 * parts} (the same batch in smaller parts) or a smaller {place}.batch_size, and give"
         f" another --out, or delete {out}."
     )
@@ -205,7 +205,7 @@ def check_unchanged(out: Path, resolved: dict[str, Any]) -> None:
 
 
 def describe(networks: dict[str, torch.nn.Module]) -> str:
-    """Return the sizes of the networks in words."""
+    """Return a description of the networks' sizes."""
     counts = {name: sum(parameter.numel() for parameter in net.parameters()) for name, net in networks.items()}
     return ", ".join(f"{name} {count / 1e6:.2f} M parameters" for name, count in counts.items())
 
@@ -213,7 +213,7 @@ def describe(networks: dict[str, torch.nn.Module]) -> str:
 def card(
     name: str, resolved: dict[str, Any], clips: TrainingSet, run: TrainingRun, group: Group, init: Path | None
 ) -> dict[str, Any]:
-    """Return what a reader of the weights must know: settings, data, length, machine, losses."""
+    """Return the card of the weights for their users: settings, data, length, machine, losses."""
     return {
         "method": name,
         "config": resolved["recipe"]["model"],
@@ -236,6 +236,6 @@ def card(
 
 
 def seen_before(init: Path | None, facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the facts of a training set, plus whatever the weights that it started from had seen before."""
+    """Return the facts of a training set, plus the clips and people that the initial weights had already seen."""
     before = clips_seen(init) if init else {}
     return facts | {f"{kind}_seen": sorted({*names, *facts.get(f"{kind}_seen", ())}) for kind, names in before.items()}

@@ -1,6 +1,6 @@
-"""Batches of a stage in order, drawn ahead by threads while the networks learn.
+"""Batches of a stage in order, drawn ahead by threads while the networks are trained.
 
-torch's DataLoader would draw the same batches in processes. It has three drawbacks. Unless the processes are forks,
+torch's DataLoader would draw the same batches in processes, which has three drawbacks. Unless the processes are forks,
 which only Linux does safely, each gets a copy of the whole training set, because numpy pickles a mapped file with its
 contents. An error reaches the user as a traceback. And two processes were not faster than two threads, since OpenCV and
 numpy let other threads run.
@@ -20,10 +20,10 @@ from torch import Tensor
 
 from megbench.core.draws import generator
 
-# The number of steps drawn ahead, and of threads that draw them.
+# The number of steps drawn ahead, and the number of threads that draw them.
 AHEAD, THREADS = 2, 2
 
-# The purposes for which a batch is drawn. Each has generators of its own.
+# The purposes for which a batch is drawn. Each has its own random generators.
 TRAIN, VALIDATE, SETTLE = range(3)
 
 
@@ -31,19 +31,19 @@ class Batches(Protocol):
     """A source of pairs."""
 
     def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Return a batch of the "train" or "validation" split, the same for the same `rng`, whichever thread asks."""
+        """Return a batch of the "train" or "validation" split; it depends on `rng` only, not on the calling thread."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one process learns from at once: some samples of a batch, and the generator for the method's own draws."""
+    """What one process trains on at once: some samples of a batch, and the generator for the method's own draws."""
 
     batch: dict[str, Tensor]
     rng: np.random.Generator
 
 
 class Loader:
-    """Draws batches of `size` samples, of which this process (`rank` of `world`) gets `parts` equal parts.
+    """A loader of batches of `size` samples, of which this process (`rank` of `world`) gets `parts` equal parts.
 
     Draws depend only on the seed, the stage, the purpose, the step and the sample, not on how a batch is divided, on
     the number of threads, or on what was drawn before. `size` is a multiple of parts times processes.
@@ -77,7 +77,7 @@ class Loader:
         return [self._moved(part) for part in self.draw(purpose, step)]
 
     def draw(self, purpose: int, step: int) -> list[Part]:
-        """Return this process's parts of one batch, in the machine's memory."""
+        """Return this process's parts of one batch, in main memory."""
         count = self.size // (self.parts * self.world)
         firsts = [(part * self.world + self.rank) * count for part in range(self.parts)]
         return [
@@ -85,7 +85,7 @@ class Loader:
         ]
 
     def whole(self, purpose: int, step: int) -> dict[str, Tensor]:
-        """Return one batch as all processes together see it."""
+        """Return one complete batch, as seen by all processes together."""
         return self._samples(purpose, step, 0, self.size)
 
     def _rng(self, use: int, purpose: int, step: int, first: int) -> np.random.Generator:

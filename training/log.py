@@ -24,7 +24,7 @@ class Log:
         self._board = _writer(out / "tensorboard") if tensorboard else None
 
     def write(self, stage: str, step: int, split: str, losses: Mapping[str, float], seconds: float) -> None:
-        """Append a line; `step` is the number of steps of the stage that are done."""
+        """Append a line; `step` is the number of completed steps of the stage."""
         shown = {name: float(f"{value:.6g}") for name, value in losses.items()}
         line = {"seconds": round(seconds, 1), "stage": stage, "step": step, "split": split, "losses": shown}
         with self.path.open("a", encoding="utf-8") as file:
@@ -39,7 +39,7 @@ class Log:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def cut(self, size: int) -> None:
-        """Drop everything logged after the log had this size: it will be logged again."""
+        """Drop everything logged after the log had this size, because it will be logged again."""
         if self.path.exists():
             os.truncate(self.path, min(size, self.size))
 

@@ -1,8 +1,9 @@
 """One loop for every trainable method: stages, parts of batches, phases, looks, saved state.
 
-A run can be killed at any moment; the same command continues from the last saved state. All draws depend only on the
-seed, the stage, the step and the sample, so a resumed run ends as an undisturbed one would have. Every `log_every`
-steps the run takes a look at the losses. Between two looks nothing waits for the device: losses stay on it until then.
+A run can be killed at any moment, and the same command continues from the last saved state. All draws depend only on
+the seed, the stage, the step and the sample, so a resumed run ends with the same result as an uninterrupted one. Every
+`log_every` steps the run takes a look at the losses. Between two looks nothing waits for the device, on which the
+losses stay until then.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ Optimisers = dict[str, torch.optim.Optimizer]
 def fastest_layout(device: torch.device) -> torch.memory_format:
     """Return the memory layout for networks that learn: channels last, but planar on processors without AVX-512.
 
-    On those, oneDNN takes up to 5 times as long for the gradients of weights in channels last (docs/performance.md).
+    On those processors, oneDNN takes up to 5 times as long for weight gradients in channels last (docs/performance.md).
     """
     planar = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() != "AVX512"
     return torch.contiguous_format if planar else torch.channels_last
@@ -48,8 +49,8 @@ def fastest_layout(device: torch.device) -> torch.memory_format:
 class TrainingRun:
     """A training run in the folder `out` (for its files see training/resume.py, log.py and strips.py).
 
-    With several processes in `group`, each learns from an equal share of every batch; gradients are averaged and batch
-    statistics shared, so that together they equal one process with the whole batch.
+    With several processes in `group`, each is trained on an equal share of every batch. Gradients are averaged and
+    batch statistics are shared, so that the processes together equal one process with the complete batch.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class TrainingRun:
         return bool(self.progress["step"] >= stage.steps)
 
     def _step(self, name: str, step: int, parts: Sequence[Part], optimisers: Optimisers) -> Losses:
-        """Do one training step, every phase in turn over all parts of the batch, and return the mean losses."""
+        """Run one training step, every phase in turn over all parts of the batch, and return the mean losses."""
         stage, specs = self.plan.stages[name], self.method.optimisers(name)
         torch.manual_seed(self._seed(name, step))  # a network's own draws also depend on the step
         runs = [self.method.step(name, part.batch, step // stage.steps_per_epoch, step, part.rng) for part in parts]
@@ -205,15 +206,15 @@ class TrainingRun:
             norm.eval()
 
     def _look_at(self, name: str, part: Part, step: int) -> Phase:
-        """Return the first phase of a batch, for its losses or its statistics only."""
+        """Return the first phase of a batch, used only for its losses or its statistics."""
         phase = self._phase(self.method.step(name, part.batch, 0, step, part.rng))
         assert phase is not None
         return phase
 
     def _validate(self, name: str, step: int, loader: Loader) -> None:
-        """Log the losses of the first phase on people never trained on; the lowest sum makes the best checkpoint.
+        """Log the losses of the first phase on held-out people; the lowest sum defines the best checkpoint.
 
-        Every look uses the same pairs, so that looks can be compared. A strip shows the first of them.
+        Every look uses the same pairs, so that looks are comparable. A strip shows the first pairs.
         """
         for network in self.networks.values():
             network.eval()
@@ -234,7 +235,7 @@ class TrainingRun:
             self._write(resume.best(self.out, name), content)
 
     def _record(self, name: str, step: int, split: str, window: Sequence[Losses], loader: Loader) -> dict[str, float]:
-        """Log the mean losses of several steps; return it in every process. Raise BenchError if one is not finite."""
+        """Log the mean losses of several steps and return them in every process. Raise BenchError if not finite."""
         keys = list(dict.fromkeys(key for losses in window for key in losses))
         missing = torch.zeros((), device=self.group.device)
         table = [torch.stack([losses.get(key, missing).float() for key in keys]) for losses in window]
@@ -249,7 +250,7 @@ class TrainingRun:
         return mean
 
     def _diverged(self, name: str, step: int, keys: list[str], rows: Tensor, split: str, loader: Loader) -> None:
-        """Save the first batch whose losses are not finite, drawn again, and raise BenchError with the remedy."""
+        """Redraw and save the first batch whose losses are not finite, and raise BenchError with the remedy."""
         row = int((~rows.isfinite()).any(1).nonzero()[0, 0])
         purpose, first = (TRAIN, step + 1 - len(rows)) if split == "train" else (VALIDATE, 0)
         at = first + row if split == "train" else row // loader.parts
@@ -274,7 +275,7 @@ class TrainingRun:
         return saved
 
     def _resumed(self) -> str:
-        """Say from which step the run resumes, and how many logged steps were lost; return "" for a new run."""
+        """Return a note on the step from which the run resumes and the logged steps lost; "" for a new run."""
         lines = [line for line in read_log(self.out) if line["split"] == "train"]
         if not lines or self.progress["stage"] == len(self.stages):
             return ""
@@ -285,7 +286,7 @@ class TrainingRun:
 
     @property
     def kept_steps(self) -> dict[str, int]:
-        """The step of each stage whose networks are kept: the best validated or, if there is none, the last."""
+        """The step of each stage whose networks are kept: the best validated step or, without one, the last step."""
         kept: dict[str, int] = dict(self.progress["kept"])
         if step := self.progress["step"]:  # a limit stopped this stage, perhaps before it was validated
             kept.setdefault(self.stages[self.progress["stage"]], step)
@@ -323,7 +324,7 @@ class TrainingRun:
         return Loader(self.batches, stage.batch_size, stage.accumulate, key, group.device, group.rank, group.size)
 
     def _end(self, number: int) -> int:
-        """Return the step at which the stage ends, or the run if it is limited to fewer steps."""
+        """Return the step at which the stage ends, or an earlier one at which the run's limit ends it."""
         stage = self.plan.stages[self.stages[number]]
         if self.limits.steps is None:
             return stage.steps
@@ -331,7 +332,7 @@ class TrainingRun:
         return max(0, min(stage.steps, self.limits.steps - before))
 
     def _out_of_time(self) -> bool:
-        """Return whether the time limit has passed, by the first process's clock."""
+        """Return whether the time limit has been exceeded, by the first process's clock."""
         if self.limits.minutes is None:
             return False
         late = time.monotonic() - self._began > 60 * self.limits.minutes

@@ -2,7 +2,7 @@
 
 
 def partners(count: int, pairs: list[tuple[int, int]]) -> tuple[int, ...]:
-    """Return the partner of each of `count` entries; entries in no pair are their own partners."""
+    """Return the partner of each of `count` entries; entries that are in no pair are their own partners."""
     order = list(range(count))
     for left, right in pairs:
         order[left], order[right] = right, left

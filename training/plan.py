@@ -20,8 +20,8 @@ class StagePlan:
     that a process works through one after another, to save memory; batch normalisation then sees one part at a time.
     steps_per_epoch: length of an epoch for milestones (follows from `epochs` and `repeats` if they are given).
     freeze_batch_norm_at: step from which batch normalisation keeps the mean statistics of some batches (None: never).
-    It must be late, when the learning rate is small: frozen at the full rate, a network falls apart. lr_scale: factor
-    on every optimiser's learning rate.
+    It must be late, when the learning rate is small, because a network degenerates if frozen at the full rate.
+    lr_scale: factor on every optimiser's learning rate.
     """
 
     steps: int = 0
@@ -48,7 +48,7 @@ class Plan:
     precision: "bf16" computes convolutions in bfloat16; geometry, softmaxes and losses stay float32. ema: decay of the
     moving average of the weights, which is then validated and kept (0: none; .999 is usual). validate_every, log_every,
     keep_every: in steps (keep_every 0: no numbered checkpoints). save_seconds: time between saved states. tensorboard:
-    whether scalars for it are written beside the log.
+    whether scalars for TensorBoard are written beside the log.
     """
 
     stages: dict[str, StagePlan] = field(default_factory=dict)
@@ -82,9 +82,9 @@ def check_plan(plan: Plan, stages: Sequence[str], processes: int) -> None:
 
 @dataclass(frozen=True)
 class Limits:
-    """When a run stops before its plan is done; its state is kept.
+    """Limits at which a run stops before its plan is complete; its state is kept.
 
-    steps: of all stages together. minutes: of this call.
+    steps: the total over all stages. minutes: the duration of this call.
     """
 
     steps: int | None = None

@@ -1,7 +1,7 @@
 """Training batches from prepared clip stores: two frames of one clip, as in the published trainings.
 
-Frames stay in their files and are mapped into memory; a batch reads only those it needs. Several stores form one set (a
-mix). A person is on one side of the split only, whatever the database.
+Frames stay in their files and are mapped into memory, and a batch reads only the frames it needs. Several stores form
+one set (a mix). A person is on one side of the split only, whatever the database.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def prepared_set(folders: Sequence[Path]) -> TrainingSource:
 
 
 class PreparedSet:
-    """Pairs of frames from the clips in one or several stores; `held_out` people only validate.
+    """Pairs of frames from the clips in one or several stores; `held_out` people are used for validation only.
 
     Raises BenchError if a store is damaged or unfinished, if two hold the same clip, or if too few people are left.
     """
@@ -63,12 +63,12 @@ class PreparedSet:
         everybody = sorted({clip.person for _, clip in kept}, key=_shuffled)
         if len(everybody) < 2:
             raise BenchError(
-                f"The clips to train on show {len(everybody)} people; at least 2 are needed, one of them to validate."
+                f"The training clips show {len(everybody)} people; at least 2 are needed, one of them for validation."
                 " Give more clips to --clips."
             )
         if not 0 < held_out < len(everybody):
             raise BenchError(
-                f"data.held_out {held_out} must lie between 1 and {len(everybody) - 1}: the clips to train on show"
+                f"data.held_out {held_out} must lie between 1 and {len(everybody) - 1}: the training clips show"
                 f" {len(everybody)} people. Set it with --set data.held_out=N."
             )
         validating = set(everybody[:held_out])
@@ -88,14 +88,14 @@ class PreparedSet:
 
     @property
     def videos(self) -> int:
-        """The number of clips to train on."""
+        """The number of training clips."""
         return len(self._split["train"])
 
     def facts(self) -> dict[str, Any]:
         """Return facts for the weights' card.
 
-        These are the stores, both splits, which clips and people were seen (to train or to choose by), and which clips
-        could not be used.
+        They list the stores, both splits, the clips and people that were seen (in training or validation), and the
+        clips that could not be used.
         """
         return {
             "stores": self.hashes(),
@@ -159,7 +159,7 @@ class PreparedSet:
 
 
 def jittered(pair: Float32s, jitter: Jitter, rng: np.random.Generator) -> Float32s:
-    """Return pictures (N, H, W, 3) RGB in [0, 1] with changed colours, all alike; the order of changes is random."""
+    """Return pictures (N, H, W, 3) RGB in [0, 1] with colours changed alike; the order of the changes is random."""
     brightness, contrast, saturation = 1 + np.array(
         [jitter.brightness, jitter.contrast, jitter.saturation], np.float32
     ) * rng.uniform(-1, 1, 3).astype(np.float32)

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from megbench.core.errors import BenchError
 
-PATIENCE = datetime.timedelta(minutes=30)  # for a process that opens its training set or writes a checkpoint
+PATIENCE = datetime.timedelta(minutes=30)  # time for a process to open its training set or to write a checkpoint
 LAST_WORDS = 20  # seconds that a process has to end on its own after another has ended
-LOOK = 1  # seconds between two checks of the others
+LOOK = 1  # seconds between two checks of the other processes
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Group:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that prints, logs and writes for all."""
+        """Whether this is the process that prints, logs and writes for all processes."""
         return self.rank == 0
 
     def wait(self) -> None:
@@ -47,7 +47,7 @@ class Group:
             dist.barrier()
 
     def of_first(self, value: T) -> T:
-        """Return the first process's value, whatever the others passed. The value must be picklable."""
+        """Return the first process's value, whatever the other processes passed. The value must be picklable."""
         if self.size == 1:
             return value
         values = [value]
@@ -71,9 +71,9 @@ class Group:
             gradient.copy_(part.view_as(gradient))
 
     def check_shared(self, folder: Path) -> None:
-        """Raise BenchError, in every process, unless all see the same folder.
+        """Raise BenchError, in every process, unless all processes see the same folder.
 
-        The other processes read there what the first has written.
+        The other processes read from this folder what the first process has written.
         """
         mark = folder / f".{self.of_first(secrets.token_hex(8))}.tmp"
         if self.is_first:
@@ -84,7 +84,7 @@ class Group:
             mark.unlink()
         if seen < 1:
             raise BenchError(
-                f"{folder} is not the same folder on every machine. Give --out one on a disk that they share."
+                f"{folder} is not the same folder on every machine. Give --out a folder on a shared disk."
             )
 
 
@@ -101,13 +101,13 @@ class Machine:
 
     @property
     def starts_first(self) -> bool:
-        """Whether this process is the first of the training, as far as the environment says."""
+        """Whether this process is the first of the training, according to the environment."""
         machine = os.environ.get("NODE_RANK", "0") if self.nodes > 1 else "0"
         return os.environ.get("RANK", machine) == "0"
 
     @contextlib.contextmanager
     def processes(self) -> Iterator[Group]:
-        """Make this process one of the group (NCCL on GPUs, gloo on CPUs), and start the others of this machine.
+        """Make this process one of the group (NCCL on GPUs, gloo on CPUs), and start this machine's other processes.
 
         torchrun's variables give each process its place; if torchrun has started this process, no others are started.
         Raise BenchError if the variables give another number of processes, or if it is unknown which of several
@@ -170,7 +170,7 @@ class Machine:
 
 
 def free_port() -> int:
-    """Return a port of this machine on which nobody listens."""
+    """Return an unused port of this machine."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
@@ -178,14 +178,14 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def ending_together(others: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """End this process if one of the others fails (it would wait in vain), and the others when this one ends."""
+    """End this process if another fails, because it would wait in vain, and end the others when this process ends."""
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(LOOK):
             failed = [other.returncode for other in others if other.poll()]
             if failed and not over.wait(LAST_WORDS):  # an error common to all ends this process anyway
-                print(f"A process of this training ended with status {failed[0]}.", file=sys.stderr, flush=True)
+                print(f"One of the training processes exited with status {failed[0]}.", file=sys.stderr, flush=True)
                 for other in others:
                     other.kill()
                 os._exit(1)
@@ -203,7 +203,7 @@ def ending_together(others: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]
 
 
 def _check_torchrun(told: Mapping[str, str]) -> None:
-    """Raise BenchError unless torchrun's variables are all set, and are numbers if they must be."""
+    """Raise BenchError unless all of torchrun's variables are set and those that must be numbers are."""
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         value = told.get(name, "")
         if not value or not (name == "MASTER_ADDR" or value.isdecimal()):

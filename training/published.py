@@ -1,4 +1,4 @@
-"""The contents of published checkpoints: a generator's networks at published sizes, built without using memory."""
+"""The contents of published checkpoints: a generator's networks in published sizes, built without using memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from megbench.core.weights.published_checkpoints import Layout, manifest
 
 
 def layouts(generator: Generator) -> list[Layout]:
-    """Return the published layouts of a generator, the plainest first; [] if it has none."""
+    """Return the published layouts of a generator, the simplest first; [] if it has none."""
     if generator.published is None:
         return []
     found = []

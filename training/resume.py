@@ -14,7 +14,7 @@ LAST = "last.pt"
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write a file, whole or not at all."""
+    """Write a file, completely or not at all."""
     with whole_file(path) as file:
         torch.save(content, file)
 
@@ -31,7 +31,7 @@ def read(path: Path, device: torch.device) -> dict[str, Any] | None:
 
 
 def best(out: Path, stage: str) -> Path:
-    """Return the path of the networks that validated best in a stage."""
+    """Return the path of the networks with the best validation losses in a stage."""
     return out / f"best-{stage}.pt"
 
 

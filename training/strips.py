@@ -1,4 +1,4 @@
-"""Sample strips: the networks' pictures, beside their inputs and targets."""
+"""Sample strips: the networks' pictures next to their inputs and targets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST = 4
 
 
 def write_strip(path: Path, given: Mapping[str, Tensor], made: Mapping[str, Tensor]) -> None:
-    """Write a PNG with a row for each of the first samples: the given pictures, then the painted ones.
+    """Write a PNG with a row for each of the first samples: the given pictures, then the painted pictures.
 
     Pictures are (B, 3, H, W) RGB in [0, 1]; entries of another shape or size are left out.
     """

@@ -1,4 +1,4 @@
-"""How pairs of recorded frames are varied: colours, time and side."""
+"""Variation of pairs of recorded frames: colours, temporal order and mirroring."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class Jitter:
-    """How far a pair's colours are changed, both frames alike: factors in 1 +- each value, the hue by +- `hue` turns.
+    """The range of colour changes, alike for both frames: factors within 1 +- each value, hue by +- `hue` turns.
 
-    The values are those that FOMM and MRAA publish; FPB-FOMM's publication changes the hue alone. A grey picture has no
-    hue.
+    The values are those published for FOMM and MRAA; FPB-FOMM's publication changes the hue alone. A grey picture has
+    no hue.
     """
 
     brightness: float = 0.1
@@ -26,7 +26,7 @@ class Jitter:
 
 @dataclass(frozen=True)
 class PreparedSettings:
-    """What is drawn from prepared clips, and which clips are left out.
+    """Settings of what is drawn from prepared clips, and of the clips left out.
 
     leave_out: the challenge's drivers, all clips of the people in them, or nothing. flip: whether pairs are reversed in
     time or else mirrored, each in half of the cases (as published). mirror_points: whether landmarks are mirrored with
@@ -41,7 +41,7 @@ class PreparedSettings:
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """What is drawn from clip stores. held_out: number of people who only validate."""
+    """Settings of what is drawn from clip stores. held_out: number of people used for validation only."""
 
     held_out: int = 4
     prepared: PreparedSettings = PreparedSettings()
