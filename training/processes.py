@@ -83,9 +83,7 @@ class Group:
         if self.is_first:
             mark.unlink()
         if seen < 1:
-            raise BenchError(
-                f"{folder} is not the same folder on every machine. Give --out a folder on a shared disk."
-            )
+            raise BenchError(f"{folder} is not the same folder on every machine. Give --out a folder on a shared disk.")
 
 
 @dataclass(frozen=True)
