@@ -1,34 +1,71 @@
-"""`python -m megbench.commands.training_people [FILE]` writes taught/people.npz, the people of the training set.
+"""`python -m megbench.commands.training_people HEADS [FILE]` writes taught/people.npz, the people of the training set.
 
-This is the only step in rendering a training set that requires dlib, to find the portrait's face and choose the people.
+HEADS is a folder of further portraits. This is the only step in rendering a training set that requires dlib, to find
+the portraits' faces and choose the people.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from megbench.clips.portraits import read_portrait
+from megbench.clips.portraits import portraits_in, read_portrait
 from megbench.clips.synthetic.distinct_people import cast
 from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.render import Actor
 from megbench.core.errors import BenchError
-from megbench.core.frames import SIZE, grey
+from megbench.core.frames import SIZE, Frames, grey
+from megbench.core.progress import note
 from megbench.faces.landmarks import landmarks
 from megbench.taught.people import CAST_SERIES, FILE, PORTRAIT, People, write_people
 
-PEOPLE = 36
-# Candidates drawn for each person that is kept.
-DRAWS = 3
+# People of the astronaut's portrait, of whom this many candidates are drawn for each that is kept.
+PEOPLE, DRAWS = 20, 3
+# Candidates drawn from each further portrait, of whom one is kept.
+HEAD_DRAWS = 4
+# Every ninth head, starting with the fifth, is kept for validation, so that the portraits seen in it are new.
+VALIDATION = slice(4, None, 9)
+# Photographs keep every bit; renderings are larger and lose nothing that cameras would not take away.
+JPEG_QUALITY = 92
 
 
-def chosen(count: int, draws: int) -> People:
-    """Return `count` of `draws` people, chosen to differ. Raise BenchError if too few pass the audition."""
-    roles = cast(PORTRAIT, CAST_SERIES, count, draws, progress=True)
-    found = np.stack([_landmarks(role) for role in roles])
-    return People(read_portrait(PORTRAIT), tuple(role.number or 0 for role in roles), found.astype(np.float32))
+def chosen(count: int, draws: int, heads: list[Path]) -> People:
+    """Return `count` of `draws` people of the astronaut, chosen to differ, and one person of each further portrait.
+
+    The people of the portraits kept for validation come last. Raise BenchError if too few pass the audition; a head of
+    whom nobody passes is left out with a note.
+    """
+    astronauts = cast(PORTRAIT, CAST_SERIES, count, draws, progress=True)
+    others = {}
+    for path in heads:
+        try:
+            others[path] = cast(str(path), CAST_SERIES, 1, HEAD_DRAWS)[0]
+        except BenchError as error:
+            note(f"{path.name} is left out: {error}")
+    validation = list(others)[VALIDATION]
+    training = [one for path, one in others.items() if path not in validation]
+    mixed = [one for pair in zip_longest(astronauts, training) for one in pair if one]
+    roles = mixed + [others[path] for path in validation]
+    found = np.stack([_landmarks(one) for one in roles])
+    named = tuple(replace(one, portrait=_name(one.portrait)) for one in roles)
+    portraits = {_name(one.portrait): read_portrait(one.portrait) for one in roles}
+    pictures = {name: _encoded(portrait.texture, name) for name, portrait in portraits.items()}
+    return People(pictures, {name: one.face for name, one in portraits.items()}, named, found.astype(np.float32))
+
+
+def _name(portrait: str) -> str:
+    return Path(portrait).stem
+
+
+def _encoded(texture: Frames, name: str) -> bytes:
+    """Return a texture as a PNG file for the astronaut, as a JPEG file for others."""
+    suffix, options = (".png", []) if name == PORTRAIT else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return cv2.imencode(suffix, texture[..., ::-1], options)[1].tobytes()
 
 
 def _landmarks(role: Role) -> np.ndarray:
@@ -38,7 +75,10 @@ def _landmarks(role: Role) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        raise SystemExit("Usage: python -m megbench.commands.training_people HEADS [FILE]")
     try:
-        print(write_people(Path(sys.argv[1]) if len(sys.argv) > 1 else FILE, chosen(PEOPLE, DRAWS * PEOPLE)))
+        people = chosen(PEOPLE, DRAWS * PEOPLE, portraits_in(Path(sys.argv[1])))
+        print(write_people(Path(sys.argv[2]) if len(sys.argv) > 2 else FILE, people))
     except BenchError as error:
         raise SystemExit(str(error)) from None

@@ -37,14 +37,14 @@ from megbench.core.progress import duration, note
 from megbench.faces.field import sample
 from megbench.faces.mesh import OVAL
 from megbench.taught.dressed_actor import DressedActor
-from megbench.taught.people import read_people, role
+from megbench.taught.people import read_people
 from megbench.taught.states import Cue, draw_states
 
-VERSION = "4"
+VERSION = "5"
 BEGUN, DONE = "begun.json", "done"
 GRID = 64
 # People, states and seed of the demo weights' set.
-DEMO_SET = (36, 220, 0)
+DEMO_SET = (55, 160, 0)
 # One person in this many wears glasses.
 WEARERS = 5
 # Processor seconds per person and state, for estimates.
@@ -58,7 +58,7 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
     The people are the first of the file (taught/people.py), whatever the seed, which determines the states. Raise
     BenchError if the file has fewer people.
     """
-    if identities > (most := len(read_people().numbers)):
+    if identities > (most := len(read_people().roles)):
         raise BenchError(f"A training set of {identities} people: there are only {most}. Request {most} or fewer.")
     request = {"version": VERSION, "identities": identities, "states": states, "seed": seed}
     marker = folder / "set.json"
@@ -97,7 +97,7 @@ def _begin(folder: Path, request: dict[str, Any]) -> None:
     (folder / BEGUN).unlink(missing_ok=True)
     shutil.rmtree(folder / DONE, ignore_errors=True)
     count = request["identities"]
-    write_json(folder / "identities.json", [asdict(role(number)) for number in read_people().numbers[:count]])
+    write_json(folder / "identities.json", [asdict(role) for role in read_people().roles[:count]])
     for name, shape, dtype in _arrays(count, request["states"]):
         np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
     (folder / DONE).mkdir()
@@ -124,7 +124,7 @@ def _arrays(people: int, states: int) -> list[tuple[str, tuple[int, ...], npt.DT
 def _film(folder: Path, cues: list[Cue], index: int) -> None:
     """Render one person in all states, directly into the mapped files."""
     people = read_people()
-    actor = DressedActor(role(people.numbers[index]), index % WEARERS == WEARERS // 2)
+    actor = DressedActor(people.roles[index], index % WEARERS == WEARERS // 2)
     face = actor.face
     out = {path.stem: np.load(path, mmap_mode="r+") for path in folder.glob("*.npy")}
     axis = np.linspace(0, SIZE - 1, GRID)

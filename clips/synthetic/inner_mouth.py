@@ -95,7 +95,7 @@ def opening(face: FittedMesh, displacement: Points, anchor: Points) -> Opening:
     moved = rest + displacement - anchor
     upper, lower = mesh.UPPER_LIP_INNER, np.r_[mesh.UPPER_LIP_INNER[0], mesh.LOWER_LIP_INNER, mesh.UPPER_LIP_INNER[-1]]
     already = rest[lower, 1] - rest[upper, 1]
-    x = np.maximum.accumulate((moved[upper, 0] + moved[lower, 0]) / 2 + 1e-6 * np.arange(len(upper)))
+    x = np.maximum.accumulate((moved[upper, 0] + moved[lower, 0]) / 2) + 1e-6 * np.arange(len(upper))
     return Opening(x, moved[upper, 1] + already / 2, moved[lower, 1] - already / 2)
 
 

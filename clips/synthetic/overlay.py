@@ -67,7 +67,7 @@ def laid(frame: Frames, box: Box, layer: Layer) -> Frames:
 
 def curve_at(points: Points, x: Float32s) -> Float32s:
     """Return the height at every x (h, w) of the smooth curve through points (N, 2), constant beyond its ends."""
-    across = np.maximum.accumulate(points[:, 0] + 1e-6 * np.arange(len(points)))
+    across = np.maximum.accumulate(points[:, 0]) + 1e-6 * np.arange(len(points))  # strictly increasing
     table = np.linspace(across[0], across[-1], 400)
     heights = scipy.interpolate.PchipInterpolator(across, points[:, 1])(table)
     return np.asarray(np.interp(x, table, heights), np.float32)
