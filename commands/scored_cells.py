@@ -17,7 +17,7 @@ from megbench.engine.score_table import COLUMNS, SCORES
 # Why recordings have no figures that compare with the truth, and where there is a truth.
 NO_TRUTH = "the true result is not known; the protocols demo, demo_kit and self have one (megbench.run)"
 OVER_ALL = "over_all_cells"
-OF_ALL = f"exists only for all cells together: attrs[{OVER_ALL!r}]"
+OF_ALL = f"defined only for all cells together: attrs[{OVER_ALL!r}]"
 # The words with which metrics end the reason for a figure that a single cell does not have.
 OF_SEVERAL = "see the rows over several cells"
 

@@ -246,7 +246,7 @@ class AuAgreement:
             "" if seen.truth else "no truth in this cell",
             {name: value for name, value in values.items() if name in known},
             series=curves(found, cell.driver.action_units, self.frames(cell, len(output)), self.detector),
-            reasons=self._reasons(cell),
+            reasons=self._reasons(cell, seen.truth is not None),
             frames=self.frames(cell, len(output)),
         )
 
@@ -281,14 +281,13 @@ class AuAgreement:
             },
         }
 
-    def _reasons(self, cell: Cell) -> dict[str, str]:
+    def _reasons(self, cell: Cell, with_truth: bool) -> dict[str, str]:
         still = "the driver moves no such unit, or the output holds it constant"
         reasons = {figure.name: still for figure in self.figures if not figure.name.endswith("_truth")}
         coded = "the detector has none of the coded units" if cell.driver.action_units else "no units are coded"
-        leakage = {
-            f"{self.name}_leakage": LEAKLESS.format("driver"),
-            f"{self.name}_leakage_truth": LEAKLESS.format("truth"),
-        }
+        leakage = {f"{self.name}_leakage": LEAKLESS.format("driver")}
+        if with_truth:
+            leakage[f"{self.name}_leakage_truth"] = LEAKLESS.format("truth")
         return {**reasons, **leakage, f"{self.name}_coded_hits": coded}
 
 

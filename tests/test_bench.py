@@ -258,7 +258,7 @@ def break_one_frame(where):
 
 def break_sizes(where):
     frames(where / "drivers" / "a", [FACE, FACE[:-2]])
-    return "frames have different sizes: the first is 384x384, number 2 is 384x382", []
+    return "frames have different sizes: the first is 384x384, but number 2 is 384x382", []
 
 
 def break_script(where):
@@ -320,7 +320,7 @@ def break_lack(where):
 
 def break_surplus(where):
     arguments = ["--methods", "shift", *ON_FAKES, "--data", "x"]
-    return "takes no --data; it takes --drivers", arguments
+    return "takes no --data. It takes --drivers", arguments
 
 
 def break_out(where):

@@ -72,7 +72,7 @@ def edited(tmp_path, monkeypatch):
 TEXTS = {
     "docstring of an error": ("core/errors.py", '"""', '"""In other words: '),
     "docstring of what is computed": ("faces/flow.py", '"""', '"""In other words: '),
-    "comment": ("core/frames.py", "# Without zlib", "# With zlib"),
+    "comment": ("core/frames.py", "settings skip zlib's", "settings use zlib's"),
     "text of an error": ("core/errors.py", "Did you mean", "Perhaps you meant"),
     "text of a raised error": ("core/frames.py", "frames must be uint8, got", "frames must be bytes, got"),
     "text of an error that a helper makes": ("core/config.py", "must be {wanted}, got", "is to be {wanted}, got"),

@@ -89,7 +89,7 @@ def test_several_prepare_one_database_together(databases, tmp_path, monkeypatch,
         assert labels == {"table"}
         told = capsys.readouterr()
         assert told.out.count("left out: p4_third.3: its offset 90 is after its last frame, 4") == 3
-        assert told.out.count("missing on disk: 1 of the sheet (line ") == 3
+        assert told.out.count("missing on disk: 1 of the sheet's rows (line ") == 3
         assert told.out.count("incomplete: 1 of the sheet's rows (line 9: no fps)") == 3
         assert "waiting for it" in told.err
         assert "preparing 5 clips of our_clips, 10 pictures, into" in told.err or "preparing 1 clip of" in told.err

@@ -375,7 +375,7 @@ def test_words_for_a_fit_are_none():
 
 def test_a_file_that_a_browser_unpacked_is_told(tmp_path, here):
     (tmp_path / "vox.pth" / "archive").mkdir(parents=True)
-    with pytest.raises(BenchError, match="is not a file"):
+    with pytest.raises(BenchError, match=r"vox\.pth is a folder\. Pass a file in it"):
         import_checkpoint("fomm", tmp_path / "vox.pth", [LAYOUT], tmp_path / "out.safetensors")
     (tmp_path / "vox.pth" / "archive" / "data.pkl").write_bytes(b"x")
     with pytest.raises(BenchError, match=r"unpacked into a folder\. Download it again"):

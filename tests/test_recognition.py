@@ -312,7 +312,7 @@ class TestCommand:
         record.write_text(before)
         assert len(found.rows["fpfomm"]) == 11
         (run / "recognition.json").write_text('{"classes": ["one"]}')
-        with pytest.raises(BenchError, match=r"recognition.json: .*Give `python bench.py recognition` again"):
+        with pytest.raises(BenchError, match=r"recognition.json: .*Run `python bench.py recognition` again"):
             read_recognised(FinishedRun(run))
         (run / "recognition.json").unlink()
         assert recognition_tables(FinishedRun(run)) == {}
@@ -326,17 +326,17 @@ class TestCommand:
         cell = next(name for name, one in whole["rows"]["fpfomm"].items() if one["answers"])
         edits = {
             f"rows.fpfomm.{cell}: answer 7 is not between -1 \\(no answer\\) and 2": [7],
-            f"rows.fpfomm.{cell}: 2 answers by 1 seeds": [0, 0],
+            f"rows.fpfomm.{cell}: 2 answers for 1 seeds": [0, 0],
             f"rows.fpfomm.{cell}: neither answers nor a reason": [],
         }
         for told, answers in edits.items():
             rows = {**whole["rows"], "fpfomm": {**whole["rows"]["fpfomm"], cell: {"answers": answers}}}
             path.write_text(json.dumps({**whole, "rows": rows}))
-            with pytest.raises(BenchError, match=rf"{told}.*Give `python bench.py recognition` again"):
+            with pytest.raises(BenchError, match=rf"{told}.*Run `python bench.py recognition` again"):
                 read_recognised(FinishedRun(copy))
         for part, value in {"seeds": 0, "of_classes": [1, 2], "emotions": {"d1": "bored"}}.items():
             path.write_text(json.dumps({**whole, part: value}))
-            with pytest.raises(BenchError, match=rf"{part}.*Give `python bench.py recognition` again"):
+            with pytest.raises(BenchError, match=rf"{part}.*Run `python bench.py recognition` again"):
                 read_recognised(FinishedRun(copy))
         rows = {**whole["rows"], "fpfomm": {**whole["rows"]["fpfomm"]}}
         rows["fpfomm"][cell] = {**rows["fpfomm"][cell], "fewer": True}

@@ -192,7 +192,8 @@ def test_clips_beside_a_large_page_are_fetched_when_their_cell_opens(browser, tm
     page = browser.new_page()
     page.goto(report.as_uri())
     page.wait_for_selector("body[data-ready]", timeout=60_000)
-    assert "keep the folder report_media" in page.locator(".cell.shown .lost", has_text="not there").first.inner_text()
+    lost = page.locator(".cell.shown .lost", has_text="missing").first
+    assert "keep the folder report_media beside this page" in lost.inner_text()
     page.close()
 
 

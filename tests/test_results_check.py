@@ -111,7 +111,7 @@ CONTRADICTING = {
     "swapped cells": (swap_with(OTHER_DRIVER), "agreement: interval"),
     "cells in another order": (swap_listed_cells, "not in the table's order"),
     "another driver": (other_driver, "its driver d0 is a different clip"),
-    "a renamed cell": (set_at("cells", 0, "name", to="d9__ta"), "names driver d0"),
+    "a renamed cell": (set_at("cells", 0, "name", to="d9__ta"), "name does not match driver d0"),
     "no hash of a cell": (set_at("cells", 0, "driver_content", to=None), "without the hashes"),
     "a removed mark": (drop_at("rows", 0, "marks", "demo weights"), "lacks the mark 'demo weights'"),
     "an untrained row": (set_at("rows", 2, "marks", to={}), "lacks the mark 'untrained'"),

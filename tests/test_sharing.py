@@ -94,7 +94,7 @@ def test_of_two_processes_at_one_run_one_works_and_one_is_told(place):
     os.kill(first.pid, signal.SIGCONT)
     first.join(60)
     assert (first.exitcode, second.exitcode) == (0, 2)
-    assert f"works on {place}/run (process {first.pid} on " in (place / f"{second.pid}.txt").read_text()
+    assert f"is working on {place}/run (process {first.pid} on " in (place / f"{second.pid}.txt").read_text()
     is_whole(place)
     assert len(lines(place / "animated.txt")) == len(lines(place / "measured.txt")) == CELLS
 

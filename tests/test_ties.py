@@ -86,6 +86,6 @@ def test_what_a_still_driver_has_not_is_absent_with_its_reason_everywhere(tmp_pa
         head = text.splitlines()[0]
         assert all(figure in head for figure in headlines.FAMILY)
         assert "pooled agr." not in head
-        assert "Left out: pooled agr.: no cell (still); nothing moves in the driver (the others)." in text
+        assert "Left out: pooled agr.: no cell (still); nothing moves in the driver (all other rows)." in text
         assert "nothing moves in the driver" in text.partition("Left out")[0]
     assert not [name for name, _ in heat_maps(opened) if name in headlines.FAMILY]

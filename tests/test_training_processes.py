@@ -179,4 +179,4 @@ def test_a_process_that_fails_ends_the_one_that_waits_for_it(tmp_path, monkeypat
     child.start()
     child.join(60)
     assert child.exitcode == 1
-    assert "ended with status 3" in (tmp_path / "told").read_text()
+    assert "training processes exited with status 3" in (tmp_path / "told").read_text()

@@ -223,7 +223,7 @@ def test_a_video_whose_index_comes_first_is_found_truncated(tmp_path):
 def test_frames_of_different_sizes_are_an_error(tmp_path):
     Image.fromarray(gradient()).save(tmp_path / "1.png")
     Image.fromarray(gradient(30, 40)).save(tmp_path / "2.png")
-    with pytest.raises(BenchError, match="different sizes: the first is 48x64, number 2 is 40x30"):
+    with pytest.raises(BenchError, match="different sizes: the first is 48x64, but number 2 is 40x30"):
         frames_of(tmp_path)
 
 
