@@ -87,7 +87,7 @@ class External:
         return marks
 
     def identity(self) -> Mapping[str, Any]:
-        """Return description, commit and code of the checkout, versions of the environment and hashes of weights."""
+        """Return the description, the checkout's commit and code, the environment's versions and hashes of weights."""
         described = self.description
         checkout = Path(described.checkout or ".")
         git = ["git", "-C", str(checkout)]

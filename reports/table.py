@@ -136,7 +136,7 @@ class Table:
         return found
 
     def only(self, keys: Sequence[str]) -> Table:
-        """Return the table with its first column and those in `keys`, in that order. Raise BenchError if unknown."""
+        """Return the table with its first column and those in `keys`. Raise BenchError if one of them is unknown."""
         places = {key: place for place, key in enumerate(self.keys())}
         chosen = [0, *(places[check_choice(f"column of {self.title!r}:", key, list(places))] for key in keys)]
         chosen = list(dict.fromkeys(chosen))
