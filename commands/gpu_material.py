@@ -31,7 +31,7 @@ class Material:
 
     @classmethod
     def rendered(cls, folder: Path) -> Material:
-        """Render the people into `folder`, which takes one core a second."""
+        """Render the people into `folder`, which takes about a second on one core."""
         return cls(build(folder, PEOPLE, STATES, SEED))
 
     def batches(self, training: str, points: int = 10) -> TrainingSet:

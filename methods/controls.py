@@ -88,7 +88,7 @@ class Ceiling(Plain):
     purpose = "the driver's own motion again (with different noise, or re-encoded): what a perfect copy scores"
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Return the driver's frames, uint8 (T, 256, 256, 3) RGB, but not the very ones that scores compare with."""
+        """Return frames uint8 (T, 256, 256, 3) RGB of the driver that differ from those with which scores compare."""
         frames = cell.driver.frames()
         return frames if cell.reference.content != cell.driver.content else reencode(frames)
 

@@ -29,7 +29,7 @@ MAPPING = "mapping.csv"
 RESIZED, PADDED, HELD = "resized", "padded", "held"
 # Marks of outputs: a word for the tables and a sentence below them.
 MARKS = {
-    "GIF": "A GIF has 256 colours per frame; its palette changes pixels more than a micro-expression does.",
+    "GIF": "A GIF has 256 colours per frame; its palette alters pixels more than a micro-expression does.",
     "video": "Read from video files; compression alters motion of half a pixel.",
     "JPEG": "Pictures saved as JPEG; compression alters motion of half a pixel.",
     "WebP": "Pictures saved as lossy WebP; compression alters motion of half a pixel.",

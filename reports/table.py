@@ -283,7 +283,8 @@ class Table:
     def latex(self) -> str:
         """Return a LaTeX table for booktabs, with every name escaped, and reasons and footnotes in small print below.
 
-        Intervals follow their values in small print, the best method's value is bold; the title makes the label.
+        Intervals follow their values in small print, and the best method's value is bold. The label is made from the
+        title.
         """
         notes, width = self.notes(), len(self.columns)
         label = re.sub(r"[^a-z0-9]+", "-", self.title.partition(":")[0].lower()).strip("-") or "table"

@@ -90,7 +90,7 @@ class TrainingRun:
         return True
 
     def repeated(self, name: str) -> Iterator[Losses]:
-        """Yield the losses of step after step of a stage, all on its first batch, for those who compare or measure.
+        """Yield the losses of step after step of a stage, all on its first batch, for comparisons and measurements.
 
         After each, the parameters hold the gradients that it used. Nothing is validated, logged or saved.
         """
