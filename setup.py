@@ -12,12 +12,12 @@ ROOMS = sorted(
 # Folders without code of their own that modules find by `megbench.core.provenance.ROOT`.
 DATA = ("configs", "weights")
 KINDS = ("css", "csv", "j2", "js", "json", "md", "npz", "py", "safetensors", "sh", "yaml")
-# What is installed to run the suite stands in requirements.txt before this line; what follows is for working on it.
+# In requirements.txt, the packages needed to run the suite precede this line; those needed to develop it follow.
 DEVELOPMENT = "# Development"
 
 
 class BuildRooms(build_py):
-    """Build from empty folders, so that no file of an earlier commit gets in; the command line goes along."""
+    """Build from empty folders, so that no file of an earlier commit is included, and add the command line."""
 
     def run(self) -> None:
         """Empty the folder that the wheel is packed from, then fill it."""
@@ -25,13 +25,13 @@ class BuildRooms(build_py):
         super().run()
 
     def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
-        """Return package, name and file of each module; bench.py is `megbench.bench`."""
+        """Return the package, name and file of each module; bench.py is `megbench.bench`."""
         found = list(super().find_package_modules(package, package_dir))
         return [*found, ("megbench", "bench", "bench.py")] if package == "megbench" else found
 
 
 def required() -> list[str]:
-    """Return what requirements.txt asks for before its section on development."""
+    """Return the requirements in requirements.txt that precede its section on development."""
     lines = Path("requirements.txt").read_text(encoding="utf-8").partition(DEVELOPMENT)[0].splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 

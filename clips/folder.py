@@ -55,7 +55,7 @@ class Recording:
     files: tuple[Path, ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """Return the facts that are kept in its clip."""
+        """Return the facts that are kept in the recording's clip."""
         names = {field.name for field in dataclasses.fields(self)} - {"path", "files"}
         return {name: getattr(self, name) for name in sorted(names)}
 

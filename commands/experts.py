@@ -31,7 +31,7 @@ def import_(
     files: Annotated[
         list[Path], typer.Argument(help="CSV, XLSX or HTML sheets, completed blinded ones, or answers to pairs (JSON).")
     ],
-    mapping: Annotated[Path | None, typer.Option(help="YAML: what the sheets' names stand for.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="YAML file that maps the sheets' names to the suite's.")] = None,
     run: Annotated[
         Path | None, typer.Option(help="Run whose outputs were judged; judgements are kept there as experts.csv.")
     ] = None,

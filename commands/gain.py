@@ -240,4 +240,4 @@ def _forecast(
         f" {duration(measuring)}, {recogniser.name} on {people} folds of each row {duration(learning)}."
     )
     if animating.unknown:
-        yield f"Not in the estimate, because never timed on this machine: {', '.join(animating.unknown)}"
+        yield f"Not in the estimate, because not yet timed on this machine: {', '.join(animating.unknown)}"

@@ -114,7 +114,7 @@ def seen_motion(
 
 
 def copies_of(plan: Plan, row: Row, jobs: Sequence[Job], motion: Sequence[Measured | str]) -> Copies:
-    """Return the copies that a row adds. jobs, motion: of the row, in the order of the pairs; see `seen_motion`."""
+    """Return the copies that a row adds. jobs, motion: the row's, in the order of the pairs; see `seen_motion`."""
     made = {place: one for place, one in enumerate(motion) if isinstance(one, Measured)}
     reasons = [one for one in motion if isinstance(one, str)]
     places = np.array(list(made), np.int64)

@@ -33,10 +33,10 @@ PAIRS = 2
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a device is from the CPU.
+    """The differences between a device's results and the CPU's.
 
-    largest, mean: of the frames, in levels of 255. loss: of the step's summed losses, relative. gradient: Euclidean, of
-    all parameters' gradients after the step, relative to their norm.
+    largest, mean: those of the frames, in levels of 255. loss: the relative difference of the step's summed losses.
+    gradient: the Euclidean difference of all parameters' gradients after the step, relative to their norm.
     """
 
     largest: float
@@ -46,7 +46,7 @@ class Difference:
 
     @property
     def within(self) -> bool:
-        """Whether every difference is within its bound. One that is not a number is not."""
+        """Whether every difference is within its bound; a difference that is not a number is never within it."""
         return all(getattr(self, name) <= bound for name, bound in BOUNDS.items())
 
 

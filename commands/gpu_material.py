@@ -1,4 +1,4 @@
-"""What `bench.py gpu` computes with: rendered people and their expressions, for which no face must be searched."""
+"""The material of `bench.py gpu`: rendered people and their expressions, whose landmarks are known."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Material:
 
     @classmethod
     def rendered(cls, folder: Path) -> Material:
-        """Render the people into `folder`, which takes a second of one core."""
+        """Render the people into `folder`, which takes about a second on one core."""
         return cls(build(folder, PEOPLE, STATES, SEED))
 
     def batches(self, training: str, points: int = 10) -> TrainingSet:
-        """Return what a training, "taught" or "published", learns from. points: of the mesh, 10 or 50."""
+        """Return the data of a training, "taught" or "published". points: the number of mesh points, 10 or 50."""
         source = rendered_set(lambda: self.folder)
         return source.open(resolve(source.settings, [{"held_out": 1, "points": points}], where="data"), training)
 

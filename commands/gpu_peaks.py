@@ -1,4 +1,4 @@
-"""What GPUs can compute at most, as their maker states it."""
+"""The peak performance of GPUs, as stated by their maker."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ PEAKS = {
 
 @dataclass(frozen=True)
 class Peak:
-    """The dense peak of a device, in TFLOP/s; None where it is not known: a share is then not stated."""
+    """The dense peak of a device, in TFLOP/s. If it is None (unknown), no share of it is stated."""
 
     float32: float | None = None
     bf16: float | None = None
 
     @classmethod
     def of(cls, device: str) -> Peak:
-        """Return the peak of a GPU by PyTorch's name. A part of one (MIG) has another name and is not known."""
+        """Return the peak of a GPU by its name in PyTorch. A part of a GPU (MIG) has another name and no known peak."""
         return cls(*PEAKS.get(device, ()))
 
     def used(self, tflops: float, precision: str) -> str:
-        """Return how much of the peak TFLOP/s are, in words. precision: "float32" or "bf16"."""
+        """Return a speed as text, with its share of the peak. precision: "float32" or "bf16"."""
         peak = self.float32 if precision == "float32" else self.bf16
         share = f", {tflops / peak:.0%} of {peak:g}" if peak else ""
         return f"{tflops:.3g} TFLOP/s{share}"

@@ -1,4 +1,4 @@
-"""How fast a device generates and trains, how much memory that takes, and how much arithmetic it is."""
+"""Measure how fast a device generates and trains, how much memory it uses, and how much it computes."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured.
+    """The amount of work to measure.
 
-    sizes: settings of the networks by generator; without them they have their published sizes. frames: of the driver.
-    rounds: how often it is animated; the fastest counts. pairs: of a training step. steps: of the training, after
-    `first` steps that do not count.
+    sizes: settings of the networks by generator; networks without settings have their published sizes. frames: the
+    number of the driver's frames. rounds: how often the driver is animated; the fastest round counts. pairs: the number
+    of pairs in a training step. steps: the number of training steps measured, after `first` steps that are not.
     """
 
     sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -72,10 +72,10 @@ SCALES = {"cuda": Scale(), "cpu": Scale(SMALL, 4, 1, 1, 0, 1, ("float32",))}
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured of a generation or a training.
+    """The measured speed and memory of generating or training.
 
-    per_second: frames or pairs. memory_mb: the peak in megabytes of 10^6 bytes, of the GPU's memory or of this process;
-    None where the system does not tell it.
+    per_second: frames or pairs per second. memory_mb: the peak, in megabytes of 10^6 bytes, of the GPU's memory or of
+    this process; None if the system does not report it.
     """
 
     per_second: float
@@ -109,7 +109,7 @@ class Built:
 
 
 def generation(name: str, precision: Precision, device: str, material: Material) -> Speed:
-    """Measure frames a second: template and driver are read, all frames painted and copied from the device."""
+    """Measure the frames per second of reading a template and a driver, painting all frames and copying them back."""
     scale = SCALES[device]
     built = Built.of(name, scale)
     for network in built.networks.values():
@@ -123,9 +123,9 @@ def generation(name: str, precision: Precision, device: str, material: Material)
 
 
 def training(name: str, precision: Precision, device: str, material: Material) -> Speed:
-    """Measure pairs a second of the training on the published losses, with the perceptual loss that needs no weights.
+    """Measure the pairs per second of training on the published losses, with the perceptual loss that needs no weights.
 
-    A batch is drawn once, before: how fast a CPU draws batches is not measured.
+    The batch is drawn once beforehand, because the speed at which a CPU draws batches is not to be measured.
     """
     scale = SCALES[device]
     trainer = published(name, scale)
@@ -142,7 +142,7 @@ def training(name: str, precision: Precision, device: str, material: Material) -
 
 
 def frame_flops(name: str, device: str, material: Material) -> float:
-    """Return the floating-point operations of a frame: what a second one adds to reading a template and a first one."""
+    """Return the floating-point operations of a frame: those for two frames minus those for one."""
     built = Built.of(name, SCALES[device])
     for network in built.networks.values():
         network.to(device)
@@ -158,7 +158,7 @@ def published(name: str, scale: Scale) -> Any:
 
 
 def step_flops(name: str, device: str, material: Material) -> float:
-    """Return the floating-point operations of a training step, for each pair: the mean over a cycle of steps."""
+    """Return the floating-point operations of a training step per pair, averaged over a cycle of steps."""
     scale = SCALES[device]
     trainer = published(name, scale)
     stage = trainer.stages[0]
@@ -172,8 +172,8 @@ def step_flops(name: str, device: str, material: Material) -> float:
 class FlopCounter(TorchDispatchMode):
     """Count the operations of matrix products and convolutions by PyTorch's own formulas.
 
-    torch.utils.flop_counter.FlopCounterMode also tracks modules, which fails where a gradient is differentiated again,
-    as ULME-GAN's gradient penalty is.
+    torch.utils.flop_counter.FlopCounterMode also tracks modules, which fails if a gradient is differentiated again, as
+    in ULME-GAN's gradient penalty.
     """
 
     def __init__(self) -> None:
@@ -195,7 +195,7 @@ class FlopCounter(TorchDispatchMode):
 
 
 def counted(work: Callable[[], object]) -> int:
-    """Return the floating-point operations of matrix products and convolutions in `work`; two for a multiply-add."""
+    """Return the floating-point operations of the matrix products and convolutions in `work`; a multiply-add is two."""
     with FlopCounter() as counter:
         work()
     return counter.total
@@ -211,13 +211,13 @@ def timed(work: Callable[[], object], device: str) -> float:
 
 
 def finish(device: str) -> None:
-    """Wait until a GPU has done everything that was asked for."""
+    """Wait until a GPU has finished all requested work."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def forget(device: str) -> None:
-    """Release what earlier measurements left, and forget the peak of the memory."""
+    """Release the memory left by earlier measurements, and reset the peak."""
     gc.collect()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()

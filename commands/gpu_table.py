@@ -39,14 +39,14 @@ COLUMNS = (
     Column("training's memory (MB)", decimals=0),
 )
 BFLOAT16 = "only float32 is compared: bfloat16 keeps eight bits"
-NOT_TOLD = "this system does not tell a process's peak memory"
+NOT_TOLD = "this system does not report the peak memory of a process"
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was found about a generator; a speed is a text if it could not be measured.
+    """The results for a generator; a speed is a text if it could not be measured.
 
-    frame_flops, pair_flops: floating-point operations of a frame and of a training pair.
+    frame_flops, pair_flops: the floating-point operations of a frame and of a training pair.
     """
 
     name: str
@@ -82,7 +82,7 @@ def _within_memory(
     device: str,
     material: Material,
 ) -> Speed | str:
-    """Return what was measured, or that the device's memory is too small."""
+    """Return the measured speed, or a text if the device's memory is too small."""
     try:
         return measure(name, precision, device, material)
     except torch.OutOfMemoryError as error:
@@ -116,7 +116,7 @@ def _entries(row: Row, precision: Precision, peak: Peak) -> tuple[Entry, ...]:
 
 
 def _speed(found: Speed | str, flops: float, peak: Peak, precision: Precision) -> tuple[Entry, Entry]:
-    """Return the entries of a speed and its memory."""
+    """Return the entries for a speed and the memory used."""
     if isinstance(found, str):
         return Entry(None, found), Entry(None, found)
     arithmetic = peak.used(found.per_second * flops / 1e12, precision)
@@ -124,7 +124,7 @@ def _speed(found: Speed | str, flops: float, peak: Peak, precision: Precision) -
 
 
 def _notes(device: str, scale: Scale, date: str) -> tuple[str, ...]:
-    """Return how everything was compared and measured, for below the table."""
+    """Return notes for below the table on how everything was compared and measured."""
     sizes = "narrow networks" if scale.sizes else "networks of the published sizes"
     bounds = BOUNDS
     return (
@@ -136,6 +136,6 @@ def _notes(device: str, scale: Scale, date: str) -> tuple[str, ...]:
         f"Speeds and peak memory: {sizes}; {scale.frames} frames, {BATCH_SIZES[device]} at once, the fastest of"
         f" {scale.rounds}; {scale.steps} training steps of {scale.pairs} pairs on the published losses with"
         " perceptual=pyramid, without drawing the pairs.",
-        "TFLOP/s: matrix products and convolutions of the plain networks, a multiply-add being two, in the time"
-        " measured. A share is one of the maker's dense peak, and is left out for a device whose peak is not known.",
+        "TFLOP/s: the matrix products and convolutions of the plain networks in the measured time, where a multiply-add"
+        " is two operations. Shares are shares of the maker's dense peak, and are left out if it is unknown.",
     )

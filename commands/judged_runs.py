@@ -39,7 +39,7 @@ def known(run: FinishedRun | None) -> Known:
 
 
 def blinded(run: FinishedRun | None) -> Blinded | None:
-    """Return the run's outputs for reading its blinded sheets, or None without a run."""
+    """Return the run's outputs for reading its blinded sheets, or None if there is no run."""
     from megbench.experts.importing import Blinded
 
     if run is None:

@@ -30,7 +30,7 @@ def advice() -> str:
 def hint(jobs: Sequence[Job], missing: Callable[[], Sequence[Job]]) -> str:
     """Return `advice` if networks have many frames to animate in float32 and bf16 would be faster, otherwise "".
 
-    missing: returns the jobs that are left; it is called only if all jobs together have many frames.
+    missing: a function that returns the remaining jobs; it is called only if all jobs together have many frames.
     """
     if (
         bfloat16_instructions() not in GAINS

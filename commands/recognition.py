@@ -104,7 +104,7 @@ def _kept(run: FinishedRun) -> str:
 
 
 def recognise(run: FinishedRun, databases: str, chosen: Recogniser, classes: str, workers: int) -> Recognised:
-    """Return a recogniser's labels for a run's outputs. Raise BenchError without outputs or training clips."""
+    """Return a recogniser's labels for a run's outputs. Raise BenchError if there are no outputs or training clips."""
     from megbench.recognition.view import Shown, label
 
     data = learnt_from(run, databases, classes, workers)
@@ -117,7 +117,10 @@ def recognise(run: FinishedRun, databases: str, chosen: Recogniser, classes: str
 
 
 def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) -> Labelled:
-    """Return the clips that a recogniser learns from. Raise BenchError for recordings without a database."""
+    """Return the clips from which a recogniser learns.
+
+    Raise BenchError if drivers are recordings and no database is named.
+    """
     from megbench.recognition.rendered import rendered_samples
     from megbench.recognition.samples import labelled, stored_samples
 
@@ -136,7 +139,7 @@ def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) ->
 
 
 def drivers_of(run: FinishedRun) -> list[Driver]:
-    """Return the drivers whose frames the run holds. An apex not after the onset or not in the clip is None."""
+    """Return the drivers whose frames the run holds. An apex at or before the onset, or outside the clip, is None."""
     from megbench.recognition.moments import why_guessed
     from megbench.recognition.view import Driver
 

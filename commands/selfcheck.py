@@ -109,7 +109,7 @@ def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, 
 
 
 def checked_metrics() -> list[Callable[[], Any]]:
-    """Return the default metrics and CHECKED_TOO, as far as this machine can compute them; note the latter's gaps."""
+    """Return the default metrics and those of CHECKED_TOO that this machine can compute; note which it cannot."""
     from megbench.core.progress import note
     from megbench.core.registry import load
     from megbench.engine.scoring import lacking

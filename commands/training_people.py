@@ -35,10 +35,10 @@ JPEG_QUALITY = 92
 
 
 def chosen(count: int, draws: int, heads: list[Path]) -> People:
-    """Return `count` of `draws` people of the astronaut, chosen to differ, and one person of each further portrait.
+    """Return `count` of `draws` people drawn from the astronaut, chosen to differ, and one from each further portrait.
 
-    The people of the portraits kept for validation come last. Raise BenchError if too few pass the audition; a head of
-    whom nobody passes is left out with a note.
+    The people from the portraits kept for validation come last. Raise BenchError if too few pass the audition; a
+    portrait from which nobody passes is left out with a note.
     """
     astronauts = cast(PORTRAIT, CAST_SERIES, count, draws, progress=True)
     others = {}

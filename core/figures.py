@@ -99,7 +99,7 @@ class Figure:
 
     @property
     def arrow(self) -> str:
-        """The direction of better values: ↑, ↓, or "→ 1" if values may miss the ideal on both sides; "" without one."""
+        """The direction of better values: ↑, ↓, "→ 1" if values may miss the ideal on both sides; "" if it has none."""
         if self.ideal is None:
             return ""
         return f"→ {self.ideal:g}" if self.two_sided else "↑" if self.higher_is_better else "↓"

@@ -137,7 +137,7 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 
 def stated_density(path: Path) -> str:
-    """Return a picture's horizontal and vertical density as "16:15" if its header says that they differ, else "".
+    """Return a picture's horizontal and vertical density as "16:15" if its header says that they differ, or "".
 
     The suite does not apply it: viewers ignore it, and FFmpeg writes the pixel aspect of a video into PNG and JPEG the
     opposite way from what both formats define (findings/ffmpeg_picture_aspect.sh), so the header alone proves nothing.

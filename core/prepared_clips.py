@@ -2,7 +2,7 @@
 
     store.json            facts about the store and a hash of each clip's facts; written last
     <clip>/frames.npy     (T, 256, 256, 3) uint8 RGB, or (T, 256, 256) if the three channels are equal
-    <clip>/clip.json      the rest (`StoredClip`), with size and hash of frames.npy
+    <clip>/clip.json      the rest (`StoredClip`), with the size and hash of frames.npy
 
 `megbench.clips.prepare` writes it.
 """

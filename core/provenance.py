@@ -69,7 +69,7 @@ ENVIRONMENTS = ("site-packages", "dist-packages")
 
 
 def provenance(device: str) -> dict[str, Any]:
-    """Return code version, packages, machine, precision and date, as JSON values."""
+    """Return the code version, packages, machine, precision and date, as JSON values."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": sys.argv,

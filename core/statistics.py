@@ -167,7 +167,7 @@ def paired(
 
 
 def sign_flips(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64s:
-    """Return all 2^n sign flips (flips, n) for up to 14 clusters, else `draws` random ones; the first flips nothing."""
+    """Return all 2^n sign flips (flips, n) for up to 14 clusters, or `draws` random ones; the first flips nothing."""
     if n_clusters <= ALL_FLIPS_UP_TO:
         return np.array(list(itertools.product((1.0, -1.0), repeat=n_clusters)))
     signs = np.random.default_rng(seed).choice([1.0, -1.0], size=(draws, n_clusters))

@@ -101,7 +101,7 @@ def medium_of(path: Path) -> str:
     if path.is_dir():
         return ""
     if is_gif(path):
-        return "a GIF: at most 256 colours a frame, and times in hundredths of a second"
+        return "a GIF: at most 256 colours per frame, and times in hundredths of a second"
     with _opened(path) as container:
         try:
             first = next(container.decode(video=0), None)

@@ -233,7 +233,7 @@ def forget_others(run: Path, jobs: Sequence[Job]) -> int:
 
 
 def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, Any]:
-    """Return a row's facts for run.json; marks, time and memory are of its finished cells (None if there are none)."""
+    """Return a row's facts for run.json; marks, time and memory refer to its finished cells (None if it has none)."""
     finished = [(cell, record) for cell, record in done if record.status == "ok"]
     frames = sum(record.n_frames for _, record in finished)
     seconds = sum(record.seconds for _, record in finished)

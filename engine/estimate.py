@@ -229,5 +229,9 @@ def outlook(work: Work, scorer: Scorer, settings: Settings) -> str:
         f"To animate: {len(work.animate)} cells; to measure: {len(work.measure)} outputs. About {duration(total)} with"
         f" {settings.workers} worker{'s' if settings.workers > 1 else ''}: {stages}."
     )
-    unknown = f"\nNot in the estimate, never timed on this machine: {', '.join(found.unknown)}" if found.unknown else ""
+    unknown = (
+        f"\nNot in the estimate, because not yet timed on this machine: {', '.join(found.unknown)}"
+        if found.unknown
+        else ""
+    )
     return told + unknown

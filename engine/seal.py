@@ -72,7 +72,7 @@ def sealed(run: Path) -> bool:
 
 
 def measured_digest(run: Path) -> str | None:
-    """Return the hash of a sealed run's own frames, partial scores and table; None without an unaltered manifest.
+    """Return the hash of a sealed run's own frames, partial scores and table; None if the manifest was altered.
 
     Pages and files added later do not count, because regenerating them changes no score.
     """

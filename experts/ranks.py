@@ -15,7 +15,7 @@ class RankAgreement:
     """How often a metric and experts put two outputs of one cell in the same order.
 
     kendall: tau-b over all such pairs; 1 is the same order, 0 chance, -1 the opposite order. accuracy: among the pairs
-    that the experts do not tie, the share that the metric orders as they do; a tie of the metric counts half, and
+    on which the experts are not tied, the share that the metric orders as they do; a tie of the metric counts half, and
     chance is 0.5.
     """
 
@@ -42,7 +42,7 @@ def rank_agreement(
     i, j = i[same], j[same]
     dx, dy = np.sign(x[i] - x[j]), np.sign(y[i] - y[j])
     if not len(i) or not dy.any():
-        reason = "the experts tie every pair" if len(i) else "no cell has two outputs with both"
+        reason = "the experts are tied on every pair" if len(i) else "no cell has two outputs with both"
         none = Interval(None, None, None, len(i), 0, level, reason)
         return RankAgreement(none, none)
     # Columns: concordant minus discordant; not tied by the metric; not tied by the experts; accuracy in half points.
@@ -54,7 +54,7 @@ def rank_agreement(
     kendall = _tau_b(parts.sum(0)[None])[0]
     accuracy = float(parts[:, 3].sum() / 2 / untied)
     return RankAgreement(
-        Interval(None, None, None, len(i), len(sizes), level, "the metric ties every pair")
+        Interval(None, None, None, len(i), len(sizes), level, "the metric is tied on every pair")
         if np.isnan(kendall)
         else bootstrap_interval(float(kendall), _tau_b(counts @ sums), len(i), len(sizes), level),
         bootstrap_interval(accuracy, _ratio(counts @ sums[:, 3] / 2, counts @ sums[:, 2]), untied, len(sizes), level),
@@ -90,7 +90,7 @@ def item_agreement(
     x, y = np.asarray(scores, float), np.asarray(judgements, float)
     dx, dy = (np.sign(of[:, None] - of[None]) for of in (x, y))
     if len(x) < 2 or not dy.any() or not dx.any():
-        tied = "the experts tie all" if not dy.any() else "the metric ties all"
+        tied = "the experts are tied on all" if not dy.any() else "the metric is tied on all"
         reason = "fewer than two items" if len(x) < 2 else tied
         return Interval(None, None, None, len(x), 0, level, reason)
     parts = np.stack([dx * dy, dx != 0, dy != 0], axis=2).astype(float)

@@ -1,4 +1,4 @@
-"""Facial motion by version 1, DIS over the whole frame at its finest setting, for comparison with older figures."""
+"""Facial motion as in version 1 (DIS over the whole frame at its finest setting), for comparison with older figures."""
 
 import functools
 
@@ -12,7 +12,7 @@ from megbench.faces.motion import FacialMotion, facial_motion
 
 
 def motion_v1(clip: SeenClip) -> FacialMotion:
-    """Return the facial motion in every frame by version 1. Raise CellFailed if frame 0 shows no face."""
+    """Return the facial motion in every frame as in version 1. Raise CellFailed if frame 0 shows no face."""
     return FacialMotion.of(clip.kept("motion_v1", functools.partial(_measure, clip)))
 
 
@@ -22,7 +22,7 @@ def _measure(clip: SeenClip) -> Arrays:
 
 
 def _flow(grey: Grey, index: int) -> Float32s:
-    """Return the flow from frame 0, rounded to float16 as stored by version 1."""
+    """Return the flow from frame 0, rounded to float16 as version 1 stored it."""
     first, later = grey[0], grey[index]
     if np.array_equal(first, later):
         return np.zeros((*first.shape, 2), np.float32)

@@ -1,4 +1,4 @@
-"""What `--methods` can name: the table, the grammar of a name, and the rows that accompany every run."""
+"""The methods that `--methods` accepts: their table, the grammar of their names, and the rows added to every run."""
 
 from __future__ import annotations
 
@@ -30,41 +30,42 @@ OTHERS = {
     "truth": "megbench.methods.controls:Truth",
 }
 METHODS = {**GENERATORS, **OTHERS}
-# Classes that run generators, by what these see of the driver.
+# Classes that run generators, by the form in which the generators receive the driver.
 DRIVEN_BY = {
     "pictures": "megbench.methods.driving_pictures:DrivenByPictures",
     "action units": "megbench.methods.driving_units:DrivenByUnits",
 }
-# Wrappers of methods, by the option that asks for them.
+# Wrappers around methods, by the option that requests them.
 AROUND = {"magnify": "megbench.methods.magnified:magnifying"}
-# Factors by which motion may be magnified; the output's is multiplied by the inverse. Micro-expressions move a face by
-# half a pixel to three: 16 times that is half of the eye distance, and a sixteenth is below the noise of flow.
+# Limits of the factor by which motion is magnified; the output's motion is multiplied by the inverse.
+# Micro-expressions move a face by half a pixel to three pixels: 16 times that is half the eye distance, and a sixteenth
+# is below the noise of optical flow.
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 16.0
 PLAIN_NUMBER = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 
-# The rows of every run after the methods asked for: the contender without training, then the controls.
+# The rows that follow the requested methods in every run: the contender without training, then the controls.
 COMPANIONS = ("flow_warp", "still", "still_noise", "rigid", "apex_ramp", "reversed", "wrong_driver", "ceiling", "truth")
 
 
 def method_names() -> list[str]:
-    """Return the names of all methods, those of installed plug-ins last."""
+    """Return the names of all methods, with those of installed plug-ins last."""
     return list(dict.fromkeys([*names("method", METHODS), *names(KIND, {})]))
 
 
 def ignored_methods() -> list[tuple[str, str]]:
-    """Return the name and a line of each plug-in that is ignored because another method has its name."""
+    """Return the name and a warning line for each plug-in that is ignored because another method has its name."""
     return [*ignored("method", METHODS), *ignored(KIND, names("method", METHODS))]
 
 
 def find_method(name: str) -> Any:
-    """Return the descriptor or the class called `name`. Raise BenchError with "did you mean" if there is none."""
+    """Return the descriptor or class named `name`. Raise BenchError with the nearest name if there is none."""
     if name not in method_names():
         raise unknown_name("method", name, method_names())
     return load("method" if name in names("method", METHODS) else KIND, name, METHODS)
 
 
 def make_method(name: str) -> Callable[[str, Mapping[str, str]], Any]:
-    """Return what makes the method `name` from a variant and options: its class, or the runner of its descriptor."""
+    """Return a callable that makes a method from a variant and options: its class, or a runner for its descriptor."""
     found = find_method(name)
     if not isinstance(found, Generator):
         maker: Callable[[str, Mapping[str, str]], Any] = found
@@ -74,7 +75,7 @@ def make_method(name: str) -> Callable[[str, Mapping[str, str]], Any]:
 
 @dataclass(frozen=True)
 class Label:
-    """The parts of a row's name as typed by a user. text: the row's name in tables and folders.
+    """The parts of a row's name as the user typed it. text: the row's name in tables and folders.
 
     magnify: the factor by which motion is magnified around the method, or None.
     """
@@ -92,7 +93,7 @@ def parse_label(label: str) -> Label:
     if head == "outputs" and colon:
         folder = Path(tail).expanduser().resolve()
         if ";magnify=" in tail and not folder.exists():
-            raise BenchError(f"{label}: outputs made elsewhere cannot be magnified. Write outputs:DIR alone.")
+            raise BenchError(f"{label}: outputs made elsewhere cannot be magnified. Leave out magnify.")
         variant = check_name("outputs folder", folder.name)
         return Label(f"outputs@{variant}", head, variant, {"folder": str(folder)})
     name, at, variant = head.partition("@")
@@ -110,7 +111,7 @@ def parse_label(label: str) -> Label:
 
 
 def row_maker(label: Label) -> Callable[[str, Mapping[str, str]], Any]:
-    """Return what makes a row's method from its variant and options, including the wrappers asked for."""
+    """Return a callable that makes a row's method, with the requested wrappers, from its variant and options."""
     maker = make_method(label.name)
     if label.magnify is None:
         return maker
@@ -119,13 +120,13 @@ def row_maker(label: Label) -> Callable[[str, Mapping[str, str]], Any]:
 
 
 def _factor(label: str, text: str) -> float:
-    """Read the factor of `magnify=K`. Raise BenchError unless it is a number within the limits."""
+    """Return the factor of `magnify=K`. Raise BenchError unless it is a number within the limits."""
     factor = float(text) if PLAIN_NUMBER.fullmatch(text) else math.nan
     if not LEAST_FACTOR <= factor <= MOST_FACTOR:
         shown = text if len(text) <= 20 else f"{text[:20]}..."
         raise BenchError(
             f"{label.partition(':')[0]}: magnify={shown} must be a number from {LEAST_FACTOR:g} to {MOST_FACTOR:g}. It"
-            " multiplies the driver's motion: 16 times a micro-expression is half of the eye distance, and a sixteenth"
-            " is below the noise of flow. Usual factors are 2, 4 and 8."
+            " multiplies the driver's motion: 16 times a micro-expression is half the eye distance, and a sixteenth is"
+            " below the noise of optical flow. Usual factors are 2, 4 and 8."
         )
     return factor

@@ -1,6 +1,6 @@
 """Action units estimated from the driver's own flow: the choice `au_source=flow`.
 
-A method gets seventeen estimated numbers a frame, not flow: the same as OpenFace would give about the driver.
+A method receives no flow, but seventeen estimated intensities per frame, as OpenFace would give for the driver.
 This module is imported by name only (methods/au_sources.py), so that no trained method imports measured flow.
 """
 
@@ -15,15 +15,15 @@ from megbench.faces import action_units
 from megbench.faces.features import SeenClip, one_at_a_time, seen_clip
 from megbench.methods.au_sources import ActionUnits
 
-# The store's name for the units that were found.
+# The name under which the store keeps the units found.
 KEPT = "units from flow"
 
 
 def flow(driver: Clip) -> ActionUnits:
-    """Return a clip's units by megbench.faces.action_units: five times its intensities (1 is micro), clipped.
+    """Return a clip's units: five times the intensities of megbench.faces.action_units (1 is micro), clipped.
 
-    A unit is present above the noise. Units that flow cannot tell apart count as the first of them (14 for 14 and 20,
-    23 for 23 and 24, 25 for 25 and 26). Raise CellFailed without a face in frame 0.
+    A unit is present if it exceeds the noise. Units that flow cannot distinguish are returned as the first of them (14
+    for 14 and 20, 23 for 23 and 24, 25 for 25 and 26). Raise CellFailed if frame 0 shows no face.
     """
     clip = seen_clip(f"driver {driver.name}", driver)
     with one_at_a_time(clip):
@@ -31,7 +31,7 @@ def flow(driver: Clip) -> ActionUnits:
 
 
 def seen_before(driver: Clip) -> ActionUnits | None:
-    """Return what `flow` found in a clip earlier, from the store, or None if it was never called for the clip."""
+    """Return the units that `flow` stored for a clip earlier, or None if it was never called for the clip."""
 
     def nobody() -> dict[str, UnitTable]:
         raise LookupError

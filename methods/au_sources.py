@@ -1,10 +1,10 @@
 """Sources of action units for the methods that are driven by them: the option `au_source`.
 
-Without the option, rendered clips use the exact units and recordings an estimate from their flow.
+Without the option, the exact units are used for rendered clips, and an estimate from their flow for recordings.
 
 | au_source | intensities 0..5 | presences |
 |---|---|---|
-| `truth` | rendered clips: the exact ones, 1 micro being 5 of OpenFace's, clipped | not at rest |
+| `truth` | rendered clips: the exact intensities; 1 micro is 5 on OpenFace's scale, clipped | not at rest |
 | `openface` | `.megbench/aus/openface/<driver>.csv` as OpenFace writes it, or a folder of them | its `_c` columns |
 | `table` | `.megbench/aus/table/<driver>.csv`, frames x 17, or a table without `_c` columns | above zero |
 | `flow` | estimated from the driver's flow (methods/au_from_flow.py), as in `truth` | above the noise |
@@ -33,7 +33,7 @@ from megbench.faces.openface_rows import COLUMNS, LIMITS, files_in
 
 # Sources that read a table of the driver.
 TABLES = ("openface", "table")
-# The largest number of missing frames in a row to interpolate; at 200 fps a blink is longer.
+# The largest number of consecutive missing frames that are interpolated; at 200 fps a blink is longer.
 LONGEST_GAP = 3
 
 
@@ -82,7 +82,7 @@ def table(driver: Clip) -> ActionUnits:
     return ActionUnits(intensity, np.asarray(intensity > 0, np.float64))
 
 
-# By name, like all tables of this kind, so that only what is asked for is imported.
+# Sources are given by name, as in all tables of this kind, so that only the requested one is imported.
 SOURCES = {
     "truth": "megbench.methods.au_sources:truth",
     "openface": "megbench.methods.au_sources:openface",
@@ -94,12 +94,12 @@ SEEN_BEFORE = {"flow": "megbench.methods.au_from_flow:seen_before"}
 
 
 def chosen(name: str, driver: Clip) -> str:
-    """Return the name of a driver's source: the one asked for, or else the truth if it is known, or else flow."""
+    """Return the name of a driver's source: the one requested, otherwise the truth if it is known, otherwise flow."""
     return name or ("truth" if driver.rendered else "flow")
 
 
 def check(name: str, driver: Clip) -> None:
-    """Raise CellFailed if a driver's files and facts already show that a source cannot give its action units."""
+    """Raise CellFailed if a driver's files and facts already show that a source cannot supply its action units."""
     if name == "truth":
         truth(driver)
     if name in TABLES:
@@ -110,7 +110,7 @@ def check(name: str, driver: Clip) -> None:
 
 
 def source(name: str) -> Callable[[Clip], ActionUnits]:
-    """Return the source called `name`. Raise BenchError with the choices for another name."""
+    """Return the source named `name`. Raise BenchError with the choices if there is none."""
     found: Callable[[Clip], ActionUnits] = load("source of action units", name, SOURCES)
     return found
 
@@ -145,7 +145,7 @@ def files_of(name: str, driver: Clip) -> list[Path]:
 
 
 def interpolates(name: str, driver: Clip) -> bool:
-    """Return whether a source interpolates frames missing from the driver's table. Raise CellFailed if it does."""
+    """Return whether a source interpolates frames that the driver's table lacks. Raise CellFailed as `check` does."""
     if name not in TABLES:
         return False
     _, found = _table_of(name, driver)
@@ -167,7 +167,7 @@ def _table_of(name: str, driver: Clip) -> tuple[Path, ActionUnitTable]:
 
 
 def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
-    """Return a table without a header, one row per frame, or None if its first row names columns or it has no rows."""
+    """Return the units of a table without a header, or None if its first row names columns or it has no rows."""
     sheet = read_sheet(path, LIMITS) if path.is_file() else Sheet("", [])
     if not sheet.rows or any(re.search(r"AU\d", cell, re.IGNORECASE) for cell in sheet.rows[0]):
         return None
@@ -176,7 +176,7 @@ def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
 
 
 def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
-    """Return the cells as (T, 17) float64, NaN for blanks. Raise CellFailed unless each frame has a row of 17."""
+    """Return the cells as (T, 17) float64, with NaN for blanks. Raise CellFailed unless each frame has a row of 17."""
     width = max(map(len, sheet.rows))
     rows = [row + [""] * (width - len(row)) for row in sheet.rows if any(row)]
     if width != len(OPENFACE):
@@ -185,7 +185,7 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
             f" header with {COLUMNS[0]} ..."
         )
     if len(rows) != driver.n_frames:
-        raise CellFailed(f"{path} has {len(rows)} rows, driver {driver.name} has {driver.n_frames} frames.")
+        raise CellFailed(f"{path} has {len(rows)} rows, but driver {driver.name} has {driver.n_frames} frames.")
     values = [[sheet.number(cell) if cell.strip() else np.nan for cell in row] for row in rows]
     for frame, (row, cells) in enumerate(zip(values, rows, strict=True), 1):
         if None in row:
@@ -195,7 +195,7 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
 
 
 def _bridged(values: UnitTable, path: Path, first: int) -> UnitTable:
-    """Return values (T, 17) with the gaps of `_gaps` interpolated linearly, and print which."""
+    """Return values (T, 17) with the gaps of `_gaps` interpolated linearly, and print which frames these are."""
     lacking = _gaps(values, path, first)
     if not lacking:
         return values
@@ -208,8 +208,8 @@ def _bridged(values: UnitTable, path: Path, first: int) -> UnitTable:
 def _gaps(values: UnitTable, path: Path, first: int) -> list[int]:
     """Return the frames in gaps of at most LONGEST_GAP frames.
 
-    first: number of the file's first frame. Raise CellFailed, naming the frames, for a longer gap, or one at the
-    beginning or end of the clip, which cannot be interpolated.
+    first: the number of the file's first frame. Raise CellFailed, naming the frames, if a gap is longer, or is at the
+    beginning or end of the clip and cannot be interpolated.
     """
     lacking = np.flatnonzero(np.isnan(values).any(1))
     for gap in np.split(lacking, np.flatnonzero(np.diff(lacking) > 1) + 1) if len(lacking) else ():

@@ -1,4 +1,4 @@
-"""Weights of generators: where they are, and what their cards say about their networks and training."""
+"""The weights of generators: where they are, and what their cards say about their networks and training."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from megbench.core.installation import COMMAND, ROOT
 from megbench.core.weights.network_weights import card_path, read_card
 
 SUFFIXES = (".safetensors", ".pth", ".pth.tar")
-# Settings in cards of versions up to 1.x, with the values that mean the published architecture (see taught/).
+# Settings in the cards of versions up to 1.x, with the values that denote the published architecture (see taught/).
 RETIRED = {"displaced": False, "units": "planes"}
-# Weights of fewer steps are marked. Published trainings take about this many for one epoch of a database (150 to 250
-# clips, 50 visits to each, 9 pairs a step), and last a hundred epochs.
+# Weights trained for fewer steps are marked. Published training takes about this many steps for one epoch of a database
+# (150 to 250 clips, 50 visits to each, 9 pairs per step) and lasts a hundred epochs.
 FEW_STEPS = 1000
 
 
 def demo_weights(name: str) -> Path:
-    """Return the path of the weights supplied with the suite."""
+    """Return the path of a generator's demo weights, which are supplied with the suite."""
     return ROOT / "weights" / DEMO / f"{name}.safetensors"
 
 
@@ -31,8 +31,8 @@ def find_weights(name: str, variant: str) -> Path:
         path = demo_weights(name)
         if not path.is_file():
             own = [file.stem for file in weights_folders()[0].glob(f"{name}@*.safetensors")]
-            train = f"Train some with `{COMMAND} train {name} --clips demo`, then name them: {name}@mine."
-            advice = f"Name yours: {few(own)}." if own else train
+            train = f"Train weights with `{COMMAND} train {name} --clips demo` and use {name}@mine."
+            advice = f"Use your own weights: {few(own)}." if own else train
             raise BenchError(f"{name}: weights/{DEMO}/{path.name} does not exist. {advice}")
         return path
     stem = f"{name}@{variant}"
@@ -41,8 +41,8 @@ def find_weights(name: str, variant: str) -> Path:
             if (path := folder / f"{stem}{suffix}").is_file():
                 return path
     raise BenchError(
-        f"{stem}: no weights {weights_folders()[0] / stem} with {', '.join(SUFFIXES)}. Put a checkpoint there, or"
-        f" train one with `{COMMAND} train {name} --clips demo --as {variant}`."
+        f"{stem}: no weights file {weights_folders()[0] / stem} with the suffix {' or '.join(SUFFIXES)}. Put a"
+        f" checkpoint there, or train one with `{COMMAND} train {name} --clips demo --as {variant}`."
     )
 
 
@@ -52,7 +52,7 @@ def card_of(weights: Path) -> dict[str, Any]:
 
 
 def current(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a card's config without the settings that published architectures no longer have."""
+    """Return a card's config without those retired settings that have the value of the published architecture."""
     inner = {name: current(value) if isinstance(value, Mapping) else value for name, value in config.items()}
     return {name: value for name, value in inner.items() if name not in RETIRED or value != RETIRED[name]}
 
@@ -65,9 +65,9 @@ def is_displaced(config: Mapping[str, Any]) -> bool:
 
 
 def untrained_networks(card: Mapping[str, Any], later: Mapping[str, str]) -> set[str]:
-    """Return those networks of later stages that the training on a card did not reach.
+    """Return those networks of later stages that the training described by a card did not reach.
 
-    later: stages by network.
+    later: the stage of each network.
     """
     kept, init = card.get("kept_steps"), card.get("init")
     if not isinstance(kept, dict):
@@ -78,11 +78,13 @@ def untrained_networks(card: Mapping[str, Any], later: Mapping[str, str]) -> set
 
 
 def status_marks(weights: Weights) -> dict[str, str]:
-    """Return the marks of the suite's own weights by their status: a word for the tables and a sentence."""
+    """Return the marks of the suite's own weights according to their status: a word for the tables and a sentence."""
     if weights.status == "published":
         return {}
     if weights.status == "reproducing":
-        return {"reproducing": f"Trained here to reproduce the published model, which it is not yet: {weights.note}."}
+        return {
+            "reproducing": f"Trained here to reproduce the published model, but not yet equal to it: {weights.note}."
+        }
     other = weights.status == "demo with another architecture"
     differs = "Its architecture differs" if other else "Its sizes differ"
     return {
@@ -92,9 +94,9 @@ def status_marks(weights: Weights) -> dict[str, str]:
 
 
 def card_marks(card: Mapping[str, Any], of_demo: Mapping[str, Any], demo: Weights | None) -> dict[str, str]:
-    """Return the marks of a user's weights, a word for the tables and a sentence each, or {} without a card.
+    """Return the marks of a user's weights, a word for the tables and a sentence each, or {} if they have no card.
 
-    of_demo, demo: the card of the generator's demo weights ({} if it has none), and its descriptor's entry on them.
+    of_demo: the card of the generator's demo weights, {} if it has none. demo: the entry for them in its descriptor.
     """
     marks = _steps_mark(card)
     if _rendered_only(card):
@@ -109,7 +111,7 @@ def card_marks(card: Mapping[str, Any], of_demo: Mapping[str, Any], demo: Weight
 
 
 def _steps_mark(card: Mapping[str, Any]) -> dict[str, str]:
-    """Return the mark of weights that were trained for few steps or not to the end of their plan, {} for others."""
+    """Return the mark of weights that were trained for few steps or not to the end of their plan, or {} for others."""
     kept, plan = card.get("kept_steps"), card.get("plan")
     stages = plan.get("stages") if isinstance(plan, dict) else None
     if not isinstance(kept, dict) or not isinstance(stages, dict):
@@ -119,12 +121,12 @@ def _steps_mark(card: Mapping[str, Any]) -> dict[str, str]:
     if card.get("finished") is False:
         return {f"{done:,} of {planned:,} steps": "Its training was not finished: it may still improve."}
     if done < FEW_STEPS:
-        return {f"{done:,} steps": "A network trained this briefly shows that it runs, not what the method can do."}
+        return {f"{done:,} steps": "A network trained so briefly shows that the method runs, not what it can do."}
     return {}
 
 
 def _rendered_only(card: Mapping[str, Any]) -> bool:
-    """Return whether a card says that training used rendered people and names no recordings."""
+    """Return whether a card says that training used rendered people and lists no recordings."""
     data = card.get("data")
     data = data if isinstance(data, dict) else {}
     return "trained_on_identities" in {**card, **data} and not data.get("clips_seen")

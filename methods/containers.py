@@ -1,4 +1,4 @@
-"""Run a stranger's program in a container, without network and with one writable folder."""
+"""Run an untrusted program in a container, without network access and with one writable folder."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ REMOVAL_S = 60
 def started(
     image: str, work: Path, read: Sequence[str], variables: Mapping[str, str], inside: str, gpu: bool
 ) -> list[str]:
-    """Return the words of the command line that come before the program run in the image.
+    """Return the words of the command line that precede the program to be run in the image.
 
     work: the folder of this run, after which the container is named. It is writable and is the program's home, because
-    the image does not know the user. read: read-only folders. inside: the folder in which the program starts.
-    All have the same paths inside and outside.
+    the user does not exist in the image. read: read-only folders. inside: the folder in which the program starts.
+    All folders have the same paths inside and outside the container.
     """
     mounts = [f"{work}:{work}", *(f"{folder}:{folder}:ro" for folder in read)]
     given = {"HOME": str(work), "TMPDIR": str(work), **variables}
@@ -34,6 +34,6 @@ def started(
 
 
 def remove(work: Path) -> None:
-    """Stop and remove the container that was started for `work`; it outlives its client, which was killed."""
+    """Stop and remove the container that was started for `work`, which outlives its killed client."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         subprocess.run(["docker", "rm", "--force", work.name], capture_output=True, timeout=REMOVAL_S, check=False)

@@ -18,9 +18,9 @@ NOISE = 2.0
 
 
 class Plain:
-    """A row without variants and options, which are refused.
+    """A row that accepts no variants and no options.
 
-    purpose: the row's purpose, for the report. needs: what a cell must have besides driver and template.
+    purpose: the row's purpose, for the report. needs: what a cell must have besides a driver and a template.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Still(Plain):
     """The template, repeated."""
 
     name = "still"
-    purpose = "the template, unmoved: loved by measures of the picture, worth nothing as motion"
+    purpose = "the template without motion: scores high in measures of the picture but is worthless as motion"
 
     def animate_cell(self, cell: Cell) -> Frames:
         """Return frames uint8 (T, 256, 256, 3) RGB, all equal."""
@@ -50,7 +50,7 @@ class Still(Plain):
 
 
 class StillNoise(Plain):
-    """The template with camera noise of sigma 2, a new draw for every frame."""
+    """The template with camera noise of sigma 2, drawn anew for every frame."""
 
     name = "still_noise"
     purpose = "the same with camera noise"
@@ -69,32 +69,32 @@ class Rigid(Plain):
     """The template moved by the driver's head motion only."""
 
     name = "rigid"
-    purpose = "the template moved by the driver's head motion only: must not pay"
+    purpose = "the template moved by the driver's head motion only: must not score well"
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed without a face in driver or template."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed if the driver or template shows no face."""
         motion = lift_motion(cell.driver)
         return still_face(cell.template.image).move(CarriedMotion(np.zeros_like(motion.expression), motion.head))
 
 
 class Ceiling(Plain):
-    """What a perfect copy would score: the driver with other noise, or a recording as an expert's video shows it.
+    """The scores of a perfect copy: the driver with different noise, or a recording encoded like the experts' videos.
 
     A recording has no second take. An identical copy would score perfectly in every figure, which says nothing; a copy
-    that was encoded like the experts' videos shows what these preserve.
+    encoded like the experts' videos shows what these preserve.
     """
 
     name = "ceiling"
-    purpose = "the driver's own motion once more (another draw of noise, or re-encoded): what a perfect copy scores"
+    purpose = "the driver's own motion again (with different noise, or re-encoded): what a perfect copy scores"
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB of the driver, other than those that scores compare with."""
+        """Return frames uint8 (T, 256, 256, 3) RGB of the driver that differ from those with which scores compare."""
         frames = cell.driver.frames()
         return frames if cell.reference.content != cell.driver.content else reencode(frames)
 
 
 class Truth(Plain):
-    """The rendered answer: what a perfect method would score."""
+    """The rendered answer, which shows what a perfect method would score."""
 
     name = "truth"
     purpose = "the rendered answer: what a perfect method scores"

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class DrivenByPictures(GeneratorMethod):
     """A generator whose motion comes from points (or regions) of template and driver (megbench.nets.inference).
 
-    A template is encoded once, and a driver read once, for the cells that share them (cells come driver by driver).
+    Each template is encoded once, and each driver is read once, for all cells that share it (cells are ordered by
+    driver).
     """
 
     _driver: tuple[str, Any] | None = None
@@ -36,7 +37,7 @@ class DrivenByPictures(GeneratorMethod):
         return output
 
     def _detector(self, image: Frames, what: str) -> Callable[[Tensor], Any]:
-        """Return a function that finds points in a clip's pictures. image: its frame 0. what: its name in errors."""
+        """Return a function that finds points in a clip's pictures. image: frame 0. what: the clip's name in errors."""
         points = self.landmarks(image, what) if self.generator.landmarks else None
         detector: Callable[[Tensor], Any] = self.model.detector(self.networks, points, self.device)
         return detector

@@ -28,20 +28,20 @@ from megbench.methods.generator import GeneratorMethod
 from megbench.methods.marks import FROM_FLOW, counted
 
 INTERPOLATED = (
-    f"Action units are missing for up to {LONGEST_GAP} of a driver's frames in a row; they are interpolated there."
+    f"Action units are missing in up to {LONGEST_GAP} consecutive frames of a driver and are interpolated there."
 )
 ESTIMATED = (
-    "Its action units are estimated from the driver's optical flow, which also scores outputs: the method's input and"
-    " its score share one flow. au_source=openface and au_source=table do not."
+    "Its action units are estimated from the driver's optical flow, which is also used to score outputs: the method's"
+    " input and its score share one flow. This is not so with au_source=openface and au_source=table."
 )
 CLIPPED = (
-    "Intensities end at 5. Multiplied ones above that are clipped: there the expression is weaker than asked for, and"
-    " its course has another shape."
+    "Intensities end at 5. Multiplied intensities above that are clipped: in these frames the expression is weaker than"
+    " requested, and its course has a different shape."
 )
 
 
 class DrivenByUnits(GeneratorMethod):
-    """A generator that sees the driver's action units and not its pictures.
+    """A generator that sees the driver's action units but not its pictures.
 
     strength: the factor by which intensities are multiplied before they are clipped.
     """
@@ -54,16 +54,16 @@ class DrivenByUnits(GeneratorMethod):
         self.strength = 1.0
 
     def identity(self) -> Mapping[str, Any]:
-        """Return the identity of a generator, with the source of the action units."""
+        """Return the identity of the generator and the source of the action units."""
         return {**super().identity(), "au_source": self.asked or "truth of rendered clips, flow of recordings"}
 
     def identity_on(self, cell: Cell) -> Mapping[str, Any]:
-        """Return what determines the driver's action units besides its files: their source and its code."""
+        """Return what determines the driver's action units besides its files: their source and the source's code."""
         name = chosen(self.asked, cell.driver)
         return {"au_source": {"name": name, **recipe(source(name).__module__)}}
 
     def sources(self, cell: Cell) -> Sequence[Path]:
-        """Return the driver's table of action units, if they come from one."""
+        """Return the files of the driver's table of action units, or none if they do not come from a table."""
         return files_of(chosen(self.asked, cell.driver), cell.driver)
 
     def check(self, cell: Cell) -> None:
@@ -71,7 +71,7 @@ class DrivenByUnits(GeneratorMethod):
         check(chosen(self.asked, cell.driver), cell.driver)
 
     def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
-        """Return marks if action units of these cells' drivers are interpolated or estimated from flow."""
+        """Return marks if the action units of these cells' drivers are estimated from flow, interpolated or clipped."""
         drivers = {cell.driver.name: cell.driver for cell in cells}
         marks: dict[str, str] = {}
         for word, sentence, is_so in (
@@ -88,7 +88,7 @@ class DrivenByUnits(GeneratorMethod):
         return stronger(source(chosen(self.asked, driver))(driver), self.strength)
 
     def _clipping_mark(self, drivers: Sequence[Clip]) -> dict[str, str]:
-        """Return a mark that counts the frames in which a multiplied intensity is clipped, or {} if there are none.
+        """Return a mark with the number of frames in which a multiplied intensity is clipped, or {} if it is 0.
 
         Drivers whose units have not been read yet, or cannot be read, are not counted.
         """

@@ -1,8 +1,8 @@
-"""Programs from elsewhere as methods: `--methods external@NAME`, described by a small YAML file.
+"""External programs as methods: `--methods external@NAME`, described by a small YAML file.
 
-A program runs in its own environment, gets a template picture and a driver (lossless video or a folder of PNG files)
-and leaves a video or a folder of pictures. It is not sandboxed: it can do whatever you can. Use a container image to
-run a stranger's program.
+A program runs in its own environment, receives a template picture and a driver (a lossless video or a folder of PNG
+files) and writes a video or a folder of pictures. It is not sandboxed: it can do whatever you can. Use a container
+image to run a program that you do not trust.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class External:
 
     @classmethod
     def of(cls, variant: str, description: Description) -> External:
-        """Return the method for a description that differs from its file. Raise BenchError as for a file."""
+        """Return the method for a description that differs from its file. Raise BenchError as the constructor does."""
         method = cls.__new__(cls)
         method._take(variant, description)
         return method
@@ -78,16 +78,16 @@ class External:
         """Notes for readers of the scores: a word for the table and a sentence each."""
         marks = {}
         if self.description.output == "video":
-            marks["video"] = "The program hands its frames over as video; compression alters motion of half a pixel."
+            marks["video"] = "The program writes its frames as a video; compression alters motion of half a pixel."
         if self.description.size != SIZE:
             size = self.description.size
             marks["resized"] = f"The program makes {size}x{size} pictures; they were scaled to {SIZE}x{SIZE}."
         if self.description.skipped == "repeat":
-            marks["frames may repeat"] = "Frames that the program leaves out, at most a tenth, are filled by others."
+            marks["frames may repeat"] = "Frames that the program omits, at most a tenth, are filled with others."
         return marks
 
     def identity(self) -> Mapping[str, Any]:
-        """Return description, commit and code of the checkout, versions of the environment and hashes of weights."""
+        """Return the description, the checkout's commit and code, the environment's versions and hashes of weights."""
         described = self.description
         checkout = Path(described.checkout or ".")
         git = ["git", "-C", str(checkout)]
@@ -100,7 +100,7 @@ class External:
         }
 
     def versions(self) -> str:
-        """Return the versions of the environment's Python and of packages that matter; "" if it does not run."""
+        """Return the versions of the environment's Python and main packages, or "" if this Python does not run."""
         return _answer([*self._interpreter(), "-c", VERSIONS])
 
     def prepare(self, device: str) -> None:
@@ -110,7 +110,7 @@ class External:
     def animate(self, template: Template, driver: Clip) -> Frames:
         """Return frames uint8 (T, 256, 256, 3) RGB.
 
-        Raise CellFailed if the program fails, is too slow or leaves something else.
+        Raise CellFailed if the program fails, is too slow or leaves an output that differs from its description.
         """
         described = self.description
         with tempfile.TemporaryDirectory(prefix="megbench-") as folder, self._in_turn():
@@ -126,7 +126,7 @@ class External:
         return in_turn(Path(self.description.checkout) / ".megbench.lock")
 
     def _hand_over(self, work: Path, template: Template, driver: Clip) -> dict[str, str]:
-        """Write copies of the inputs and return the values of the placeholders."""
+        """Write copies of the inputs, and return the values of the placeholders."""
         described, frames = self.description, driver.frames()
         rate = described.driver_fps or driver.fps or 25.0
         if described.template == "picture":
@@ -187,7 +187,7 @@ class External:
 
 
 def _filled(word: str, places: Mapping[str, str]) -> str:
-    """Return a word of the command with its placeholders filled in; other braces stay."""
+    """Return a word of the command with its placeholders filled in; other braces are left unchanged."""
     for name, value in places.items():
         word = word.replace(f"{{{name}}}", value)
     return word
@@ -227,7 +227,7 @@ def _answer(command: list[str]) -> str:
 def _code(checkout: Path, results: PurePath | None) -> str:
     """Return a hash of a checkout's code and settings, committed or not.
 
-    Environments inside it are left out, and so is the folder of its results, where programs also write settings.
+    Environments inside it are left out, as is the folder of its results, where programs also write settings.
     """
     inside = {path.relative_to(checkout): path for kind in CODE for path in checkout.rglob(f"*{kind}")}
     others = ("site-packages", "__pycache__")

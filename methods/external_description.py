@@ -30,7 +30,7 @@ NAMES = (
 )
 # YAML would read {template} as a mapping if it is not quoted.
 QUOTED = re.compile(r"\{(" + "|".join(NAMES) + r")\}")
-# Entries that say something about a program and do not affect what it makes.
+# Entries that describe a program for readers and do not affect its output.
 ABOUT = frozenset({"paper", "weights_licence", "weights_from", "environment", "micro_motion", "arguments"})
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 STANDS_FOR = re.compile(r"<megbench:([a-z_]+)>")
@@ -39,19 +39,21 @@ STANDS_FOR = re.compile(r"<megbench:([a-z_]+)>")
 class Description(BaseModel):
     """How a program is run. Unknown entries are errors. docs/external.md has examples.
 
-    command: words of the command line, which may contain {python}, {checkout}, {template}, {driver}, {output} and
-    {work}. {work} is this cell's own folder, with its inputs and output. {suite} is this repository, {frames} the
-    number of the driver's frames; methods/external_inputs.py has further inputs. config: settings in YAML or JSON, with
-    placeholders, for programs that read their inputs' paths from a file, whose path is {config}.
-    python, conda, image: the environment, as an interpreter's path, a conda environment's name or a container image;
-    none of them for the PATH's python3. checkout: the program's working folder. template, driver: the form of both, the
-    template as a picture or as a video of the driver's length. driver_fps: the rate written into input videos, for
-    programs that resample; None for the driver's own. output: the form of the output. found: a pattern in {output} that
-    finds the output if the program chooses its name, or, after {checkout}/, in the checkout, where it is the newest
-    that this run wrote. panel: which part of pictures side by side is the result, "3/3" for the last of three.
-    skipped: whether a few frames that the program leaves out are filled by those before them. size: height and width of
-    its pictures. weights: files in the checkout whose hashes are recorded. The entries of ABOUT are for readers.
-    arguments: a link to the file, at a commit, that defines the command's arguments, or "" if none was read.
+    command: the words of the command line, which may contain {python}, {checkout}, {template}, {driver}, {output},
+    {work}, {suite} and {frames}. {work} is the cell's own folder, with its inputs and output; {suite} is this
+    repository; {frames} is the number of the driver's frames. methods/external_inputs.py has further inputs. config:
+    settings in YAML or JSON, with placeholders, for programs that read the paths of their inputs from a file, whose
+    path is {config}.
+    python, conda, image: the environment, as the path of an interpreter, the name of a conda environment or a container
+    image; if none is given, it is the python3 on the PATH. checkout: the program's working folder. template, driver:
+    the form of these inputs; the template is a picture or a video of the driver's length. driver_fps: the rate written
+    into input videos, for programs that resample; None for the driver's own rate. output: the form of the output.
+    found: a pattern that finds the output if the program chooses its name. It applies in {output} or, if it begins with
+    {checkout}/, in the checkout, where the output is the newest match that this run wrote. panel: the part of pictures
+    side by side that is the result, "3/3" for the last of three. skipped: whether a few frames that the program omits
+    are filled with those before them. size: the height and width of its pictures. weights: files in the checkout whose
+    hashes are recorded. arguments: a link to the file, at a commit, that defines the command's arguments, or "" if none
+    was read. The entries in ABOUT are for readers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -106,10 +108,10 @@ class Description(BaseModel):
         return (int(match[1]), int(match[2])) if match else (1, 1)
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings in `config`, with placeholders as STANDS_FOR finds them. Raise BenchError if invalid."""
+        """Return the settings in `config`, with placeholders as in STANDS_FOR. Raise BenchError if they are invalid."""
         read = read_yaml(self._quoted, "config:")
         if not isinstance(read, dict):
-            raise BenchError("config: no names with values. Give settings in YAML or JSON.")
+            raise BenchError("config: must be names with values. Give settings in YAML or JSON.")
         return read
 
     @property
@@ -131,7 +133,7 @@ class Description(BaseModel):
         if inside.startswith("/") or ".." in inside or "{" in inside:
             raise ValueError("found: must be a pattern within the output folder, or within {checkout}/")
         if self.leaves_in_checkout and self.image:
-            raise ValueError("found: an image can only read {checkout}; let the program write into {output} or {work}")
+            raise ValueError("found: a container can only read {checkout}; let the program write to {output} or {work}")
         for word in self.command:
             if (name := PLACEHOLDER.fullmatch(word)) and name[1] not in (*NAMES, "config"):
                 raise ValueError(f"command: {unknown_name('placeholder', name[1], (*NAMES, 'config'))}".rstrip("."))
@@ -148,14 +150,16 @@ class Description(BaseModel):
         if self.panel and (not PANEL.fullmatch(self.panel) or self.panels[0] > self.panels[1]):
             raise ValueError(f"panel: {self.panel!r} is not a part of a row; write 3/3 for the last of three")
         if self.driver_fps and "video" not in (self.driver, self.template):
-            raise ValueError("driver_fps: the driver is passed as frames, which have no rate")
+            raise ValueError("driver_fps: the driver is passed as frames, which have no rate; leave driver_fps out")
         return self
 
 
 def read_description(name: str, sets: Sequence[str] = ()) -> Description:
-    """Return the description `name`, the user's own or a ready-made one. Raise BenchError if faulty or unknown.
+    """Return the description `name`, the user's own or else a ready-made one.
 
-    sets: entries "key=value" that replace those of the file.
+    Raise BenchError if it is unknown or faulty.
+
+    sets: entries "key=value" that replace those in the file.
     """
     places = [folder / f"{name}.yaml" for folder in (in_store(OWN), READY_MADE)]
     path = next((path for path in places if path.is_file()), None)

@@ -1,4 +1,4 @@
-"""Further inputs of some programs: FPB-FOMM's given points and edge maps, made if a command names them."""
+"""Additional inputs for some programs: FPB-FOMM's given points and edge maps, written if a command names them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ EDGES = (100, 200)
 
 
 def extras(text: str, work: Path, template: Template, driver: Clip, rate: float) -> dict[str, str]:
-    """Write the files for this module's placeholders {NAME} in a text. Raise CellFailed if one needs a face.
+    """Write the files for this module's placeholders {NAME} in a text, and return their paths by NAME.
 
+    Raise CellFailed if a face is needed and none is found.
     template_points, driver_points: JSON, 18 points [x, y] in pixels of the clip's first frame (megbench.fpfomm.points).
     template_edges: PNG, driver_edges: lossless video of `rate` frames a second; Canny edges, white on black.
     """
@@ -44,7 +45,7 @@ def _points(path: Path, image: Frames, what: str) -> Path:
 
 
 def _edges(frames: Frames) -> Frames:
-    """Return edges of frames (T, 256, 256, 3) uint8, in three equal channels."""
+    """Return the edges in frames (T, 256, 256, 3) uint8, as three equal channels."""
     maps = np.stack([cv2.Canny(np.ascontiguousarray(luma), *EDGES) for luma in grey(frames)])
     return np.repeat(maps[..., None], 3, axis=-1).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""An external program's output: find it, cut it to the result, and make one frame for each of the driver's."""
+"""Find an external program's output, crop it to the result, and make one frame for each frame of the driver."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from megbench.core.video import TooShort, is_video, read_clip
 from megbench.faces.crop import resized
 from megbench.methods.external_description import IN_CHECKOUT, Description
 
-# The largest share of a driver's frames that a program may leave out, to be filled (`skipped: repeat`).
+# The largest share of a driver's frames that a program may omit if they are to be filled (`skipped: repeat`).
 MOST_SKIPPED = 0.1
 
 
 def place_of(work: Path, described: Description) -> Path:
-    """Return what {output} stands for: a video to be written, or a folder."""
+    """Return the path for which {output} stands: a video to be written, or a folder."""
     return work / ("output.mp4" if described.output == "video" and not described.found else "output")
 
 
@@ -33,40 +33,43 @@ def results_folder(described: Description) -> PurePath | None:
 
 
 def there_already(described: Description) -> dict[Path, int]:
-    """Return what `found` matches in the checkout before a run, with its time of change, or {} for {output}."""
+    """Return the paths in the checkout that `found` matches before a run, with their modification times.
+
+    Return {} if outputs are in {output}.
+    """
     if not described.leaves_in_checkout:
         return {}
     return {path: _changed(path) for path in _candidates(Path(described.checkout), described)}
 
 
 def output_of(work: Path, described: Description, before: Mapping[Path, int]) -> Path:
-    """Return a program's only output. Raise CellFailed if there is none, several, or one that leads elsewhere.
+    """Return a program's only output; in the checkout, the newest of those that have changed since `before`.
 
-    In the checkout it is the newest of those that changed since `before`.
+    Raise CellFailed if there is none, if there are several, or if it contains links to places outside its folder.
     """
     kind = "video" if described.output == "video" else "folder of pictures"
     if described.leaves_in_checkout:
         home = Path(described.checkout)
         written = [path for path in _candidates(home, described) if _changed(path) != before.get(path)]
         if not written:
-            older = f" ({len(before)} older ones are there)" if before else ""
+            older = f" (older matches: {len(before)})" if before else ""
             raise CellFailed(f"{described.system} wrote no {kind} that matches {described.found}{older}")
         output = max(written, key=_changed)
     else:
         home = work
         candidates = _candidates(place_of(work, described), described)
         if len(candidates) != 1:
-            message = f"{described.system} left {len(candidates)} outputs, one {kind} is wanted"
+            message = f"{described.system} left {len(candidates)} outputs, but one {kind} is needed"
             raise CellFailed(message + (_left(place_of(work, described), candidates) if described.found else ""))
         output = candidates[0]
     files = [output, *(output.iterdir() if output.is_dir() else [])]
     if any(not path.resolve().is_relative_to(home.resolve()) for path in files):
-        raise CellFailed(f"{described.system} left links that lead out of its folder")
+        raise CellFailed(f"{described.system} left links to places outside its folder")
     return output
 
 
 def _left(place: Path, candidates: Sequence[Path]) -> str:
-    """Return the names of several outputs, or of other files if there is none, for an error."""
+    """Return the names of several outputs, or of other files if there is none, for an error message."""
     shown = candidates or sorted(path for path in place.rglob("*") if path.is_file())
     names = few([path.relative_to(place).as_posix() for path in shown]) or "nothing"
     return f" (found: {names})" if candidates else f"; {{output}} holds {names} (found)"
@@ -81,7 +84,7 @@ def frames_of(output: Path, described: Description, n_frames: int) -> Frames:
     except TooShort:
         if not pictures:
             raise CellFailed(f"{described.system} left a video without frames") from None
-        # of one frame: reported below with the driver's count
+        # a video of one frame: reported below with the driver's number of frames
     except CellFailed:
         raise
     except BenchError as error:
@@ -89,7 +92,7 @@ def frames_of(output: Path, described: Description, n_frames: int) -> Frames:
     size = described.size
     if pictures[0].shape[:2] != (size, size):
         height, width = pictures[0].shape[:2]
-        raise CellFailed(f"{described.system} made {width}x{height} pictures, its description says {size}x{size}")
+        raise CellFailed(f"{described.system} made {width}x{height} pictures, but its description says {size}x{size}")
     shown = range(n_frames) if len(pictures) == n_frames else _filled(output, len(pictures), n_frames, described)
     return np.stack([resized(pictures[index], SIZE, SIZE) for index in shown])
 
@@ -103,7 +106,7 @@ def _candidates(place: Path, described: Description) -> list[Path]:
 
 
 def _changed(path: Path) -> int:
-    """Return when a file, or anything in a folder, was last changed, in nanoseconds."""
+    """Return the time at which a file, or anything in a folder, was last changed, in nanoseconds."""
     return max(each.stat().st_mtime_ns for each in [path, *(path.iterdir() if path.is_dir() else [])])
 
 
@@ -120,13 +123,13 @@ def _panel(picture: Picture, described: Description) -> Picture:
 
 
 def _filled(output: Path, count: int, n_frames: int, described: Description) -> Sequence[int]:
-    """Return the index of the picture to show at each of the driver's frames: the last that is not later.
+    """Return the index of the picture to show for each frame of the driver: the last that is not later.
 
-    Numbers in the pictures' names say which are missing; without numbers, pictures are spread evenly.
+    Numbers in the pictures' names show which are missing; if there are no numbers, pictures are spread evenly.
     """
-    made = f"{described.system} made {count} frame{'s' if count > 1 else ''}, the driver has {n_frames}"
+    made = f"{described.system} made {count} frame{'s' if count > 1 else ''}, but the driver has {n_frames}"
     if described.driver_fps:
-        made += f" and was passed at {described.driver_fps:g} a second (driver_fps)"
+        made += f" and was passed at {described.driver_fps:g} frames per second (driver_fps)"
     if described.skipped == "refuse" or count > n_frames:
         raise CellFailed(made)
     if count < (1 - MOST_SKIPPED) * n_frames:
@@ -138,9 +141,9 @@ def _filled(output: Path, count: int, n_frames: int, described: Description) -> 
 
 
 def _numbers(output: Path, n_frames: int) -> np.ndarray | None:
-    """Return the driver's frames that a folder's pictures show according to their names, counted from 0 or 1.
+    """Return the indices of the driver's frames that a folder's pictures show, from the numbers in their names.
 
-    Return None for a video, or if the names do not say.
+    The names may count from 0 or 1. Return None for a video, or if the names do not give the frames.
     """
     if not output.is_dir():
         return None

@@ -14,14 +14,14 @@ from megbench.core.errors import CellFailed, clause
 from megbench.methods import containers
 from megbench.methods.external_description import Description
 
-# How much of a program's output is searched for its last message.
+# The number of bytes at the end of a program's output in which its last message is sought.
 LOG_BYTES = 1_000_000
 # Lines of the box that tyro and Rich draw around a message: its top, a rule in it, and the side of the other lines.
 TOP, RULE, SIDE = "╭", re.compile(r"[─━]+"), "│"
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], described: Description, work: Path) -> None:
-    """Run a program to its end. Raise CellFailed with what it said last if it fails, cannot start or takes too long."""
+    """Run a program to its end. Raise CellFailed, with its last message, if it fails, cannot start or is too slow."""
     log = work / "log.txt"
     with log.open("wb") as out:
         try:
@@ -52,7 +52,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], described: Descr
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a program with everything it started; Windows has no process groups, so there only the program is ended."""
+    """End a program and everything it started; Windows has no process groups, so only the program is ended there."""
     if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The contender without training, the template warped by the driver's facial motion, and three controls from it."""
+"""The contender without training, which warps the template by the driver's motion, and three controls made from it."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from megbench.methods.controls import Plain
 class FlowWarp(Plain):
     """The template repeats the driver's motion as measured by dense flow.
 
-    Head motion is included, as in rendered truths and generators with relative motion; agreement ignores it.
+    Head motion is included, as in rendered truths and generators with relative motion; motion agreement ignores it.
     """
 
     name = "flow_warp"
-    purpose = "the template warped by the driver's measured motion; nothing is learnt: what a network has to beat"
+    purpose = "the template warped by the driver's measured motion, without learning: what a network has to beat"
     is_control = False
 
     def prepare(self, device: str) -> None:
-        """Do nothing: there is nothing to load, and it runs on the CPU whatever the device."""
+        """Do nothing: there is nothing to load, and the method runs on the CPU whatever the device."""
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed without a face in driver or template."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed if the driver or template shows no face."""
         return still_face(template.image).move(lift_motion(driver))
 
 
 class ApexRamp(Plain):
-    """Right place, wrong time: the driver's apex, linear up and down."""
+    """Right place, wrong time: the driver's apex, with a linear rise and fall."""
 
     name = "apex_ramp"
-    purpose = "flow_warp's apex, reached and left in straight lines: right place, wrong time"
+    purpose = "flow_warp's apex with a linear rise and fall: right place, wrong time"
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB. Without a coded apex the frame of largest motion is the apex."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. If no apex is coded, it is the frame with the largest motion."""
         motion = lift_motion(cell.driver)
         apex = cell.driver.apex_frame
         if apex is None:
@@ -79,7 +79,7 @@ class WrongDriver(Plain):
 
 
 def ramp(n_frames: int, apex: int) -> npt.NDArray[np.float64]:
-    """Return the strength at every frame: 0 at the first, 1 at the apex, 0 at the last, and linear between."""
+    """Return the strength at every frame: 0 at the first, 1 at the apex, 0 at the last, and linear in between."""
     peak = min(max(apex, 1), n_frames - 1)
     return np.interp(np.arange(n_frames), [0, peak, max(n_frames - 1, peak + 1)], [0, 1, 0])
 

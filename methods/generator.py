@@ -1,4 +1,4 @@
-"""Run any generator by its descriptor (core/generator.py): settings, networks and encoded templates."""
+"""Run any generator from its descriptor (core/generator.py): settings, networks and encoded templates."""
 
 from __future__ import annotations
 
@@ -41,19 +41,20 @@ from megbench.methods.cards import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# The demo variant's networks with seeded random weights: what the same networks do before any training.
+# The variant with the demo networks and seeded random weights, which shows what they do before any training.
 UNTRAINED = "untrained"
 SEED = 0
-# Frames in one call on each kind of device. Rounding depends on it, so it is part of the identity.
+# The number of frames in one call on each kind of device. Rounding depends on it, so it is part of the identity.
 BATCH_SIZES = {"cpu": 4, "cuda": 16}
-# Version of the rearrangement in nets/fast.py; another version may change the last bit.
+# The version of the rearrangement in nets/fast.py; another version may change the last bit.
 FAST_PATH = "4"
 SPEED = {"precision": ("float32", "bf16"), "compile": ("no", "yes")}
-# Encoded templates kept at a time; each holds its features (6 MB for the demo sizes, 30 MB for the published ones).
+# The number of encoded templates kept at a time; each holds its features (6 MB at the demo sizes, 30 MB at the
+# published sizes).
 MOST_FACES = 16
 # The module that finds landmarks, imported by name so that only generators that need it have it in their keys.
 LANDMARKS = "megbench.faces.landmarks"
-# The demo weights' settings for networks other than the published ones, used if a card says `displaced`.
+# The settings of weights whose networks move the template instead of painting it, used if a card says `displaced`.
 DISPLACED = {
     "tps_rau": "megbench.taught.tps_rau:DisplacedRauConfig",
     "ulmegan": "megbench.taught.ulmegan:DisplacedUlmeConfig",
@@ -63,12 +64,12 @@ DISPLACED = {
 class GeneratorMethod(ABC):
     """A generator with weights: `name[@variant][:mode=MODE]`, and the options of its descriptor.
 
-    Every one takes `precision` (bf16: convolutions in bfloat16, geometry and softmaxes in float32) and `compile` (yes:
-    use torch.compile, which needs a C++ compiler).
-    Variant "" is "demo", the weights in the repository. "untrained" is the demo variant with random weights, and a
+    Every generator takes `precision` (bf16: convolutions in bfloat16, geometry and softmaxes in float32) and `compile`
+    (yes: use torch.compile, which needs a C++ compiler).
+    Variant "" is "demo", the weights in the repository. "untrained" is the demo variant with random weights, and is a
     control. Any other variant is the file <name>@<variant> in the folder that MEGBENCH_WEIGHTS names, or in
-    `.megbench/weights`: .safetensors (and its JSON), .pth or .pth.tar (published sizes). Raise BenchError for an
-    unknown option or mode, or if weights are missing.
+    `.megbench/weights`: .safetensors (and its JSON), .pth or .pth.tar (published sizes). Raise BenchError if an option
+    or a mode is unknown, or if weights are missing.
     """
 
     # Options, with their choices, of all generators that are driven by the same input.
@@ -80,7 +81,7 @@ class GeneratorMethod(ABC):
         self.is_control = self.variant == UNTRAINED
         if self._is_mode and "mode" in options:
             raise BenchError(
-                f"{self.name}@{variant} is a mode already. Leave out mode={options['mode']}, or the variant."
+                f"{self.name}@{variant} is already a mode. Leave out mode={options['mode']} or the variant."
             )
         choices = {"mode": tuple(generator.modes), **generator.options, **SPEED, **self.takes}
         for option, value in options.items():
@@ -95,12 +96,12 @@ class GeneratorMethod(ABC):
         compiler = os.environ.get("CXX") or "g++"
         if self.compiled and shutil.which(shlex.split(compiler)[0]) is None:
             raise BenchError(
-                f"compile=yes needs a C++ compiler, and {compiler!r} is not there. Install it, or drop it."
+                f"compile=yes needs a C++ compiler, but {compiler!r} was not found. Install it, or leave compile out."
             )
 
     @abstractmethod
     def encoded(self, template: Template) -> Any:
-        """Return the template in the animator's form, made once for all drivers."""
+        """Return the template in the animator's form, encoded once for all drivers."""
 
     @abstractmethod
     def moved(self, template: Template, driver: Clip) -> Frames:
@@ -108,7 +109,7 @@ class GeneratorMethod(ABC):
 
     @functools.cached_property
     def mode(self) -> str:
-        """The mode of motion transfer: the one asked for, or else the first whose networks the weights hold."""
+        """The mode of motion transfer: the one requested, or else the first whose networks the weights hold."""
         return self._mode or next(mode for mode in self.generator.modes if not self._lacking(mode))
 
     @property
@@ -127,7 +128,9 @@ class GeneratorMethod(ABC):
             return {}
         config = read_card(self.weights).get("config")
         if not isinstance(config, dict):
-            raise BenchError(f"{self.weights.with_suffix('.json')} lacks the entry 'config', which sizes the networks.")
+            raise BenchError(
+                f"{self.weights.with_suffix('.json')} lacks the entry 'config', which gives the networks' sizes."
+            )
         return current(config)
 
     def seen(self) -> Mapping[str, list[str]]:
@@ -138,7 +141,7 @@ class GeneratorMethod(ABC):
     def marks(self) -> dict[str, str]:
         """Notes on the weights for readers of the scores: a word for the tables and a sentence each."""
         if self.is_control:
-            return {"untrained": "The demo network with random weights: what it does before any training."}
+            return {"untrained": "The demo network with random weights: shows what it does before any training."}
         known = self.generator.weights.get(DEMO)
         if self.whose == DEMO and known:
             return status_marks(known)
@@ -169,7 +172,7 @@ class GeneratorMethod(ABC):
         from megbench.nets.fast import compile_blocks, rearrange
 
         self.device = device
-        # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
+        # TensorFloat-32 keeps ten bits of the mantissa; motion of half a pixel needs more.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         config, self.networks = self._loaded()
         for network in self.networks.values():
@@ -186,7 +189,7 @@ class GeneratorMethod(ABC):
             self._loaded()
 
     def _loaded(self) -> tuple[Any, dict[str, nn.Module]]:
-        """Return the settings of the networks, and the networks with their weights."""
+        """Return the networks' settings, and the networks with their weights."""
         import torch
 
         states = {} if self.is_control else read_weights(self.weights)
@@ -217,7 +220,7 @@ class GeneratorMethod(ABC):
         return config, {name: made[name] for name in self.generator.modes[self.mode].networks}
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed with the reason if it cannot be done."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed with the reason if this is not possible."""
         import torch
 
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -225,11 +228,11 @@ class GeneratorMethod(ABC):
 
     @property
     def batch_size(self) -> int:
-        """Frames in one call on the device that the method was prepared for."""
+        """The number of frames in one call on the device for which the method was prepared."""
         return BATCH_SIZES[self.device]
 
     def face(self, template: Template) -> Any:
-        """Return the encoded template, which is kept for the next cell with it."""
+        """Return the encoded template, which is kept for later cells with the same template."""
         if template.content not in self._faces:
             if len(self._faces) >= MOST_FACES:
                 self._faces.clear()
@@ -237,7 +240,7 @@ class GeneratorMethod(ABC):
         return self._faces[template.content]
 
     def landmarks(self, image: Frames, what: str) -> Any:
-        """Return the 68 landmarks (68, 2) of a picture, in pixels. Raise CellFailed, naming `what`, without a face."""
+        """Return a picture's landmarks (68, 2) in pixels. Raise CellFailed, naming `what`, if it shows no face."""
         return import_module(LANDMARKS).landmarks(grey(image), what)
 
     @property
@@ -251,23 +254,23 @@ class GeneratorMethod(ABC):
 
     @property
     def _is_blank(self) -> bool:
-        """Return whether there is no weights file at all, so that random weights of the published sizes are used."""
+        """Return whether the generator has no weights file, so that random weights of the published sizes are used."""
         return self.is_control and DEMO not in self.generator.weights
 
     def _places(self, settings: Mapping[str, Any]) -> list[str]:
-        """Return the networks as "module:Class": the published ones, then the weights' own if they are others."""
+        """Return the networks as "module:Class": the published ones, then those of the weights if they differ."""
         published = self.generator.model
         other = DISPLACED.get(self.name, published) if is_displaced(settings) else published
         return list(dict.fromkeys([published, other]))
 
     def _lacking(self, mode: str) -> Sequence[str]:
-        """Return the later stages' networks that a mode needs and the weights lack or hold untrained."""
+        """Return the networks of later stages that a mode needs but that the weights lack or hold untrained."""
         wanted = [name for name in self.generator.modes[mode].networks if name in self.generator.later]
         return [name for name in wanted if name not in self._trained]
 
     @functools.cached_property
     def _trained(self) -> set[str]:
-        """Return the networks in the weights, without those that training did not reach."""
+        """Return the networks in the weights, except those that training did not reach."""
         if self._is_blank:
             return set()
         return network_names(self.weights) - untrained_networks(card_of(self.weights), self.generator.later)

@@ -22,20 +22,20 @@ from megbench.methods.driving_units import DrivenByUnits
 Maker = Callable[[str, Mapping[str, str]], Any]
 # Notes for readers of the scores.
 PICTURES = (
-    "The driver's facial motion was made {by} before the method saw it, and that of its output then {back}, relative to"
-    " its first frame; both by the optical flow that scores also use (docs/magnified.md)."
+    "The driver's facial motion was made {by} before the method saw it, and the motion of its output was then made"
+    " {back}, relative to its first frame; both with the optical flow that scores also use (docs/magnified.md)."
 )
 UNITS = (
     "The driver's action units were multiplied by {factor:g} and clipped at 5 before the method saw them, and the"
-    " motion of its output then made {back}, relative to its first frame, by the optical flow that scores also use"
-    " (docs/magnified.md)."
+    " motion of its output was then made {back}, relative to its first frame, with the optical flow that scores also"
+    " use (docs/magnified.md)."
 )
 
 
 def magnifying(name: str, maker: Maker, factor: float) -> Maker:
-    """Return what makes the method `name` with motion magnified by `factor` around it; 1 means the method itself.
+    """Return a callable that makes the method `name` with motion magnified by `factor`; 1 means the method itself.
 
-    Raise BenchError for a method that takes no driver: a control, or outputs made elsewhere.
+    Raise BenchError if the method takes no driver, as controls and outputs made elsewhere do not.
     """
     if hasattr(maker, "animate_cell"):
         raise _handed_nothing(name, factor)
@@ -51,13 +51,13 @@ def _handed_nothing(name: str, factor: float) -> BenchError:
 
 @dataclass(frozen=True)
 class Magnifying:
-    """Makes a method with motion magnified around it."""
+    """A callable that makes a method with magnified motion."""
 
     maker: Maker
     factor: float
 
     def __call__(self, variant: str, options: Mapping[str, str]) -> Magnified:
-        """Return the method. Raise BenchError if making the inner method does."""
+        """Return the method. Raise BenchError if the inner method cannot be made."""
         return Magnified(self.maker, self.factor, variant, options)
 
     @property
@@ -77,9 +77,10 @@ class Magnifying:
 
 
 class Magnified:
-    """A method that sees a driver whose facial motion is `factor` times as large; its output's is divided by `factor`.
+    """A method that sees the driver's facial motion multiplied by `factor`; the motion of its output is divided by it.
 
-    Methods driven by action units see intensities times the factor. Everything else is the inner method's.
+    Methods driven by action units see intensities multiplied by the factor. Everything else comes from the inner
+    method.
     """
 
     def __init__(self, maker: Maker, factor: float, variant: str, options: Mapping[str, str]) -> None:
@@ -130,7 +131,7 @@ class Magnified:
         self._inner("check", dict)(cell)
 
     def check_files(self) -> None:
-        """Raise BenchError if the inner method does."""
+        """Raise BenchError if the inner method's files cannot be loaded."""
         self._inner("check_files", dict)()
 
     def prepare(self, device: str) -> None:
@@ -138,7 +139,7 @@ class Magnified:
         self.method.prepare(device)
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed without a face in the driver or the output."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed if the driver or the output shows no face."""
         frames = self.method.animate(template, driver if self._by_units else self._magnified(driver))
         check_frames(frames, f"Output of {self.name}")
         return magnify.magnified(frames, 1 / self.factor, "the output, whose motion is to be made smaller again")
@@ -150,7 +151,7 @@ class Magnified:
     def _magnified(self, driver: Clip) -> Clip:
         """Return the driver with its facial motion magnified. Its exact motion is unknown, so `known` is dropped.
 
-        Workers make it once for all rows: a second one waits and then finds it in the store.
+        It is made once for all rows: other workers wait and then find it in the store.
         """
         clip = seen_clip(f"driver {driver.name}", driver)
         with one_at_a_time(clip):

@@ -1,9 +1,9 @@
 """Outputs made elsewhere: `--methods outputs:DIR` scores folders of pictures or videos as they are.
 
-DIR holds `<driver>__<template>` (a folder of pictures, or a video or GIF of that name), the names of a challenge's kit
-(methods/outputs_folder.py), or other names and a `mapping.csv` with the columns output, driver, template and frames.
-The last says which of the driver's frames the pictures show, counted from 0: "0-11 13 15" if frames were dropped,
-"0 0 1 1 2" if they are repeated; empty for one picture per frame.
+DIR holds outputs (folders of pictures, videos or GIFs) named `<driver>__<template>` or as in a challenge's kit
+(methods/outputs_folder.py), or outputs with any names and a `mapping.csv` with the columns output, driver, template and
+frames. The column frames lists the driver's frames that the pictures show, counted from 0: "0-11 13 15" if frames were
+dropped, "0 0 1 1 2" if they are repeated; it is empty if there is one picture per frame.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from megbench.faces.crop import crop, display_size, whole_square
 from megbench.methods.marks import counted
 from megbench.methods.outputs_folder import MAPPING, MARKS, Output, OutputsFolder
 
-# Longer side over shorter: face crops reach 1.3, a strip of two pictures has 2.
+# The largest ratio of the longer side to the shorter: face crops reach 1.3, and a strip of two pictures has 2.
 LONGEST_SHAPE = 1.5
 
 
 class Outputs:
     """Frames made elsewhere, scored as they are. Outputs that are compressed, resized or lack frames are marked.
 
-    It receives the whole cell for the names that a kit gives driver and template, and uses nothing else of it.
+    It receives the whole cell because it needs the names that a kit gives to the driver and the template.
     """
 
     name = "outputs"
@@ -52,11 +52,11 @@ class Outputs:
         return marks
 
     def unused(self, cells: Sequence[Cell]) -> list[str]:
-        """Return names in the folder that belong to no cell's output, without the mapping and hidden files."""
+        """Return the names in the folder that belong to no cell's output, except the mapping and hidden files."""
         return self.folder.others({output.path for cell in cells if (output := self.folder.of(cell))})
 
     def identity(self) -> Mapping[str, object]:
-        """Return nothing: each cell depends on its own files (`sources`) and its line in the mapping."""
+        """Return {}: each cell depends only on its own files (`sources`) and its line in the mapping."""
         return {}
 
     def sources(self, cell: Cell) -> Sequence[Path]:
@@ -76,14 +76,17 @@ class Outputs:
         where = self.folder.folder
         missing = f"no output for {cell.driver.name} on {cell.template.name} in {where}"
         if self.folder.mapped:
-            raise NotSupplied(f"{missing}: {MAPPING} has no line with both")
+            raise NotSupplied(f"{missing}: {MAPPING} has no line with both names")
         kit = f" or {'__'.join(cell.known_as[0])}" if cell.known_as else ""
         near = self.folder.near(cell)
-        there = f", but {few(near)} is there" if near else ""
+        there = f"; similar names: {few(near)}" if near else ""
         raise NotSupplied(f"{missing}: no folder of pictures, video or GIF is called {cell.name}{kit}{there}")
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed if their number is wrong, NotSupplied if none."""
+        """Return frames uint8 (T, 256, 256, 3) RGB.
+
+        Raise CellFailed if their number is wrong, and NotSupplied if there is no output.
+        """
         self.check(cell)
         output = self.folder.of(cell)
         assert output is not None
@@ -99,8 +102,8 @@ class Outputs:
         frames = _once_each(frames, n_frames)
         if len(frames) != n_frames:
             raise CellFailed(
-                f"{output.path} has {len(frames)} frames, the driver has {n_frames}. Give one per driver frame, or list"
-                f" in {MAPPING} (column frames) which of them the pictures show"
+                f"{output.path} has {len(frames)} frames, but the driver has {n_frames}. Give one for each frame of the"
+                f" driver, or list in {MAPPING} (column frames) which of them the pictures show"
             )
         return frames
 
@@ -117,7 +120,8 @@ def _squared(path: Path) -> Frames:
         width, height = display_size(picture, aspect)
         if max(width, height) > LONGEST_SHAPE * min(width, height):
             raise CellFailed(
-                f"{path}: {round(width)}x{round(height)} is not a single face. Crop the output from the strip or page"
+                f"{path}: {round(width)}x{round(height)} is not the shape of a single face. Crop the output from the"
+                " strip or page"
             )
         frames.append(crop(picture, whole_square((width, height)), aspect))
     return np.stack(frames)
@@ -133,11 +137,11 @@ def _once_each(frames: Frames, n_frames: int) -> Frames:
 
 
 def _held(frames: Frames, output: Output, n_frames: int) -> Frames:
-    """Return a picture for every frame of the driver: the first picture of each kept frame is held until the next."""
+    """Return a picture for every frame of the driver: each kept frame's first picture is held until the next one."""
     shown = np.array(output.frames)
     if len(shown) != len(frames):
-        raise CellFailed(f"{output.path} has {len(frames)} frames, its mapping names {len(shown)}")
+        raise CellFailed(f"{output.path} has {len(frames)} frames, but its mapping lists {len(shown)}")
     if shown[-1] >= n_frames:
-        raise CellFailed(f"{output.path}: the mapping names frame {shown[-1]}, the driver has {n_frames} frames")
+        raise CellFailed(f"{output.path}: the mapping lists frame {shown[-1]}, but the driver has {n_frames} frames")
     kept, first = np.unique(shown, return_index=True)
     return frames[first[np.searchsorted(kept, np.arange(n_frames), side="right") - 1]]

@@ -1,8 +1,8 @@
 """A folder of outputs: which file or folder belongs to which cell, and what a reader must know about it.
 
-Names are `<driver>__<template>`, or those in a `mapping.csv`. Cells of a challenge's kit are also found by the kit's
-own names, whatever their case and separators: `Positive_022_3_3-normalized_asianFemale.mp4`, or nested folders,
-`SAMM_challenge/Positive_022_3_3/asianFemale`.
+Names are `<driver>__<template>`, or those in a `mapping.csv`. Outputs for the cells of a challenge's kit are also found
+by the kit's own names, whatever their case and separators: `Positive_022_3_3-normalized_asianFemale.mp4`, or nested
+folders such as `SAMM_challenge/Positive_022_3_3/asianFemale`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ MAPPING = "mapping.csv"
 RESIZED, PADDED, HELD = "resized", "padded", "held"
 # Marks of outputs: a word for the tables and a sentence below them.
 MARKS = {
-    "GIF": "A GIF has 256 colours a frame; its palette jumps by more than a micro-expression moves.",
+    "GIF": "A GIF has 256 colours per frame; its palette alters pixels more than a micro-expression does.",
     "video": "Read from video files; compression alters motion of half a pixel.",
     "JPEG": "Pictures saved as JPEG; compression alters motion of half a pixel.",
     "WebP": "Pictures saved as lossy WebP; compression alters motion of half a pixel.",
     RESIZED: "Outputs of {sizes} pixels were scaled to {size}x{size}.",
     PADDED: "Outputs of {sizes} pixels were padded to squares, like face crops of such sizes.",
-    HELD: "Outputs lack frames of the driver; the frame before each gap is held through it.",
+    HELD: "Outputs lack frames of the driver; the frame before each gap is held throughout the gap.",
 }
 # Lossy pictures, recognised by their first bytes, whatever their names.
 LOSSY: dict[str, Callable[[bytes], bool]] = {
@@ -44,14 +44,15 @@ LOSSY: dict[str, Callable[[bytes], bool]] = {
 }
 LIMITS = SheetLimits("a mapping of outputs", bytes=1_000_000, rows=20_000, columns=50)
 LONGEST_CLIP = 5000
-# Published outputs are at most in a driver's folder in a database's folder; deeper or further folders are not searched.
+# Published outputs lie no deeper than in a driver's folder within a database's folder. Deeper folders, and folders
+# beyond this number, are not searched.
 DEEPEST, MOST_FOLDERS = 3, 2000
 Place = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Output:
-    """The path of one cell's output, and which of the driver's frames it shows, None for all."""
+    """The path of one cell's output, and the driver's frames that it shows, or None for all of them."""
 
     path: Path
     frames: tuple[int, ...] | None = None
@@ -62,7 +63,7 @@ class Output:
 
     @functools.cached_property
     def marks(self) -> frozenset[str]:
-        """Return words for outputs that are compressed or resized. Raise BenchError if files cannot be read."""
+        """Return the words of MARKS for a compressed or resized output. Raise BenchError if files cannot be read."""
         if self.path.is_dir():
             heads = [_head(path) for path in self.files()]
             kinds = {word for word, is_so in LOSSY.items() if any(map(is_so, heads))}
@@ -73,18 +74,18 @@ class Output:
         return frozenset(kinds | {word for word, is_so in found.items() if is_so})
 
     def marks_on(self, driver: Clip) -> frozenset[str]:
-        """Return the words of `marks`, and another if the output lacks frames of the driver."""
+        """Return the words of `marks`, and HELD if the output lacks frames of the driver."""
         lacks = self.frames is not None and len(set(self.frames)) < driver.n_frames
         return self.marks | {HELD} if lacks else self.marks
 
     @functools.cached_property
     def size(self) -> tuple[int, int]:
-        """Return width and height of the first frame."""
+        """Return the width and height of the first frame."""
         return first_size(self.path)
 
 
 class OutputsFolder:
-    """A folder of outputs. Raise BenchError if it is missing, has no outputs or a faulty mapping."""
+    """A folder of outputs. Raise BenchError if it is missing, holds no outputs or has a faulty mapping."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -99,7 +100,7 @@ class OutputsFolder:
             )
 
     def of(self, cell: Cell) -> Output | None:
-        """Return a cell's output by its own name, or else by a kit's names. Raise BenchError if there are two."""
+        """Return a cell's output, found by its own name or else by a kit's names. Raise BenchError if there are two."""
         if found := self._named.get((cell.driver.name, cell.template.name)):
             return found
         keys = {_key(*names) for pair in cell.known_as for names in (pair, pair[::-1])}
@@ -110,11 +111,11 @@ class OutputsFolder:
         return others[0] if others else None
 
     def near(self, cell: Cell) -> list[str]:
-        """Return entries whose names differ from a cell's output only in case or file type."""
+        """Return the entries whose names differ from that of a cell's output only in case or file type."""
         return [path.name for path in sorted(self.folder.iterdir()) if _label(path).lower() == cell.name.lower()]
 
     def others(self, used: set[Path]) -> list[str]:
-        """Return what else is in the folder besides the outputs in `used`, without the mapping and hidden files.
+        """Return what is in the folder besides the outputs in `used`, the mapping and hidden files.
 
         These are entries of the folder, and unused outputs inside entries that hold a used one.
         """
@@ -127,7 +128,7 @@ class OutputsFolder:
 
     @functools.cached_property
     def _keyed(self) -> dict[str, list[Output]]:
-        """Return outputs by the keys of all their possible names: the last folders and the name together."""
+        """Return outputs by the keys of all their possible names: the file's name alone or with its last folders."""
         found: dict[str, list[Output]] = {}
         if self.mapped:
             for names, output in self._named.items():
@@ -147,7 +148,7 @@ def _key(*names: str) -> str:
 
 
 def _deeper(folder: Path) -> list[Path]:
-    """Return folders of pictures, videos and GIFs in a folder and its subfolders, in order, without hidden ones."""
+    """Return the folders of pictures, the videos and the GIFs within a folder, in order, except in hidden folders."""
     found = []
     for where, folders, files in itertools.islice(os.walk(folder), MOST_FOLDERS):
         here = Path(where)
@@ -212,7 +213,8 @@ def _mapped(folder: Path, mapping: Path) -> dict[Place, Output]:
 def kept_frames(text: str, where: str) -> tuple[int, ...] | None:
     """Return the frame numbers in "0-11 13 15" or "0 0 1 1 2", or None for an empty text.
 
-    A repeated number means several pictures of that frame. Raise BenchError for numbers that fall or begin after 0.
+    A repeated number means several pictures of that frame. Raise BenchError if a part is no number or range, or if the
+    numbers decrease or do not begin with 0.
     """
     if not text.strip():
         return None
@@ -226,12 +228,14 @@ def kept_frames(text: str, where: str) -> tuple[int, ...] | None:
             raise BenchError(f"{where}: frame {last} lies beyond the longest clip ({LONGEST_CLIP} frames).")
         numbers += range(first, last + 1)
     if numbers[:1] != [0] or any(b < a for a, b in itertools.pairwise(numbers)):
-        raise BenchError(f"{where}: the kept frames {text!r} must begin with 0 and never fall; repeats are allowed.")
+        raise BenchError(
+            f"{where}: the kept frames {text!r} must begin with 0 and never decrease; repeats are allowed."
+        )
     return tuple(numbers)
 
 
 def _inside(folder: Path, path: Path) -> Path:
-    """Return `path`. Raise BenchError if its name or a link leads out of `folder`."""
+    """Return `path`. Raise BenchError if it is outside `folder`, itself or through a link."""
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise BenchError(f"outputs: {str(path)!r} leads out of {folder}. Put the outputs into the folder itself.")
+        raise BenchError(f"outputs: {str(path)!r} is outside {folder}. Put the outputs into the folder itself.")
     return path

@@ -150,7 +150,7 @@ def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float |
 def curves(
     found: Mapping[str, Tracks], coded: str | None, frames: Sequence[int], detector: Detector
 ) -> dict[str, list[float]]:
-    """Return curves relative to the onset, named like "AU12_output", of units that are coded or that any clip moves.
+    """Return curves relative to the onset, named like "AU12_output", of units that are coded or move in any clip.
 
     found: tracks (T, K) by role. frames: the frames to keep, () for all. Frames in which no face was found are NaN.
     """

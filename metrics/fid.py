@@ -38,7 +38,10 @@ class Fid(SetDistance):
 
 
 def inception_features(frames: Frames, batch: int = BATCH) -> npt.NDArray[np.float32]:
-    """Return features (T, 2048) float32 of frames uint8 (T, 256, 256, 3) RGB. Raise Unavailable without the weights."""
+    """Return features (T, 2048) float32 of frames uint8 (T, 256, 256, 3) RGB.
+
+    Raise Unavailable if weights are missing.
+    """
     import torch
 
     network = _inception(str(external_weights.require("inception")))

@@ -182,7 +182,7 @@ class PerceptualModel:
         return (slice(start, start + self._batch) for start in range(0, count, self._batch))
 
     def _of_truth(self, truth: SeenClip) -> Tensor:
-        """Return a truth's coordinates (T, D), float16 (1.3 MB a frame), kept for the next output of the same cell."""
+        """Return a truth's coordinates (T, D), float16 (1.3 MB per frame), kept for the cell's next output."""
         import torch
 
         if self._truth is None or self._truth[0] != truth.content:

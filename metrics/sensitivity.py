@@ -43,10 +43,10 @@ MEANING = {
 class Worth:
     """The judgement of one figure.
 
-    correlations: Spearman's rho with the level of each series (None if constant). changes: largest difference from the
-    undegraded answer in each series (for amplitude, from scale 0.25 upwards) or single variant. floor: difference
-    caused by camera noise (sigma 2). saturation: scale from which the figure hardly changes any more, None if it keeps
-    changing up to 1.5 or never changes.
+    correlations: Spearman's rho with the level of each series (None if constant). changes: the largest difference from
+    the undegraded answer in each series (for amplitude, from scale 0.25 upwards) or single variant. floor: the
+    difference caused by camera noise (sigma 2). saturation: the scale from which the figure hardly changes any more;
+    None if it keeps changing up to 1.5 or never changes.
     """
 
     figure: str

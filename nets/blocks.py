@@ -96,7 +96,7 @@ class Encoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return num_blocks + 1 maps; map i is (B, width(i), H/2^i, W/2^i), map 0 is the input."""
+        """Return num_blocks + 1 maps; map i is (B, width(i), H/2^i, W/2^i), and map 0 is the input."""
         maps = [x]
         for block in self.down_blocks:
             maps.append(block(maps[-1]))

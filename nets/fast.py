@@ -63,7 +63,7 @@ def _doubled_taps(weight: Tensor) -> Tensor:
 def speed_up(network: nn.Module) -> None:
     """Make a network's convolutions fast on a CPU, in place; it can be trained as before.
 
-    Only the classes of modules change; parameters, hooks and the entries of the state dict stay. Results differ from
+    Only the classes of modules change; parameters, hooks and the entries of the state dict do not. Results differ from
     the plain network's only by rounding.
     """
     for module in network.modules():

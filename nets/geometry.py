@@ -69,7 +69,7 @@ def gaussians(mean: Tensor, height: int, width: int, variance: float | Tensor) -
 
 @in_float32
 def spatial_softmax(logits: Tensor, temperature: float) -> Tensor:
-    """Return the softmax over all positions of a map: (B, K, H, W) -> (B, K, H, W), each map sums to 1."""
+    """Return the softmax over all positions of a map: (B, K, H, W) -> (B, K, H, W); each map sums to 1."""
     return torch.softmax(logits.flatten(2) / temperature, dim=-1).view_as(logits)
 
 

@@ -81,7 +81,7 @@ class JacobianDetector(nn.Module):
     def heatmap_and_jacobian(self, small: Tensor) -> tuple[Tensor, Tensor]:
         """Return heatmaps (B, K, h', w') that sum to 1, and jacobians (B, K, 2, 2), averaged with these weights.
 
-        small: (B, C, h, w). Computed in float32 even under autocast.
+        small: (B, C, h, w). Everything is computed in float32 even under autocast.
         """
         features = self.predictor(small)
         heatmap = spatial_softmax(self.kp(features), self.temperature)  # B K h' w'

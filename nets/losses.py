@@ -77,7 +77,7 @@ def perceptual(
 def pyramid_distance(prediction: dict[int, Tensor], target: dict[int, Tensor]) -> Tensor:
     """Return a perceptual loss that needs no weights: L1 + L1 of gradients + (1 - SSIM) / 4, over all scales.
 
-    For machines without VGG weights. SSIM (Wang et al. 2004) is taken over 5x5 boxes.
+    It is meant for machines without VGG weights. SSIM (Wang et al. 2004) is taken over 5x5 boxes.
     """
     pixels, edges, structure = PYRAMID_PARTS
     terms = []

@@ -41,8 +41,8 @@ class ThinPlate:
     def fitted(cls, controls: Tensor, targets: Tensor, ridge: float = PUBLISHED_RIDGE) -> ThinPlate:
         """Return the maps that carry control points (B, K, N, 2) to targets (B, K, N, 2), approximately if `ridge` > 0.
 
-        Solved in float64: for points that nearly coincide the system is almost singular, and float32 would be off by a
-        pixel.
+        The system is solved in float64: for points that nearly coincide it is almost singular, and float32 would be off
+        by a pixel.
         """
         p, q = controls.double(), targets.double()
         count = p.shape[2]

@@ -154,7 +154,7 @@ def _mention_missing(found: dict[str, Path], portraits: dict[str, Path], chosen:
         named = [
             f"no {what} {', '.join(names)}" for what, names in (("driver", lacking), ("template", without)) if names
         ]
-        note(f"the kit is incomplete, {missing} of {total} cells are missing: {'; '.join(named)}")
+        note(f"the kit is incomplete, so {missing} of {total} cells are missing: {'; '.join(named)}")
 
 
 def _recording(driver: Driver, path: Path) -> Recording:

@@ -39,5 +39,5 @@ CLASSES: dict[str, Callable[[str, str], str | None]] = {MEGC2019: three_classes,
 
 
 def classes(name: str) -> Callable[[str, str], str | None]:
-    """Return the function from database and emotion to class that `--classes` names. Raise BenchError if unknown."""
+    """Return the function from database and emotion to class that `--classes` names, or raise BenchError."""
     return CLASSES[check_choice("classes", name, CLASSES)]

@@ -1,4 +1,4 @@
-"""Pairs of training clips and faces: each driver is put on another person, and both are in the fold's training set."""
+"""Pairs of training clips and faces: each driver moves another person's face, and the training set has both people."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from megbench.recognition.samples import Labelled
 class Shown:
     """An output, or the driver itself: frames in a folder, with the driver's onset and apex.
 
-    row, cell: where its answer belongs. driver: the driver's name. template: the template's picture, None for a driver.
+    row, cell: the place of its answer. driver: the driver's name. template: the template's picture, None for a driver.
     """
 
     row: str

@@ -82,7 +82,7 @@ def with_outputs(run: FinishedRun) -> tuple[CellFacts, ...]:
 
 
 def two_cells(cells: tuple[CellFacts, ...]) -> list[CellFacts]:
-    """Return the first cell and the first with another template and emotion (or the last one); [] without cells."""
+    """Return the first cell and the first with another template and emotion (or the last one); [] if there are none."""
     if not cells:
         return []
     first = cells[0]

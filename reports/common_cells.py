@@ -53,7 +53,7 @@ def common_means(run: FinishedRun) -> Table | None:
 
 
 def told(run: FinishedRun) -> str:
-    """Return a note on a leaderboard whose methods have unequal cells, with their common means, or "" if equal."""
+    """Return a note on a leaderboard whose methods have unequal cells, with their common means, or "" for others."""
     cells = unequal(run)
     if cells is None:
         return ""

@@ -27,7 +27,7 @@ DRIVER = "driver"
 
 
 def disagreements(run: FinishedRun) -> list[Table]:
-    """Return a table for each pair of detectors that ran (units by driver and methods), or [] with fewer than two."""
+    """Return a table (units by driver and methods) for each pair of detectors that ran; [] if fewer than two did."""
     return [table for pair in itertools.combinations(run.detectors, 2) if (table := _table(run, *pair))]
 
 

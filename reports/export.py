@@ -106,7 +106,7 @@ def judged_tables(run: FinishedRun, everything: bool = False) -> dict[str, Table
 
 
 def experts_tables(judgements: Sequence[Judgement], run: FinishedRun | None = None) -> dict[str, Table]:
-    """Return table 1, pairs of methods and the experts' agreement by file name, with marks of the judged run."""
+    """Return Table 1, the pairs of methods and the experts' agreement, by file name, with the judged run's marks."""
     tables = {
         "table_1": table_one(judgements),
         "experts_pairs": pairs_table(judgements),

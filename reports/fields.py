@@ -74,6 +74,6 @@ def decode_field(coded: bytes, count: int, grid: int) -> npt.NDArray[np.float32]
 
 
 def field_reach(field: Floats) -> float:
-    """Return the 99th percentile of the displacements in the frame that moves most, in pixels; 0 without frames."""
+    """Return the 99th percentile of the displacements in the frame that moves most, in pixels; 0 if there are none."""
     lengths = np.linalg.norm(field.astype(np.float32), axis=3)  # (T, G, G)
     return float(max((np.percentile(frame, 99) for frame in lengths), default=0.0))

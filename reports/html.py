@@ -220,7 +220,7 @@ def _lines(values: Any, path: str = "") -> list[tuple[str, str]]:
 
 
 def _write_beside(folder: Path, texts: Sequence[str]) -> None:
-    """Write each clip to its own file under `folder`, completely or not at all; without clips remove the folder."""
+    """Write each clip to its own file under `folder`, completely or not at all; remove the folder if there are none."""
     if not texts:
         shutil.rmtree(folder, ignore_errors=True)
         return

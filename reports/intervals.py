@@ -53,7 +53,7 @@ def compared(run: FinishedRun, figure: str) -> dict[tuple[str, str], Paired]:
 def groups(pairs: Mapping[tuple[str, str], Paired]) -> dict[str, Entry]:
     """Return the numbers of each method's tied groups, such as "1 2", from all pairs with the better one first.
 
-    A method that no test could separate from any other gets the reason instead. Return {} without pairs.
+    A method that no test could separate from any other gets the reason instead. Return {} if there are no pairs.
     """
     order = list(dict.fromkeys(label for pair in pairs for label in pair))
     found: dict[str, Entry] = {}
@@ -75,7 +75,7 @@ def of_drivers(run: FinishedRun) -> dict[str, str]:
 
 
 def differences_table(run: FinishedRun, figure: str) -> Table | None:
-    """Return the paired differences of a figure between all methods, or None without pairs."""
+    """Return the paired differences of a figure between all methods, or None if there are no pairs."""
     pairs = compared(run, figure)
     return paired_table(f"Paired differences in {figure}", pairs) if pairs else None
 

@@ -148,7 +148,7 @@ def floor_caution(run: FinishedRun, figure: str = "agreement") -> str:
 
 
 def above_ceiling(run: FinishedRun, figure: str = "agreement") -> list[str]:
-    """Return the labels of the methods above the ceiling of recordings, or [] for rendered drivers or no ceiling."""
+    """Return the labels of the methods above the ceiling; [] if drivers are rendered or there is no ceiling."""
     if all(method.label != "ceiling" for method in run.facts.methods) or any(cell.rendered for cell in run.facts.cells):
         return []
     bar = run.combined("ceiling", figure).value

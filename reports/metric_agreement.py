@@ -140,7 +140,7 @@ def _of_rows(
 
 
 def _accuracy(found: RankAgreement) -> Entry:
-    """Return the accuracy with the number of pairs that the experts do not tie."""
+    """Return the accuracy with the number of pairs on which the experts are not tied."""
     n = found.accuracy.n
     return Entry(found.accuracy.value, found.accuracy.reason, f"of {n}" if found.accuracy.value is not None else "")
 

@@ -76,13 +76,13 @@ def _compared(judgements: Iterable[PairJudgement], methods: Sequence[str]) -> li
 
 
 def _counts(judgements: Iterable[PairJudgement], method: str) -> tuple[int, int, int]:
-    """Return how often a method was preferred, found no different, and not preferred."""
+    """Return how often a method was preferred, judged no different, and not preferred."""
     mine = [each.preferred for each in judgements if method in each.pair.methods]
     return mine.count(method), mine.count(None), sum(preferred not in (method, None) for preferred in mine)
 
 
 def strengths_table(judgements: Sequence[PairJudgement]) -> Table:
-    """Return the strengths with intervals, the strongest first, and the answers that they come from."""
+    """Return the strengths with intervals, the strongest first, and the answers from which they are computed."""
     methods, found = _fitted(tuple(judgements))
     first = first_answers(judgements)
     raters, drivers = {each.rater for each in first}, {each.driver for each in first}
@@ -98,7 +98,7 @@ def strengths_table(judgements: Sequence[PairJudgement]) -> Table:
         for number, method in enumerate(methods)
     )
     asked = f"{len(first)} answers of {len(raters)} raters on {len(drivers)} drivers."
-    return Table("People asked in pairs", columns, (Section("", rows),), (asked, STRENGTH, CLUSTERED, ONCE))
+    return Table("Pairwise comparisons by people", columns, (Section("", rows),), (asked, STRENGTH, CLUSTERED, ONCE))
 
 
 def met_table(judgements: Sequence[PairJudgement]) -> Table:
@@ -117,7 +117,7 @@ def met_table(judgements: Sequence[PairJudgement]) -> Table:
         both = [each for each in first if set(each.pair.methods) == {one, other}]
         entries = (Entry(float(n)) for n in _counts(both, one))
         rows.append((Entry(f"{one} - {other}"), with_interval(found.difference(i, j), 2), *entries))
-    return Table("Pairs of methods, people asked in pairs", columns, (Section("", tuple(rows)),), (CLUSTERED, ONCE))
+    return Table("Pairs of methods, compared by people", columns, (Section("", tuple(rows)),), (CLUSTERED, ONCE))
 
 
 def raters_table(judgements: Sequence[PairJudgement]) -> Table:
@@ -166,17 +166,17 @@ def metrics_against_people(run: FinishedRun, judgements: Sequence[PairJudgement]
         Column("figure"),
         Column("ordered alike", "↑", 2, ALIKE, "", True),
         Column("answers", "", 0, "Answers that prefer one of two outputs which both have the figure."),
-        Column("ties", "", 0, "Of these, answers about two outputs which the figure ties."),
+        Column("ties", "", 0, "Of these, answers about two outputs with equal values of the figure."),
     )
     notes = [ALIKE, CLUSTERED, ONCE]
     if folded:
         notes.append(f"Folded: {len(folded)} tracks of single action units; --all and the CSV table show them.")
     kept = tuple(row for row in rows if row[2].value)
     if without := [str(row[0].value) for row in rows if not row[2].value]:
-        notes.append(f"Left out, because people tell apart no two outputs that both have it: {', '.join(without)}.")
+        notes.append(f"Left out, because no answer prefers one of two outputs that have it: {', '.join(without)}.")
     if unsided := [name for name in run.figures if name not in sided]:
         notes.append(f"Left out, because neither more nor less is better: {', '.join(unsided)}.")
-    return Table("Metrics against people asked in pairs", columns, (Section("", kept),), tuple(notes))
+    return Table("Metrics against pairwise comparisons by people", columns, (Section("", kept),), tuple(notes))
 
 
 def _metric_row(run: FinishedRun, name: str, decided: Sequence[PairJudgement]) -> tuple[Entry, ...]:

@@ -71,7 +71,7 @@ def _of_one_kind(run: FinishedRun, other: FinishedRun) -> bool:
 
 
 def perturbed_tables(run: FinishedRun) -> dict[str, Table]:
-    """Return how each figure and the order of rows changed with altered drivers, or {} without such runs."""
+    """Return how each figure and the order of rows changed with altered drivers, or {} if there are none."""
     others = altered_runs(run)
     if not others:
         return {}

@@ -156,7 +156,7 @@ def _footnotes(run: FinishedRun, found: Recognised) -> Iterable[str]:
     yield f"The recogniser ({found.recogniser}) learned from {learnt} ({counts})."
     most = found.classes[int(np.argmax(found.of_classes))]
     yield (
-        f"always {most}: the commonest class of the clips it learned from (the first of several); chance: the mean of"
+        f"always {most}: the most common class of the clips it learned from (the first of several); chance: the mean of"
         f" answers drawn evenly from the {len(found.classes)} classes."
     )
     if any(one.fewer for cells in (*found.rows.values(), found.drivers) for one in cells.values()):
@@ -170,7 +170,7 @@ def _footnotes(run: FinishedRun, found: Recognised) -> Iterable[str]:
 
 
 def _foil(run: FinishedRun, found: Recognised) -> str:
-    """Return how well the wrong driver's emotion is recognised in the control that shows it, or "" without it."""
+    """Return how well the wrong driver's emotion is recognised in the control that shows it; "" if there is none."""
     if FLOOR_CONTROL not in found.rows:
         return ""
     row = _row(run, found, FLOOR_CONTROL, _of(found, FLOOR_CONTROL), found.of_foil)
@@ -212,4 +212,4 @@ def _confusion(run: FinishedRun, found: Recognised) -> Table:
     sections = tuple(Section(heading, tuple(map(entries, some))) for heading, some in rows)
     many = " Means over seeds." if found.seeds > 1 else ""
     note = f"Each line is a confusion matrix: the driver's emotion above, the label given below it.{many}"
-    return Table("What was taken for what", tuple(columns), sections, (note,))
+    return Table("Confusion matrices", tuple(columns), sections, (note,))

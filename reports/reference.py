@@ -69,7 +69,7 @@ def check_reference(reference: str, protocol: str, metrics: Container[str]) -> N
 
 @functools.cache
 def published_rows(path: Path) -> tuple[PublishedRow, ...]:
-    """Read a file of published rows, in its order."""
+    """Return the published rows in a file, in its order."""
     table = pd.read_csv(path)
     return tuple(
         PublishedRow(
@@ -87,7 +87,7 @@ def published_rows(path: Path) -> tuple[PublishedRow, ...]:
 def reference_tables(run: FinishedRun, reference: str) -> dict[str, Table]:
     """Return the published rows beside a run's methods by file name: means over shared cells, then every cell.
 
-    Return {} without a reference. Raise BenchError if check_reference does, or if the run and the rows share no cell.
+    Return {} if there is no reference. Raise BenchError if check_reference does or if run and rows share no cell.
     """
     if not reference:
         return {}

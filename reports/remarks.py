@@ -41,7 +41,7 @@ class Remark:
 def read_cell(values: Values, figures: Mapping[str, Figure], driver: Curves, output: Curves) -> list[Remark]:
     """Return the remarks on one output: on its motion, on where and when it moves, and on its picture.
 
-    values: its scores by figure. figures: facts on these. driver, output: motion by region group over frames.
+    values: its scores by figure. figures: the figures' facts. driver, output: motion by region group over frames.
     """
     others = [figure for name, figure in figures.items() if name != AGREEMENT]
     own = [remark for figure in others for remark in _own(figure, values)]
@@ -69,7 +69,7 @@ def _motion(values: Values, figures: Mapping[str, Figure]) -> list[Remark]:
     if agreement is None:
         return []
     if gain is not None and share is not None and share < STILL:
-        return [Remark(f"Stands nearly still: gain {gain:.2f}.", "bad")]
+        return [Remark(f"Hardly moves: gain {gain:.2f}.", "bad")]
     likeness = _own(figures[AGREEMENT], values) if AGREEMENT in figures else []
     if gain is None or WEAK <= gain <= STRONG:
         return likeness

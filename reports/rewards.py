@@ -38,7 +38,7 @@ def rewards(run: FinishedRun) -> list[Reward]:
 
 
 def compared(run: FinishedRun) -> list[str]:
-    """Return the labels of COMPARED that the run has; [] without a still face, or with nothing else."""
+    """Return the labels of COMPARED that the run has; [] if it has no still face, or nothing else."""
     there = {method.label for method in run.facts.methods}
     found = [label for label in COMPARED if label in there]
     return found if STILL in found and len(found) > 1 else []

@@ -158,7 +158,7 @@ class FinishedRun:
             return {}
 
     def sums(self, label: str, cell: CellFacts) -> dict[str, dict[str, list[float]]]:
-        """Return the sums for pooling that each metric saved for one cell, by metric and role, or {} without any."""
+        """Return the sums for pooling that each metric saved for one cell, by metric and role; {} if there are none."""
         try:
             partials = read_json(self._inside("partials", label, f"{cell.name}.json")) or {}
             kept = {metric: partial.get("sums") or {} for metric, partial in partials.items()}

@@ -21,7 +21,7 @@ def sharpness_of(run: FinishedRun, cell: CellFacts, role: str) -> float | None:
 
 
 def soft_templates(run: FinishedRun) -> str:
-    """Return which templates are much softer than their drivers and what that means for the figures, or ""."""
+    """Return which templates are much softer than their drivers, with the consequence; "" if there are none."""
     values: dict[str, dict[str, float]] = {"template": {}, "driver": {}}
     for cell in run.facts.cells:
         for role, of_role in values.items():

@@ -45,7 +45,7 @@ class Spotted:
 
     @property
     def iou(self) -> float:
-        """The intersection over union of the intervals, 0 without a spotted one."""
+        """The intersection over union of the intervals, 0 if none was spotted."""
         return overlap(self.spotted, self.true) if self.spotted else 0.0  # type: ignore[arg-type]
 
     def rows(self) -> Iterator[tuple[object, ...]]:
@@ -110,7 +110,7 @@ def _shown(run: FinishedRun, label: str, figure: Figure) -> Entry:
 
 
 def caution(run: FinishedRun) -> str:
-    """Return in how many cells the whole clip itself counts as found, with the consequence, or "" if in none.
+    """Return a caution on the cells in which the whole clip itself counts as found, or "" if there are none.
 
     This happens if the driver's interval fills most of a long clip, so that the still frames around it are too few.
     """

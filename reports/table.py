@@ -136,7 +136,7 @@ class Table:
         return found
 
     def only(self, keys: Sequence[str]) -> Table:
-        """Return the table with its first column and those in `keys`, in that order. Raise BenchError if unknown."""
+        """Return the table with its first column and those in `keys`. Raise BenchError if one of them is unknown."""
         places = {key: place for place, key in enumerate(self.keys())}
         chosen = [0, *(places[check_choice(f"column of {self.title!r}:", key, list(places))] for key in keys)]
         chosen = list(dict.fromkeys(chosen))
@@ -283,7 +283,8 @@ class Table:
     def latex(self) -> str:
         """Return a LaTeX table for booktabs, with every name escaped, and reasons and footnotes in small print below.
 
-        Intervals follow their values in small print, the best method's value is bold; the title makes the label.
+        Intervals follow their values in small print, and the best method's value is bold. The label is made from the
+        title.
         """
         notes, width = self.notes(), len(self.columns)
         label = re.sub(r"[^a-z0-9]+", "-", self.title.partition(":")[0].lower()).strip("-") or "table"

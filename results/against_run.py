@@ -40,7 +40,7 @@ def _differences(here: Any, there: Any, place: str) -> Iterator[str]:
         for name in dict.fromkeys([*there, *here]):
             inner = f"{place}, {name}" if place else str(name)
             if name not in here:
-                yield f"{inner}: missing, but in the run"
+                yield f"{inner}: missing, but present in the run"
             elif name not in there:
                 yield f"{inner}: not in the run"
             else:

@@ -110,7 +110,10 @@ def number(value: float | None, figure: FigureFacts) -> str:
 
 
 def aim(figure: FigureFacts) -> str:
-    """Return what to aim at: ↑, ↓, an arrow to an ideal that values may miss on both sides, or "" without an ideal."""
+    """Return the direction of better values: ↑, ↓, or an arrow to an ideal that values may miss on both sides.
+
+    Return "" if there is no ideal.
+    """
     if figure.ideal is None:
         return ""
     return "↑" if figure.ideal == figure.most else "↓" if figure.ideal == figure.least else f"→ {figure.ideal:g}"

@@ -81,7 +81,7 @@ def _cells(made: Submission) -> Iterator[str]:
             yield f"cell {cell.name}: its template {cell.template} is a different picture in other cells"
         known = (cell.driver_content, cell.template_content, cell.frames)
         if made.kind == "sealed run" and cell.name in done and None in known:
-            yield f"cell {cell.name}: without the hashes of its clip and template"
+            yield f"cell {cell.name}: lacks the hashes of its clip and template"
     for what, hashes in (("drivers", {n: f[0] for n, f in drivers.items()}), ("templates", templates)):
         given = [value for value in hashes.values() if value]
         if len(set(given)) < len(given):
@@ -95,7 +95,7 @@ def _figures(made: Submission) -> Iterator[str]:
     yield from (f"metric {name}: occurs twice" for name in dict.fromkeys(metrics) if metrics.count(name) > 1)
     for metric in made.metrics:
         if made.kind == "sealed run" and metric.recipe is None:
-            yield f"metric {metric.name}: without the hash of its code"
+            yield f"metric {metric.name}: lacks the hash of its code"
 
 
 def _kind(made: Submission) -> Iterator[str]:
@@ -191,7 +191,7 @@ def _work(made: Submission, row: Row) -> Iterator[str]:
 def _scores(made: Submission, row: Row) -> Iterator[str]:
     figures = made.figures
     yield from (f"{name}: not a figure of the file's metrics" for name in row.scores if name not in figures)
-    yield from (f"{name}: without a mean" for name in figures if name not in row.scores)
+    yield from (f"{name}: lacks a mean" for name in figures if name not in row.scores)
     for name, cell in row.cells.items():
         absent = [figure for names in cell.absent.values() for figure in names]
         twice = set(absent) & cell.scores.keys() or {figure for figure in absent if absent.count(figure) > 1}

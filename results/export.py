@@ -28,7 +28,7 @@ UNTIMED = {"outputs": "made elsewhere; only read here", "external": "the memory 
 
 
 def submission_of(folder: Path) -> Submission:
-    """Return the results of a finished, sealed run. Raise BenchError for any other, saying what to do."""
+    """Return the results of a finished, sealed run. Raise BenchError, with the remedy, for any other."""
     run = FinishedRun(folder)
     seal = measured_digest(folder)
     if not run.facts.finished or seal is None:

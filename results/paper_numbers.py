@@ -18,7 +18,10 @@ FILE = Path(__file__).parent / "papers.yaml"
 
 
 class PaperNumber(BaseModel):
-    """One printed number. within: the largest difference at which a row reproduces it; if none can, None and `why`."""
+    """One printed number.
+
+    within: the largest difference at which a row reproduces it. It is None if no row can; `why` then gives the reason.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

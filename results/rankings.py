@@ -28,7 +28,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A row in a ranking, with the numbers that papers print of it by figure."""
+    """A row in a ranking, with the numbers that papers print for it by figure."""
 
     entry: Entry
     row: Row

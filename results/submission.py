@@ -89,7 +89,7 @@ class Protocol(Part):
 class Cell(Part):
     """One driver on one template. Hashes are of the prepared frames, or null if they are unknown.
 
-    foil: the driver that the control wrong_driver shows instead, or "" without one.
+    foil: the driver that the control wrong_driver shows instead, or "" if there is none.
     """
 
     name: CellName
@@ -220,7 +220,10 @@ class Digests(Part):
 
 
 class Submission(Part):
-    """The complete file. seal: the hash of the run's sealed frames, partial scores and table, or null without a run."""
+    """The complete file.
+
+    seal: the hash of the run's sealed frames, partial scores and table, or null if there is no run.
+    """
 
     format: Literal["megbench-results-1"]
     kind: Kind

@@ -120,7 +120,7 @@ class Camera:
 
 
 def _softer(picture: Float32s, side: int) -> Float32s:
-    """Return a picture (256, 256, 3) shrunk to `side` pixels and enlarged again."""
+    """Return a picture (256, 256, 3) reduced to `side` pixels and enlarged again."""
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
 

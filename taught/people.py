@@ -58,7 +58,7 @@ class People:
 
 
 def role(number: int, series: str = CAST_SERIES, portrait: str = PORTRAIT) -> Role:
-    """Return the role of the person with a number, drawn from a portrait of the file."""
+    """Return the role of the person with this number, drawn from a portrait in the file."""
     return Role(portrait, series, number)
 
 

@@ -44,7 +44,7 @@ class RenderedSettings(StoreSettings):
 
 
 def rendered_set(folder: Callable[[], Path]) -> TrainingSource:
-    """Return the rendered set in `folder()`: complete for a taught training, else as pairs of frames of one person."""
+    """Return the rendered set in `folder()`: complete for a taught training, else as pairs of one person's frames."""
 
     def make(settings: RenderedSettings, training: str) -> TrainingSet:
         rendered = RenderedSet(folder(), settings.held_out, settings.variation, settings.points)
@@ -86,7 +86,8 @@ class RenderedSet:
     def describe(self) -> str:
         """Return a description of the set in words."""
         return (
-            f"{self.n_identities} rendered people ({self.held_out} held out to validate) in {self.n_states} states each"
+            f"{self.n_identities} rendered people ({self.held_out} held out for validation) in {self.n_states} states"
+            " each"
         )
 
     @property

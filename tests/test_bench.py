@@ -59,7 +59,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(call, tmp_path):
     assert "6 cells" in out
     assert "d2__t1  3 frames" in out
     assert "shift: 0 of 6 cells" in out
-    assert "never timed on this machine: shift" in out
+    assert "because not yet timed on this machine: shift" in out
     assert not (tmp_path / "runs").exists()
     _, out, err = call(*FAKE_RUN[:-1], "--dry-run")
     unfit = {"truth", "wrong_driver"}  # the drivers' truth and foil are unknown

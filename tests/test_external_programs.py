@@ -74,7 +74,9 @@ def test_a_program_is_handed_what_it_takes_and_its_result_is_taken(described, ce
 
 def test_a_program_that_resamples_is_found_out(described, cell):
     name = described("resampling", driver_fps=24)
-    with pytest.raises(CellFailed, match=r"made 4 frames, the driver has 12 and was .* at 24 a second \(driver_fps\)"):
+    with pytest.raises(
+        CellFailed, match=r"made 4 frames, but the driver has 12 and was .* at 24 frames per second \(driver_fps\)"
+    ):
         animate(name, cell)
 
 
@@ -82,7 +84,9 @@ def test_the_newest_that_this_run_wrote_is_taken_and_its_settings_are_no_code(de
     name = described("fasterliveportrait", skipped="repeat")
     before = External(name, {}).identity()
     monkeypatch.setenv("FACELESS", "0 1")
-    with pytest.raises(CellFailed, match=r"10 frames, the driver has 12; at most 10% are filled \(skipped: repeat\)"):
+    with pytest.raises(
+        CellFailed, match=r"10 frames, but the driver has 12; at most 10% are filled \(skipped: repeat\)"
+    ):
         animate(name, cell)
     monkeypatch.setenv("FACELESS", "11")
     frames = animate(name, cell)
@@ -92,7 +96,7 @@ def test_the_newest_that_this_run_wrote_is_taken_and_its_settings_are_no_code(de
     assert "frames may repeat" in External(name, {}).marks
     program = Path(read_description(name).checkout) / "run.py"
     program.write_text("print('no time')")
-    with pytest.raises(CellFailed, match=r"wrote no video that matches .* \(2 older ones are there\)"):
+    with pytest.raises(CellFailed, match=r"wrote no video that matches .* \(older matches: 2\)"):
         animate(name, cell)
 
 
@@ -119,7 +123,7 @@ def test_a_link_out_of_the_checkout_is_refused(described, cell, tmp_path):
     program.write_text(
         f"import os\nos.mkdir('results')\nos.symlink({str(tmp_path / 'elsewhere.mp4')!r}, 'results/a.mp4')"
     )
-    with pytest.raises(CellFailed, match="links that lead out"):
+    with pytest.raises(CellFailed, match="links to places outside its folder"):
         animate(name, cell)
 
 
@@ -175,10 +179,10 @@ def test_skipped_frames_are_filled_where_names_say_they_are_missing(tmp_path, nu
     ("changes", "width", "count", "words"),
     [
         ({"panel": "2/3"}, 256, 20, r"256x256 pictures, which are not 3 side by side \(panel: 2/3\)"),
-        ({"panel": "1/2"}, 256, 20, "made 128x256 pictures, its description says 256x256"),
-        ({}, 256, 19, "made 19 frames, the driver has 20$"),
-        ({"skipped": "repeat"}, 256, 21, "made 21 frames, the driver has 20$"),
-        ({"skipped": "repeat"}, 256, 17, r"17 frames, the driver has 20; at most 10% are filled"),
+        ({"panel": "1/2"}, 256, 20, "made 128x256 pictures, but its description says 256x256"),
+        ({}, 256, 19, "made 19 frames, but the driver has 20$"),
+        ({"skipped": "repeat"}, 256, 21, "made 21 frames, but the driver has 20$"),
+        ({"skipped": "repeat"}, 256, 17, r"17 frames, but the driver has 20; at most 10% are filled"),
     ],
 )
 def test_what_does_not_fit_is_told_in_a_line(tmp_path, changes, width, count, words):
@@ -194,7 +198,7 @@ def test_what_does_not_fit_is_told_in_a_line(tmp_path, changes, width, count, wo
         ({"config": "a: 1"}, "config: the command does not name it"),
         ({"command": ["a", "{config}"]}, "config: missing, but the command names it"),
         ({"command": ["a", "{config}"], "config": "a: [1"}, "config: .*not valid YAML"),
-        ({"command": ["a", "{config}"], "config": "just a word"}, "config: no names with values"),
+        ({"command": ["a", "{config}"], "config": "just a word"}, "config: must be names with values"),
         ({"command": ["a", "{config}"], "config": "a: !!python/name:os.system"}, "config: "),
         ({"command": ["a", "{drivr}"]}, "command: Unknown placeholder 'drivr'. Did you mean 'driver'"),
         ({"panel": "last"}, "panel: 'last' is not a part of a row; write 3/3"),
@@ -205,7 +209,7 @@ def test_what_does_not_fit_is_told_in_a_line(tmp_path, changes, width, count, wo
         ({"skipped": "fill"}, "skipped: Input should be 'refuse' or 'repeat'"),
         ({"found": "{checkout}/../*.mp4"}, "found: must be a pattern within"),
         ({"found": "{work}/*.mp4"}, "found: must be a pattern within"),
-        ({"found": "{checkout}/*.mp4", "image": "program"}, "found: an image can only read {checkout}"),
+        ({"found": "{checkout}/*.mp4", "image": "program"}, "found: a container can only read {checkout}"),
     ],
 )
 def test_descriptions_that_contradict_themselves_are_refused_in_a_line(tmp_path, monkeypatch, changes, words):

@@ -154,9 +154,12 @@ COMMAND += '--driving_video, "{driver}", '
             [f"command={COMMAND}--outcome, o]"],
             "the program rejects an argument: .*unrecognized arguments: --outcome o. .* 0325d9f",
         ),
-        ([f'command={COMMAND}--result_video, "{{work}}/elsewhere.mp4"]'], "FSRT left 0 outputs, one video is wanted"),
+        (
+            [f'command={COMMAND}--result_video, "{{work}}/elsewhere.mp4"]'],
+            "FSRT left 0 outputs, but one video is needed",
+        ),
         (["panel=3/3"], r"512x256 pictures, which are not 3 side by side \(panel: 3/3\)"),
-        (["panel="], "FSRT made 512x256 pictures, its description says 256x256"),
+        (["panel="], "FSRT made 512x256 pictures, but its description says 256x256"),
         (["panel=1/2"], r"its output looks like the driver, not like the template. .*\(panel\)"),
         (["timeout_s=0.05"], r"FSRT took longer than 0.05 s \(timeout_s\)"),
     ],
@@ -196,7 +199,7 @@ def test_another_count_is_told(trial, tmp_path):
         'command=["{python}", "{checkout}/core/test_xportrait.py", --out_frames, "-1", --num_mix, "4",'
         ' --best_frame, "0", --source_image, "{template}", --driving_video, "{driver}", --output_dir, "{output}"]',
     )
-    with pytest.raises(BenchError, match="xportrait: X-Portrait made 1 frame, the driver has 2"):
+    with pytest.raises(BenchError, match="xportrait: X-Portrait made 1 frame, but the driver has 2"):
         check(method)
 
 
@@ -229,8 +232,8 @@ def test_the_frames_of_the_trial_are_two_people_and_one_of_them_moves(tmp_path):
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ("*.mov", "left 0 outputs, one video is wanted; {output} holds vox/template_driver.mp4 .found.$"),
-        ("vox/*", "left 2 outputs, one video is wanted .found: vox/another.mp4, vox/template_driver.mp4.$"),
+        ("*.mov", "left 0 outputs, but one video is needed; {output} holds vox/template_driver.mp4 .found.$"),
+        ("vox/*", "left 2 outputs, but one video is needed .found: vox/another.mp4, vox/template_driver.mp4.$"),
     ],
 )
 def test_what_lies_in_the_output_is_named_where_the_pattern_does_not_fit(trial, tmp_path, pattern, words):

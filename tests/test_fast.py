@@ -148,7 +148,7 @@ def test_compiled_blocks_paint_what_the_others_paint(block, side):
 
 def test_without_a_compiler_the_remedy_is_said_at_once(monkeypatch):
     monkeypatch.setenv("CXX", "/nowhere/g++")
-    with pytest.raises(BenchError, match=r"a C\+\+ compiler, and '/nowhere/g\+\+' is not there"):
+    with pytest.raises(BenchError, match=r"a C\+\+ compiler, but '/nowhere/g\+\+' was not found"):
         Fomm("", {"compile": "yes"})
 
 

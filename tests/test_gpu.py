@@ -49,7 +49,7 @@ def test_a_device_that_agrees_ends_with_0_and_writes_where_it_says(call, quick, 
     assert out.splitlines()[-1] == f"Table: {os.path.join('.megbench', 'gpu.md')}"
     page = (tmp_path / ".megbench" / "gpu.md").read_text()
     assert "| 500.0 (1 TFLOP/s) |" in page  # 500 frames of 2 GFLOP a second, and no share of an unknown peak
-    assert "does not tell a process's peak memory" in page
+    assert "does not report the peak memory of a process" in page
 
 
 def test_what_does_not_fit_into_memory_is_absent_with_the_reason(call, quick, monkeypatch):

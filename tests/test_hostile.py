@@ -281,7 +281,7 @@ CASES = [
     Case("table", "t.csv", lambda: F.lines(["path", "subject", "fps"], [".", "../x", 25]), "name '../x_"),
     Case("table", "t.csv", lambda: b"," * 3000 + b"\n" * 30_000, "200 columns"),
     Case("mapping of outputs", "", lambda: F.lines(["output", "driver", "template"], ["../clips", "d0", "t0"]),
-         "leads out of"),
+         "is outside"),
     Case("mapping of outputs", "", lambda: F.lines(["output", "driver", "template"], [".", "../d0", "t0"]), "'../d0'"),
     Case("mapping of outputs", "", b"\xff\xfe\0", "cannot be read as CSV"),
     # Settings

@@ -148,7 +148,7 @@ def test_modes_of_ulmegan_are_variants_too(driver):
     assert sequences["recode_linear"].tolist() == [0, 0.5, 1, 0.5, 0]
     assert sequences["apex_frame"][-1] > 0, "as published the apex mode does not come to rest"
     assert UlmeGan("", {}).mode == "recode_linear"
-    with pytest.raises(BenchError, match="is a mode already"):
+    with pytest.raises(BenchError, match="is already a mode"):
         UlmeGan("plain", {"mode": "recode"})
 
 

@@ -345,7 +345,7 @@ def test_a_matrix_of_ones_own_is_read_in_every_dialect_or_named(tmp_path):
     with pytest.raises(CellFailed, match="has 1 columns; it needs 17, separated by commas, semicolons or tabs"):
         source("table")(DRIVER)
     np.savetxt(path, values[1:], delimiter=",")
-    with pytest.raises(CellFailed, match="has 7 rows, driver d has 8 frames"):
+    with pytest.raises(CellFailed, match="has 7 rows, but driver d has 8 frames"):
         source("table")(DRIVER)
     np.savetxt(path, values + 1, delimiter=",")
     with pytest.raises(CellFailed, match="action units must be numbers from 0 to 5"):

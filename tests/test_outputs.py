@@ -59,10 +59,10 @@ def test_outputs_of_another_kind_or_in_other_letters_are_named_where_they_are_mi
     template, driver = cell
     write_frames(tmp_path / "D0__t0", driver.frames())
     (tmp_path / "d0__t0.webp").write_bytes(b"an animated WebP")
-    with pytest.raises(CellFailed, match=r"is called d0__t0, but D0__t0, d0__t0\.webp is there"):
+    with pytest.raises(CellFailed, match=r"is called d0__t0; similar names: D0__t0, d0__t0\.webp"):
         animate(outputs(tmp_path), template, driver)
     (tmp_path / "mapping.csv").write_text("output,driver,template\nD0__t0,d0,t1\n")
-    with pytest.raises(CellFailed, match=r"no output for d0 on t0 .*: mapping\.csv has no line with both$"):
+    with pytest.raises(CellFailed, match=r"no output for d0 on t0 .*: mapping\.csv has no line with both names$"):
         animate(outputs(tmp_path), template, driver)
 
 
@@ -70,7 +70,7 @@ def test_outputs_with_frames_missing_are_told_how_to_say_which(tmp_path, cell):
     template, driver = cell
     write_frames(tmp_path / "d0__t0", driver.frames()[:2])
     with pytest.raises(
-        CellFailed, match=rf"d0__t0 has 2 frames, the driver has {driver.n_frames}\. .*mapping\.csv \(col"
+        CellFailed, match=rf"d0__t0 has 2 frames, but the driver has {driver.n_frames}\. .*mapping\.csv \(col"
     ):
         animate(outputs(tmp_path), template, driver)
 
@@ -107,7 +107,7 @@ def test_outputs_in_the_proportions_of_a_face_crop_are_padded_as_such_a_driver_i
 def test_strips_of_several_pictures_are_no_output(tmp_path, cell):
     template, driver = cell
     write_video(tmp_path / "d0__t0.mp4", np.concatenate([driver.frames()] * 3, axis=2), 25.0)
-    with pytest.raises(CellFailed, match="768x256 is not a single face"):
+    with pytest.raises(CellFailed, match="768x256 is not the shape of a single face"):
         animate(outputs(tmp_path), template, driver)
 
 
@@ -191,15 +191,15 @@ def test_mappings_of_every_dialect_name_the_same_output(tmp_path, cell, lines, e
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ("output,driver,template\n..\\clips\\d0,d0,t0", "leads out of"),
+        ("output,driver,template\n..\\clips\\d0,d0,t0", "is outside"),
         ("output,driver,template\n,d0,t0", "line 2: no output"),
         ("output,driver\na,d0", "lacks the column 'template'"),
-        ("output,driver,template\n../clips/d0,d0,t0", "leads out of"),
+        ("output,driver,template\n../clips/d0,d0,t0", "is outside"),
         ("output,driver,template\nnowhere,d0,t0", "line 2: 'nowhere' is neither"),
         ("output,driver,template\na,d0,t0\na,d0,t0", "line 3: d0 on t0 is mapped twice"),
         ("output,driver,template\na,<script>,t0", "driver name"),
-        ("output,driver,template,frames\na,d0,t0,1 2", "must begin with 0 and never fall"),
-        ("output,driver,template,frames\na,d0,t0,0 2 1", "must begin with 0 and never fall"),
+        ("output,driver,template,frames\na,d0,t0,1 2", "must begin with 0 and never decrease"),
+        ("output,driver,template,frames\na,d0,t0,0 2 1", "must begin with 0 and never decrease"),
         ("output,driver,template,frames\na,d0,t0,0 x", "'x' is not a frame number"),
         ("output,driver,template,frames\na,d0,t0,0-999999", "lies beyond the longest clip"),
         ("", "lacks the column 'driver'; it has: nothing"),
@@ -216,7 +216,10 @@ def test_a_faulty_mapping_is_one_line_with_its_place(tmp_path, cell, lines, word
 def test_counts_that_do_not_fit_fail_their_cell(tmp_path, cell):
     template, driver = cell
     write_frames(tmp_path / "made" / "a", driver.frames()[:3])
-    for kept, words in (("0-3", "has 3 frames, its mapping names 4"), ("0 1 9", "names frame 9, the driver has 6")):
+    for kept, words in (
+        ("0-3", "has 3 frames, but its mapping lists 4"),
+        ("0 1 9", "lists frame 9, but the driver has 6"),
+    ):
         (tmp_path / "made" / "mapping.csv").write_text(f"output,driver,template,frames\na,d0,t0,{kept}\n")
         with pytest.raises(CellFailed, match=words):
             animate(outputs(tmp_path / "made"), template, driver)
@@ -239,11 +242,11 @@ def test_outputs_that_repeat_each_frame_are_scored_once_each(tmp_path, cell, tim
     write_frames(tmp_path / "d0__t0", repeated)
     np.testing.assert_array_equal(animate(outputs(tmp_path), template, driver), driver.frames())
     (tmp_path / "d0__t0" / "00001.png").unlink()
-    with pytest.raises(CellFailed, match=rf"has {6 * times - 1} frames, the driver has 6\."):
+    with pytest.raises(CellFailed, match=rf"has {6 * times - 1} frames, but the driver has 6\."):
         animate(outputs(tmp_path), template, driver)
     repeated[1, 0, 0] += 1  # no longer a repetition
     write_frames(tmp_path / "d0__t1", repeated)
-    with pytest.raises(CellFailed, match=rf"has {6 * times} frames, the driver has 6\."):
+    with pytest.raises(CellFailed, match=rf"has {6 * times} frames, but the driver has 6\."):
         animate(outputs(tmp_path), replace(template, name="t1"), driver)
 
 
@@ -257,7 +260,7 @@ def test_gifs_are_expanded_by_how_long_their_pictures_stay(tmp_path, cell, durat
         made = animate(outputs(tmp_path), template, driver)
         assert [bool((a == b).all()) for a, b in itertools.pairwise(made)] == [True, True, False, False, False]
     else:
-        with pytest.raises(CellFailed, match=f"has {count} frames, the driver has 6"):
+        with pytest.raises(CellFailed, match=f"has {count} frames, but the driver has 6"):
             animate(outputs(tmp_path), template, driver)
 
 

@@ -1,4 +1,4 @@
-"""People asked in pairs: a balanced design, checked answers, and strengths and shares with intervals."""
+"""Pairwise comparisons by people: a balanced design, checked answers, and strengths and shares with intervals."""
 
 import itertools
 import json
@@ -260,15 +260,15 @@ def test_answers_become_tables_and_stand_on_the_page(call, judged_run, tmp_path)
     code, out, err = call("experts", "import", *files, "--run", judged_run)
     assert code == 0, err
     assert faults(judged_run) == []  # the seal covers folders, keys and answers
-    assert "People asked in pairs" in out
+    assert "Pairwise comparisons by people" in out
     lines = {line.split("  ")[0]: line for line in out.splitlines() if line}
     assert "flow_warp - fomm:mode=absolute" in lines
     assert "agreement" in out
     strengths = out.split("Pairs of methods")[0]
     assert strengths.index("flow_warp") < strengths.index("fomm:mode=absolute")
     page = (judged_run / "report.html").read_text(encoding="utf-8")
-    assert "People asked in pairs" in page
-    assert "Metrics against people asked in pairs" in page
+    assert "Pairwise comparisons by people" in page
+    assert "Metrics against pairwise comparisons by people" in page
     assert call("experts", "agreement", judged_run)[1] == out
     code, _, err = call("experts", "import", files[0], "--run", judged_run)
     assert code == 0, err

@@ -454,7 +454,7 @@ def test_from_databases_to_a_marked_report(databases, stores, tmp_path, monkeypa
 
     mix = f"casme2=CASME2,samm={databases['samm']},smic={stores['smic'].folder}"
     told = call("train", "fpfomm", "--clips", mix, "--config", "tiny.yaml", "--device", "cpu")
-    assert "14 clips of 13 people (2 held out to validate) of casme2, samm, smic; 9 clips" in told
+    assert "14 clips of 13 people (2 held out for validation) of casme2, samm, smic; 9 clips" in told
     card = json.loads(Path(".megbench/weights/fpfomm@mix.json").read_text())
     assert not set(card["data"]["clips_seen"]) & recordings()
     assert len(card["data"]["clips_seen"]) == 14

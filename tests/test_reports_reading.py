@@ -32,7 +32,7 @@ def test_a_good_output_gets_one_good_sentence():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"agreement": 0.0, "gain": 0.0, "error": 1.0}, "nearly still: gain 0.00."),
+        ({"agreement": 0.0, "gain": 0.0, "error": 1.0}, "Hardly moves: gain 0.00."),
         ({"gain": 0.4, "error": 0.62}, "Too weak: gain 0.40."),
         ({"agreement": 0.29, "gain": 0.23, "error": 1.09}, "Too weak: gain 0.23."),  # 80 % of the motion, misplaced
         ({"gain": 2.0, "error": 1.1}, "Too strong: gain 2.00."),

@@ -263,5 +263,6 @@ def test_a_metric_that_ties_all_has_half_the_pairs_and_no_tau():
     found = rank_agreement([0, 0, 0, 0], [1, 2, 1, 2], list("aabb"), list("aabb"))
     assert found.accuracy.value == 0.5
     assert found.kendall.value is None
-    assert rank_agreement([1, 2], [1, 1], ["a", "a"], ["a", "a"]).accuracy.reason == "the experts tie every pair"
+    tied = rank_agreement([1, 2], [1, 1], ["a", "a"], ["a", "a"])
+    assert tied.accuracy.reason == "the experts are tied on every pair"
     assert "no cell" in rank_agreement([1, 2], [1, 3], ["a", "b"], ["a", "b"]).kendall.reason

@@ -36,7 +36,7 @@ class SharedBatchNorm(_BatchNorm):
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Accept any (B, C, ...)."""
+        """Accept input of any shape (B, C, ...)."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Return normalised features; in evaluation mode they equal torch's."""

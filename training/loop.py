@@ -90,7 +90,7 @@ class TrainingRun:
         return True
 
     def repeated(self, name: str) -> Iterator[Losses]:
-        """Yield the losses of step after step of a stage, all on its first batch, for those who compare or measure.
+        """Yield the losses of step after step of a stage, all on its first batch, for comparisons and measurements.
 
         After each, the parameters hold the gradients that it used. Nothing is validated, logged or saved.
         """
@@ -235,7 +235,7 @@ class TrainingRun:
             self._write(resume.best(self.out, name), content)
 
     def _record(self, name: str, step: int, split: str, window: Sequence[Losses], loader: Loader) -> dict[str, float]:
-        """Log the mean losses of several steps and return them in every process. Raise BenchError if not finite."""
+        """Log the mean losses of several steps; return them in every process. Raise BenchError if one is not finite."""
         keys = list(dict.fromkeys(key for losses in window for key in losses))
         missing = torch.zeros((), device=self.group.device)
         table = [torch.stack([losses.get(key, missing).float() for key in keys]) for losses in window]
@@ -286,7 +286,7 @@ class TrainingRun:
 
     @property
     def kept_steps(self) -> dict[str, int]:
-        """The step of each stage whose networks are kept: the best validated step or, without one, the last step."""
+        """The step of each stage whose networks are kept: the best validated step, or the last step if none was."""
         kept: dict[str, int] = dict(self.progress["kept"])
         if step := self.progress["step"]:  # a limit stopped this stage, perhaps before it was validated
             kept.setdefault(self.stages[self.progress["stage"]], step)

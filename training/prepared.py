@@ -120,8 +120,8 @@ class PreparedSet:
         databases = ", ".join(store.facts.database for store in self.stores)
         clips, people = sum(map(len, self._split.values())), sum(map(len, self._people.values()))
         return (
-            f"{clips} clips of {people} people ({len(self._people['validation'])} held out to validate) of {databases};"
-            f" {len(self.left_out)} clips of the challenge's drivers left out"
+            f"{clips} clips of {people} people ({len(self._people['validation'])} held out for validation) of"
+            f" {databases}; {len(self.left_out)} clips of the challenge's drivers left out"
         )
 
     def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Group:
-    """The place of this process among the `size` processes of a training; `device` is what it computes on."""
+    """The place of this process among the `size` processes of a training, and the `device` on which it computes."""
 
     device: torch.device
     rank: int = 0

@@ -24,7 +24,7 @@ GENERATOR = Generator(
     weights={
         "demo": Weights(
             "demo with another architecture",
-            "no background and AVD networks, bicubic sampling of the template, narrower layers",
+            "no background or AVD network, bicubic sampling of the template, narrower layers",
         )
     },
 )

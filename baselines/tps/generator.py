@@ -22,7 +22,7 @@ GENERATOR = Generator(
     weights={
         "demo": Weights(
             "demo with another architecture",
-            "no background and AVD networks, a narrower ResNet, almost no ridge regularisation of the splines, "
+            "no background or AVD network, a narrower ResNet, almost no ridge regularisation of the splines, "
             "bicubic sampling of the template",
         )
     },

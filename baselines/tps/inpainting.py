@@ -74,7 +74,7 @@ class InpaintingNetwork(nn.Module):
         return torch.sigmoid(painted) * (1 - seen) + self.pixels(picture, motion) * seen
 
     def pixels(self, picture: Tensor, motion: Motion) -> Tensor:
-        """Return the source moved, (B, 3, H, W) in [0, 1], with the config's sampling."""
+        """Return the moved source, (B, 3, H, W) in [0, 1], with the config's sampling."""
         moved = warped(picture, motion, self.config.picture_sampling)
         return moved.clamp(0, 1) if self.config.picture_sampling == "bicubic" else moved  # bicubic overshoots
 

@@ -12,7 +12,7 @@ GENERATOR = Generator(
     driven_by="action units",
     landmarks=True,
     modes={
-        "relative": Mode("applies the change since the driver's first frame to the template where it is", NETWORKS),
+        "relative": Mode("applies the change since the driver's first frame to the template in its place", NETWORKS),
         "absolute": Mode(
             "as relative, with the template's geometry moved to the driver's, as published", NETWORKS, True
         ),

@@ -19,8 +19,8 @@ from megbench.core.errors import check_choice
 class Correction:
     """One named correction of a database's sheet.
 
-    values: row number to the correct values of its cells. one_beyond: an offset one frame beyond the last file is taken
-    to be the last frame.
+    values: the correct values of cells, by row number. one_beyond: whether an offset one frame beyond the last file is
+    taken to be the last frame.
     """
 
     name: str

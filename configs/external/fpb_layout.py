@@ -1,8 +1,8 @@
 """Run FPB-FOMM's or AWP's published `run.py --mode animate` on one template and one driver.
 
-Called by the descriptions beside it, with the Python of the program's environment (PyTorch and PyYAML). Lays out what
-the published loader reads: a dataset with one test pair, a key point file for each clip (under both names that its
-Windows path can have), its config with these folders in it. Takes the one video it writes.
+The descriptions beside this file call it with the Python of the program's environment (PyTorch and PyYAML). It lays out
+what the published loader reads: a dataset with one test pair, a key point file for each clip (under both names that its
+Windows path can have), and its config with these folders in it. It then takes the only video that the program writes.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import yaml
 
 
 def main():
-    """Prepare, run, fetch."""
+    """Prepare the inputs, run the program and fetch its output."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words = "program config checkpoint template driver template_points driver_points work output"
     for word in words.split():
@@ -55,7 +55,7 @@ def main():
     videos = os.path.join(log, "animation")
     found = [name for name in os.listdir(videos) if name.endswith(".mp4")]
     if len(found) != 1:
-        sys.exit(f"{len(found)} videos in {videos}, one is wanted")
+        sys.exit(f"{len(found)} videos in {videos}, but one is needed")
     shutil.copy(os.path.join(videos, found[0]), given.output)
 
 

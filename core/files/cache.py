@@ -156,7 +156,7 @@ def save_failure(folder: Path, record: CellRecord) -> CellRecord:
 
 
 def read_cell(folder: Path, key: str) -> CellRecord | None:
-    """Return the record of the cell with this key, or None if it is absent, has another key or any file was altered."""
+    """Return the record of the cell with this key, or None if it is absent or altered, or has another key."""
     try:
         record = CellRecord(**(read_kept(folder / "cell.json") or {}))
     except TypeError:

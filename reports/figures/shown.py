@@ -35,7 +35,7 @@ class Shown:
 
 
 def chosen_cells(run: FinishedRun, names: Sequence[str]) -> list[CellFacts]:
-    """Return the cells called `names`, or the run's first one without names. Raise BenchError for an unknown name."""
+    """Return the cells called `names`, or the run's first cell if it is empty. Raise BenchError for an unknown name."""
     known = {cell.name: cell for cell in run.facts.cells}
     for name in names:
         check_choice("cell", name, list(known))
@@ -43,7 +43,7 @@ def chosen_cells(run: FinishedRun, names: Sequence[str]) -> list[CellFacts]:
 
 
 def chosen_rows(run: FinishedRun, labels: Sequence[str]) -> list[str]:
-    """Return the rows called `labels`, or all methods without labels. Raise BenchError for an unknown label."""
+    """Return the rows called `labels`, or all methods if it is empty. Raise BenchError for an unknown label."""
     for label in labels:
         check_choice("row", label, [method.label for method in run.facts.methods])
     return list(labels) or [method.label for method in run.methods]
@@ -93,7 +93,7 @@ def apex(cell: CellFacts) -> int:
 
 
 def key_frames(cell: CellFacts) -> list[int]:
-    """Return onset, apex and offset (or first, middle and last frame) and one between each two, sorted, each once."""
+    """Return the onset, apex and offset (or the first, middle and last frame) and the frames halfway between them."""
     start, peak = onset(cell), apex(cell)
     end = cell.n_frames - 1 if cell.offset_frame is None else cell.offset_frame
     return sorted({start, (start + peak + 1) // 2, peak, (peak + end + 1) // 2, end})
