@@ -52,7 +52,7 @@ class KnownMotion:
 
 @functools.cache
 def pixel_grid(size: int = SIZE) -> Float32s:
-    """Return pixel coordinates (size, size, 2) float32, x then y; read-only."""
+    """Return a read-only grid of pixel coordinates (size, size, 2) float32, x then y."""
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float32)
     grid.flags.writeable = False
     return grid
@@ -109,7 +109,7 @@ class Clip:
         if self.problem:
             raise CellFailed(self.problem)
         frames = check_frames(read_frames(self.folder / "frames", self.n_frames), f"Clip {self.name}")
-        kept = load_clip(self.folder)  # hashes as few files as possible; files are a fifth of the size of the pixels
+        kept = load_clip(self.folder)  # reads as few files as possible; the files are a fifth of the size of the pixels
         if (kept is None or kept.content != self.content) and content_hash(frames) != self.content:
             raise BenchError(f"{self.folder}: frames were altered. Run the same command again to recreate them.")
         return frames
@@ -160,7 +160,7 @@ def widths_in_words(widths: Sequence[int]) -> str:
 
 
 def family(database: str) -> str:
-    """Return a database's name without its camera: "smic" for both smic and smic-vis."""
+    """Return a database's name without the camera: "smic" for both smic and smic-vis."""
     return database.partition("-")[0]
 
 
@@ -170,7 +170,7 @@ def person(database: str, subject: str) -> str:
 
 
 def without_camera(recording: str) -> str:
-    """Return a recording's name without its camera, since all cameras see the same moment: "smic/s11_ne_02"."""
+    """Return a recording's name without the camera, because all cameras record the same moment: "smic/s11_ne_02"."""
     database, slash, clip = recording.partition("/")
     return f"{family(database)}{slash}{clip}"
 
@@ -205,7 +205,8 @@ def keep_facts(folder: Path, clip: Clip, files: Mapping[str, Mapping[str, Any]])
 
 
 def load_clip(folder: Path) -> Clip | None:
-    """Return the clip in `folder`, or None if it is missing, incomplete or from another version of the suite."""
+    """Return the clip in `folder`, or None if it is missing, incomplete or was written by another version of the
+    suite."""
     facts = read_kept(folder / "clip.json") or {}
     try:
         files, box, faces = facts.pop("files"), facts.pop("box"), tuple(facts.pop("faces", ()))
@@ -242,7 +243,8 @@ class Cell:
     truth: the template rendered with the driver's expression, or None if it is not known.
     foil: a different driver that moves another part of the face (in a folder of recordings, any other driver), or None
     if the protocol names none.
-    known_as: pairs of alternative names for driver and template; () if the protocol has no other names for them.
+    known_as: pairs of alternative names for the driver and the template; () if the protocol has no other names for
+    them.
     """
 
     protocol: str

@@ -28,7 +28,7 @@ class Method(Protocol):
     the suite and is not passed on (docs/magnified.md).
     `purpose`, on the class, states in one line the purpose of a row that accompanies every run; `needs` states what its
     cells must have, a "truth" or a "foil".
-    `marks` maps short labels in the tables to sentences that a reader of the scores must know.
+    `marks` maps short labels in the tables to notes that a reader of the scores needs.
     `marks_on(cells)` returns such marks for the cells that were scored. It is also called for all cells before anything
     is animated, and may then raise BenchError for files that cannot be read.
     `unused(cells)` returns the names of its files that match none of the cells.
@@ -57,12 +57,15 @@ class Method(Protocol):
         """Load weights onto `device`; called once, in the worker, before the first cell."""
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB, T as in the driver. Raise CellFailed, with the reason, if that is
-        impossible."""
+        """Return frames uint8 (T, 256, 256, 3) RGB, as many as the driver has. Raise CellFailed, with the reason, if
+        that is impossible."""
 
 
 class Control(Protocol):
-    """A control: like a method, but given the whole cell (truth, foil, reference). A method may be given it, too."""
+    """A control: like a method, but given the whole cell (truth, foil, reference).
+
+    A method that defines `animate_cell` is also given the whole cell.
+    """
 
     name: str
     variant: str
@@ -80,9 +83,9 @@ class OptimiserSpec:
     """One Adam optimiser: the networks it steps, its parameters, and its learning-rate schedule.
 
     Gradients are clipped to `clip_norm` in the norm of order `clip_order` (2: Euclidean, inf: the largest entry).
-    `milestones` are the epochs after which lr is multiplied by 0.1 (the published schedule). With `warmup` > 0 the
-    schedule is instead a linear warm-up over that share of all steps, then a cosine down to 3 % of lr. With `decay` the
-    rate is lr up to the first of the two epochs, then falls linearly to 0 at the second (ULME-GAN).
+    `milestones` are the epochs after which lr is multiplied by 0.1 (the published schedule). With `warmup` > 0, the
+    schedule is instead a linear warm-up over that share of all steps, followed by a cosine decay to 3 % of lr. With
+    `decay`, the rate is lr up to the first of the two epochs and then falls linearly to 0 at the second (ULME-GAN).
     """
 
     networks: tuple[str, ...]
@@ -109,7 +112,7 @@ class Phase:
 
 
 class Trainable(Protocol):
-    """A method that can be trained; it lives with its networks."""
+    """A method that can be trained, defined beside its networks."""
 
     stages: tuple[str, ...]
 
@@ -133,8 +136,8 @@ class Trainable(Protocol):
 class Partial:
     """What a metric measured in one cell. An absent value is None, never zero.
 
-    values: figure name to value or None. sums: what `combine`, or a log of the run, needs. series: curves over frames
-    for plots, with a value for every frame of the output, or for each frame listed in `frames` (whole numbers,
+    values: figure name to value or None. sums: the values that `combine` or a log of the run needs. series: curves over
+    frames for plots, with a value for every frame of the output, or for each frame listed in `frames` (whole numbers,
     ascending, unique). reason: why figures are absent from `values`. reasons: figure name to the reason why its value
     is None. files: role to the cached features that `combine` compares as sets; if they are gone, the cell is measured
     again.

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 # How a figure is aggregated over cells: "mean" is the mean of the cells that have it; "pooled" is agreement pooled from
-# the products that a cell's `sums` holds for the figure's target (megbench.core.pooled); "set" is computed by the
+# the products that a cell's `sums` contain for the figure's target (megbench.core.pooled); "set" is computed by the
 # metric from all cells at once.
 Pooling = Literal["mean", "pooled", "set"]
 Grade = Literal["good", "fair", "bad"]
@@ -48,8 +48,8 @@ class Figure:
     first in LaTeX.
     detector: what measured the action units in question ("flow", "OpenFace"); tables show it after the short title.
     heat_map: whether the page shows a heat map of this figure over the cells, from `still` (0) to `ideal` (1).
-    neighbours: whether it is computed over neighbouring frames, so that clips of different frame rates cannot be
-    compared by it.
+    neighbours: whether it is computed from neighbouring frames, so that it cannot be compared between clips of
+    different frame rates.
     thresholds: remarks on a cell's value, from high to low; the first threshold that the value reaches determines the
     remark.
     """
@@ -99,7 +99,8 @@ class Figure:
 
     @property
     def arrow(self) -> str:
-        """The direction of better values: ↑, ↓, "→ 1" if values may miss the ideal on both sides; "" if it has none."""
+        """The direction of better values: ↑, ↓, "→ 1" if values may miss the ideal on both sides; "" without an
+        ideal."""
         if self.ideal is None:
             return ""
         return f"→ {self.ideal:g}" if self.two_sided else "↑" if self.higher_is_better else "↓"
@@ -121,7 +122,8 @@ class Figure:
         return abs(value - self.ideal)
 
     def shade(self, value: float) -> float:
-        """Return 1 for the ideal, 0 for a value as far from it as that of a still face, and down to -1 below that."""
+        """Return 1 for the ideal, 0 for a value as far from it as that of a still face, and down to -1 for values
+        beyond."""
         if self.still is None:
             raise ValueError(f"{self.name} states no value for a still face")
         return min(max(1 - self.distance(value) / self.distance(self.still), -1.0), 1.0)

@@ -6,7 +6,8 @@ import os
 
 
 def usable() -> int:
-    """Return the number of processors that this process may run on, or of all processors if the system does not say.
+    """Return the number of processors that this process may run on, or that of all processors if the system does not
+    report it.
 
     macOS and Windows have no `os.sched_getaffinity`.
     """

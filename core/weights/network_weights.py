@@ -208,7 +208,7 @@ def _load_vgg(path: Path | None, name: str, network: nn.Module) -> nn.Module:
 
 
 def load_part(path: Path, name: str, network: nn.Module) -> None:
-    """Load the entries of `network` from a file with the entries of a single network. Raise BenchError if one lacks."""
+    """Load the entries of `network` from a file that contains a single network. Raise BenchError if one is missing."""
     own = network.state_dict()
     state = read_trunk(path)
     load_state(path, name, network, {entry: value for entry, value in state.items() if entry in own})
