@@ -205,8 +205,7 @@ def keep_facts(folder: Path, clip: Clip, files: Mapping[str, Mapping[str, Any]])
 
 
 def load_clip(folder: Path) -> Clip | None:
-    """Return the clip in `folder`, or None if it is missing, incomplete or was written by another version of the
-    suite."""
+    """Return the clip in `folder`, or None if it is missing, incomplete or from another version of the suite."""
     facts = read_kept(folder / "clip.json") or {}
     try:
         files, box, faces = facts.pop("files"), facts.pop("box"), tuple(facts.pop("faces", ()))

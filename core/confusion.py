@@ -50,16 +50,14 @@ def uar(counts: npt.NDArray[np.number]) -> Float64s:
 
 
 def constant(shown: npt.NDArray[np.number], answer: int) -> Float64s:
-    """Return the confusion matrix if `answer` is predicted for every clip; `shown` (K,) counts the clips of each
-    class."""
+    """Return the confusion matrix of a constant prediction, `answer`; `shown` (K,) counts the clips of each class."""
     counts = np.zeros((len(shown), len(shown)))
     counts[:, answer] = shown
     return counts
 
 
 def by_chance(shown: npt.NDArray[np.number]) -> Float64s:
-    """Return the expected confusion matrix of uniformly random predictions; `shown` (K,) counts the clips of each
-    class."""
+    """Return the expected confusion matrix of random predictions; `shown` (K,) counts the clips of each class."""
     return np.asarray(np.repeat(np.asarray(shown, float)[:, None] / len(shown), len(shown), axis=1))
 
 

@@ -1,5 +1,4 @@
-"""Intervals of frames in which something was detected: the overlap of two intervals, and precision, recall and F1 from
-counts."""
+"""Overlap of two intervals of frames in which something was detected, and precision, recall and F1 from counts."""
 
 from collections.abc import Sequence
 

@@ -99,8 +99,7 @@ class Figure:
 
     @property
     def arrow(self) -> str:
-        """The direction of better values: ↑, ↓, "→ 1" if values may miss the ideal on both sides; "" without an
-        ideal."""
+        """The direction of better values: ↑, ↓, "→ 1" if the ideal has values on both sides, or "" without an ideal."""
         if self.ideal is None:
             return ""
         return f"→ {self.ideal:g}" if self.two_sided else "↑" if self.higher_is_better else "↓"
@@ -122,8 +121,7 @@ class Figure:
         return abs(value - self.ideal)
 
     def shade(self, value: float) -> float:
-        """Return 1 for the ideal, 0 for a value as far from it as that of a still face, and down to -1 for values
-        beyond."""
+        """Return 1 for the ideal, 0 at the distance of a still face's value, and down to -1 at greater distances."""
         if self.still is None:
             raise ValueError(f"{self.name} states no value for a still face")
         return min(max(1 - self.distance(value) / self.distance(self.still), -1.0), 1.0)

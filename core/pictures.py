@@ -63,11 +63,10 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 
 
 def read_picture(path: Path) -> Picture:
-    """Return a picture file as (H, W, 3) uint8 RGB, turned upright as its EXIF tag says, with 16 bits scaled to 8 and
-    without transparency.
+    """Return a picture file as (H, W, 3) uint8 RGB, turned upright and without transparency.
 
-    Raise BenchError if the file is missing, damaged or not a picture, has 32-bit pixels, or is larger than 64 million
-    pixels.
+    The EXIF tag states how to turn it. 16-bit values are scaled to 8 bits. Raise BenchError if the file is missing,
+    damaged or not a picture, has 32-bit pixels, or is larger than 64 million pixels.
     """
     try:
         with warnings.catch_warnings():

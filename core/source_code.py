@@ -36,11 +36,11 @@ class Source:
 
 @functools.cache
 def read_source(path: Path) -> Source:
-    """Return a source file without the parts that cannot change a number: docstrings, error texts, types, tables of
-    names.
+    """Return a source file without what cannot change a number: docstrings, error texts, types and tables of names.
 
     In a compiled module, every byte counts. The result is remembered across processes as long as the bytes are the
-    same. """
+    same.
+    """
     found = file_hash(path)
     if path.suffix != ".py":
         return Source(found, (), frozenset())

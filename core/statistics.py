@@ -246,8 +246,7 @@ def why_untestable(pairs: Sequence[Paired], corrected_for: int, alpha: float = A
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values after Holm's step-down correction (1979), in the given order; compare each directly with
-    alpha."""
+    """Return Holm's adjusted p-values (1979) in the given order; each may be compared directly with alpha."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted, least = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):

@@ -230,8 +230,10 @@ def remove(entry: CacheEntry) -> None:
 
 
 def trim(root: Path, cap_bytes: int = CAP_BYTES) -> int:
-    """Delete the least recently used entries that are at least a day old until the store is below the cap; return the
-    number of bytes deleted."""
+    """Delete the least recently used entries until the store is below the cap; return the number of bytes deleted.
+
+    Entries used within the last day are kept.
+    """
     everything = entries(root)
     excess = sum(entry.size for entry in everything) - cap_bytes
     deleted = 0

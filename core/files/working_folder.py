@@ -24,8 +24,7 @@ def in_store(name: str) -> Path:
 
 
 def weights_folders() -> list[Path]:
-    """Return the folders with the user's weights: the one named by MEGBENCH_WEIGHTS, if any, then the one in the
-    store."""
+    """Return the user's weights folders: the one named by MEGBENCH_WEIGHTS, if any, then the one in the store."""
     own = os.environ.get(WEIGHTS)
     return [*([from_start(Path(own))] if own else []), in_store("weights")]
 
