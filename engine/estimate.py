@@ -22,8 +22,8 @@ from megbench.engine.runner import Job, Settings, refusal
 from megbench.engine.scoring import Scorer, lacking
 from megbench.engine.speeds import keep_speeds, known_speeds, measuring
 
-# Processor seconds per frame, by method and width of the painting network: 64 as published, other widths as in the demo
-# weights.
+# Processor seconds per frame, by method and width of the network that renders the frames: 64 as published, other widths
+# as in the demo weights.
 NETWORKS: Mapping[str, Mapping[int, float]] = {
     "fomm": {16: 0.062, 64: 0.55},
     "fpfomm": {16: 0.066, 64: 0.55},
@@ -191,7 +191,7 @@ def _of_method(job: Job, settings: Settings) -> float | None:
 
 
 def _width(config: Any) -> int | None:
-    """Return the number of channels in the painting network's first layer, or None if it is unknown."""
+    """Return the number of channels in the first layer of the rendering network, or None if it is unknown."""
     if config == "published":
         return PUBLISHED
     if not isinstance(config, dict):

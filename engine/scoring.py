@@ -149,7 +149,7 @@ def partial_key(metric: Metric, deciding: Sequence[Any], cell: Cell, output: str
     """Return the hash of everything that determines a partial score.
 
     deciding: the result of `_deciding`. output: the hash of the frames that are compared with the cell's clips. Other
-    files that the metric reads enter with their current contents, missing files as None.
+    files that the metric reads count with their current contents, and missing ones as None.
     """
     clips = {"driver": cell.driver, "reference": cell.reference, "truth": cell.truth}
     compared = {role: clip.state() if clip else None for role, clip in clips.items()}

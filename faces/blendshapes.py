@@ -2,7 +2,7 @@
 
 Coefficients are between 0 and 1. They are neither FACS intensities nor linear, and how far a coefficient rises depends
 on the person, so only its time course is meaningful. The landmarker analyses every frame independently (IMAGE mode):
-VIDEO mode smooths over time and halves a micro-expression. The MediaPipe package sends usage data to its maker; the
+VIDEO mode smooths over time and halves a micro-expression. The MediaPipe package sends usage data to its developer; the
 process is given a proxy that does not exist, so that nothing leaves the machine. Run as `python -m
 megbench.faces.blendshapes MODEL`, this module is that process (megbench.faces.apart).
 """
@@ -55,9 +55,10 @@ class Landmarker:
         self._apart = Apart("MediaPipe", "megbench.faces.blendshapes", [str(model.resolve())], OFFLINE)
 
     def units(self, frames: Frames) -> npt.NDArray[np.float64]:
-        """Return coefficients (T, 9) of UNITS in 0..1, independently for each frame; NaN for a frame without a face.
+        """Return coefficients (T, 9) of UNITS from 0 to 1, computed for each frame independently; NaN if it has no
+        face.
 
-        Raise BenchError if the process ends or answers with an error.
+        Raise BenchError if the process ends or reports an error.
         """
         return self._apart.ask({"frames": frames})["units"].astype(np.float64)
 
@@ -73,7 +74,7 @@ def landmarker(model: Path) -> Landmarker:
 
 
 def answering(model: str) -> Callable[[Arrays], Arrays]:
-    """Load the landmarker and return the function that answers messages; runs in the separate process."""
+    """Load the landmarker and return the function that replies to messages; used only in the separate process."""
     from mediapipe import Image, ImageFormat
     from mediapipe.tasks.python import BaseOptions, vision
 

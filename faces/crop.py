@@ -68,7 +68,8 @@ def square_at(left: float, top: float, side: int, size: tuple[float, float]) -> 
 
 
 def _placed(start: float, side: int, extent: float) -> int:
-    """Return the start of a square in one direction: inside the picture, or such that it is centred on the picture."""
+    """Return where a square starts in one direction: inside the picture or, if it is larger, so that both are
+    centred."""
     if side >= extent:
         return round((extent - side) / 2)
     return min(max(round(start), 0), math.floor(extent) - side)
