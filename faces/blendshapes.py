@@ -55,8 +55,7 @@ class Landmarker:
         self._apart = Apart("MediaPipe", "megbench.faces.blendshapes", [str(model.resolve())], OFFLINE)
 
     def units(self, frames: Frames) -> npt.NDArray[np.float64]:
-        """Return coefficients (T, 9) of UNITS from 0 to 1, computed for each frame independently; NaN if it has no
-        face.
+        """Return coefficients (T, 9) of UNITS from 0 to 1, for each frame independently; NaN if it shows no face.
 
         Raise BenchError if the process ends or reports an error.
         """

@@ -68,8 +68,7 @@ def square_at(left: float, top: float, side: int, size: tuple[float, float]) -> 
 
 
 def _placed(start: float, side: int, extent: float) -> int:
-    """Return where a square starts in one direction: inside the picture or, if it is larger, so that both are
-    centred."""
+    """Return the start of a square in one direction: inside the picture or, if it is larger, centred on the picture."""
     if side >= extent:
         return round((extent - side) / 2)
     return min(max(round(start), 0), math.floor(extent) - side)

@@ -39,9 +39,10 @@ class Detector:
         self._apart = Apart("py-feat", "megbench.faces.pyfeat", [str(weights.resolve())], {"HF_HUB_OFFLINE": "1"})
 
     def scores(self, frames: Frames, points: Points) -> npt.NDArray[np.float64]:
-        """Return occurrence scores (T, 20) in 0..1 of UNITS. All frames are cropped around the landmarks of frame 0.
+        """Return occurrence scores (T, 20) of UNITS from 0 to 1. All frames are cropped around the landmarks of frame
+        0.
 
-        Raise BenchError if the process ends or answers with an error.
+        Raise BenchError if the process ends or reports an error.
         """
         return self._apart.ask({"frames": frames, "box": face_box(points)})["scores"].astype(np.float64)
 
@@ -57,7 +58,8 @@ def detector(weights: Path) -> Detector:
 
 
 def face_box(points: Points) -> npt.NDArray[np.float32]:
-    """Return a face's box (left, top, right, bottom) from landmarks (68, 2), jaw to jaw and forehead to chin."""
+    """Return a face's box (left, top, right, bottom) from landmarks (68, 2), from jaw to jaw and from forehead to
+    chin."""
     brows, chin = points[17:27, 1].min(), points[:17, 1].max()
     top = brows - FOREHEAD * (chin - brows)
     return np.array([points[:17, 0].min(), top, points[:17, 0].max(), chin], np.float32)
@@ -77,7 +79,7 @@ def bare_package(name: str) -> None:
 
 
 def answering(weights: str) -> Callable[[Arrays], Arrays]:
-    """Load the network and return the function that answers messages; runs in the separate process."""
+    """Load the network and return the function that replies to messages; used only in the separate process."""
     bare_package("feat")
     import torch
     from feat.multitask.inference import CHIP_SIZE, EXPAND_BBOX, MultitaskModel
