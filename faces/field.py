@@ -160,10 +160,9 @@ def jacobian_determinant(field: Field) -> npt.NDArray[np.float32]:
 
 
 def warp(image: npt.NDArray[Any], backward: Field) -> npt.NDArray[Any]:
-    """Return a picture (H, H, C) resampled once along a backward field of its size by a cubic B-spline, with its dtype
-    kept.
+    """Return a picture (H, H, C) resampled once along a backward field of its size by a cubic B-spline.
 
-    To warp one picture many times, keep its Spline instead.
+    The dtype is kept. To warp one picture many times, keep its Spline instead.
     """
     return as_type(Spline(image).at(pixel_grid(backward.shape[0]) + backward), image.dtype)
 

@@ -119,8 +119,7 @@ class _Level:
         self._inverse = share * yy, -share * xy, share * xx
 
     def follow(self, later: Float32s, flow: Planes, steps: int) -> Planes:
-        """Return the flow (x and y, each (h, w)) after `steps` more steps; `later` (H, W) is the whole later
-        picture."""
+        """Return the flow (x and y, each (h, w)) after `steps` steps; `later` (H, W) is the whole later picture."""
         (x, y), (to_x, to_y) = flow, self._gradient
         a, b, c = self._inverse
         for _ in range(steps):

@@ -39,8 +39,7 @@ class Detector:
         self._apart = Apart("py-feat", "megbench.faces.pyfeat", [str(weights.resolve())], {"HF_HUB_OFFLINE": "1"})
 
     def scores(self, frames: Frames, points: Points) -> npt.NDArray[np.float64]:
-        """Return occurrence scores (T, 20) of UNITS from 0 to 1. All frames are cropped around the landmarks of frame
-        0.
+        """Return occurrence scores (T, 20) of UNITS, 0 to 1. All frames are cropped around the landmarks of frame 0.
 
         Raise BenchError if the process ends or reports an error.
         """
@@ -58,8 +57,7 @@ def detector(weights: Path) -> Detector:
 
 
 def face_box(points: Points) -> npt.NDArray[np.float32]:
-    """Return a face's box (left, top, right, bottom) from landmarks (68, 2), from jaw to jaw and from forehead to
-    chin."""
+    """Return a face's box (left, top, right, bottom) from landmarks (68, 2): jaw to jaw and forehead to chin."""
     brows, chin = points[17:27, 1].min(), points[:17, 1].max()
     top = brows - FOREHEAD * (chin - brows)
     return np.array([points[:17, 0].min(), top, points[:17, 0].max(), chin], np.float32)

@@ -1,7 +1,7 @@
 """Transfer one face's motion to another: through the fitted meshes, in face units, with a single resampling.
 
-This is the algorithm of the contender without training: the flow that head motion does not explain is sampled at the
-mesh's vertices, smoothed over time, and applied to the same vertices of the other face.
+This is the algorithm of the contender that needs no training: the flow that head motion does not explain is sampled at
+the mesh's vertices, smoothed over time, and applied to the same vertices of the other face.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Motion agreement: does each part of the face move where, when and how the driver's does?
 
-Motion is signed, per region, with head motion removed. A trajectory vector holds the mean residual flow of twelve
-regions in every frame, in units of the eye distance; O is the output's, D the driver's (or the truth's):
+Motion is signed and measured per region, with head motion removed. A trajectory vector contains the mean residual flow
+of twelve regions in every frame, in units of the eye distance; O is the output's, D the driver's (or the truth's):
 
     agreement = <O, D> / (|O| |D|)      gain = <O, D> / <D, D>      error = |O - D| / |D|
 
 Agreement ignores amplitude (half the motion scores the same), so read it together with gain or error. If a driver is
-exactly still, none of the three exists; a still output has agreement 0.
+exactly still, none of the three is defined; a still output has agreement 0.
 
 Version 2 measures motion with megbench.faces.flow, version 1 (megbench.metrics.motion_agreement_v1) with DIS.
 """
@@ -250,7 +250,7 @@ class MotionAgreement:
     figures = (*COMPARED, *OTHER_FIGURES)
 
     def motion(self, clip: SeenClip) -> FacialMotion:
-        """Return the facial motion of a clip by this version's recipe. Raise CellFailed if frame 0 shows no face."""
+        """Return the facial motion of a clip as this version measures it. Raise CellFailed if frame 0 shows no face."""
         return clip.motion
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
@@ -305,7 +305,7 @@ class MotionAgreement:
 
 
 def pooled_scores(figures: Sequence[Figure], partials: Sequence[Partial]) -> list[Score]:
-    """Return a score for each pooled figure, from the products that the cells' `sums` hold for its target."""
+    """Return a score for each pooled figure, from the products that the cells' `sums` contain for its target."""
     scores = []
     for figure in (figure for figure in figures if figure.pooling == "pooled"):
         products = [partial.sums[figure.target] for partial in partials if figure.target in partial.sums]

@@ -52,7 +52,7 @@ class MotionAgreementV1(MotionAgreement):
 
     @staticmethod
     def pools(products: Sequence[float]) -> bool:
-        """Return whether a cell with these products counts towards pooled agreement; every cell compared does."""
+        """Return whether a cell with these products counts towards pooled agreement; every compared cell does."""
         return True
 
 

@@ -83,7 +83,7 @@ class Sharpness:
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Return the figures of one cell, measured in the template's face.
 
-        Raise CellFailed if template or driver shows no face.
+        Raise CellFailed if the template or the driver shows no face.
         """
         face = face_regions(seen.template.landmarks).face
         output, template = sharpness(seen.output.grey, face), sharpness(seen.template.grey, face)
