@@ -10,8 +10,7 @@ from megbench.faces.landmarks import Points
 
 
 class Akd:
-    """Mean absolute difference of dlib's 68 landmarks from the truth's (up to 8 frames) and the template's (frame
-    0)."""
+    """Mean absolute difference of dlib's 68 landmarks from the truth's (at most 8 frames) and the template's (one)."""
 
     name = "akd"
     version = "2-dlib-68-8frames"
