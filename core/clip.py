@@ -66,13 +66,13 @@ class Clip:
     "negative", "positive", "surprise" or the database's own label. `action_units` is the coders' raw text ("4+L10").
     `box` is the square (left, top, right, bottom) that was cropped from the upright original picture, in display
     pixels; it may extend beyond the picture (megbench.faces.crop), and is None for rendered clips. `content` is the
-    hash of the frames. `recording` is the clip's unique name across all databases ("casme2/sub19_EP01_01f"), by which
-    one can tell whether a model has seen it; it is "" for other clips. `rendered` distinguishes clips rendered by this
-    suite from recordings. `faces` lists the widths in display pixels of the faces in the original first frame, largest
-    first; `face` is the user's choice among them ("left", "right", or a rank by size), "" for the largest. `medium`
-    states how the file format affects motion (a GIF, an interlaced video), "" for ordinary files. `problem` states why
-    the frames cannot be used (no face was found, the video is damaged): cells with this clip fail with that reason and
-    the run continues. It is "" for a usable clip.
+    hash of the frames. `recording` is the clip's unique name across all databases ("casme2/sub19_EP01_01f"), which
+    shows whether a model has seen it; it is "" for other clips. `rendered` distinguishes clips rendered by this suite
+    from recordings. `faces` lists the widths in display pixels of the faces in the original first frame, largest first;
+    `face` is the user's choice among them ("left", "right", or a rank by size), "" for the largest. `medium` states how
+    the file format affects motion (a GIF, an interlaced video), "" for ordinary files. `problem` states why the frames
+    cannot be used (no face was found, the video is damaged): cells with this clip fail with that reason and the run
+    continues. It is "" for a usable clip.
     """
 
     folder: Path
@@ -98,7 +98,7 @@ class Clip:
 
     @property
     def person(self) -> str:
-        """The name of the person shown, as returned by the function `person`."""
+        """The name of the person shown in the clip, as returned by the function `person`."""
         return person(self.database, self.subject)
 
     def frames(self) -> Frames:
@@ -165,7 +165,7 @@ def family(database: str) -> str:
 
 
 def person(database: str, subject: str) -> str:
-    """Return the name of the person shown, which is the same for all cameras of a database: "smic/s11"."""
+    """Return the name of the person shown in a clip, which is the same for all cameras of a database: "smic/s11"."""
     return f"{family(database)}/{subject}"
 
 
@@ -256,7 +256,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Folder name of the cell: driver, two underscores, template."""
+        """The name of the cell's folder: driver, two underscores, template."""
         return f"{self.driver.name}__{self.template.name}"
 
     @property

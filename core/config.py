@@ -141,7 +141,7 @@ def parse_set(item: str) -> dict[str, Any]:
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `below` updated with `above`: nested mappings are merged, everything else is replaced."""
+    """Return `below` updated with `above`: nested mappings are merged, and everything else is replaced."""
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)

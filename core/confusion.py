@@ -1,7 +1,7 @@
 """UF1 and UAR, pooled as in MEGC2019: computed from one confusion matrix over all folds and averaged over classes.
 
 Matrices have true classes in rows and predicted classes in columns. A class that no clip shows has no recall and is
-left out of the means, so nothing is divided by zero and 0 never means "absent".
+left out of the means, so that nothing is divided by zero and 0 never means "absent".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ONE_CLASS = "the clips show one class"
 
 
 def confusion(true: Labels, answers: Labels, n_classes: int) -> Counts:
-    """Return how often each class (rows) received each prediction (columns), (K, K); a negative one means "none"."""
+    """Return how often each class (rows) received each prediction (columns): (K, K), without negative predictions."""
     given = answers >= 0
     flat = np.bincount(true[given] * n_classes + answers[given], minlength=n_classes**2)
     return np.asarray(flat.reshape(n_classes, n_classes), np.int64)

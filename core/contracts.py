@@ -1,6 +1,6 @@
 """The interfaces that plug-ins implement, on one page; all can be imported with `from megbench import Metric, ...`.
 
-Methods turn cells into frames, trainables learn, metrics measure cells, protocols list cells, adapters list clips.
+Methods turn cells into frames, trainables learn, metrics measure cells, protocols list cells, and adapters list clips.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Method(Protocol):
         """
 
     def prepare(self, device: str) -> None:
-        """Load weights onto `device`; called once, in the worker, before the first cell."""
+        """Load weights onto `device`. The worker calls this once, before the first cell."""
 
     def animate(self, template: Template, driver: Clip) -> Frames:
         """Return frames uint8 (T, 256, 256, 3) RGB, as many as the driver has. Raise CellFailed, with the reason, if
@@ -62,9 +62,9 @@ class Method(Protocol):
 
 
 class Control(Protocol):
-    """A control: like a method, but given the whole cell (truth, foil, reference).
+    """A control, which is like a method but receives the whole cell (truth, foil, reference).
 
-    A method that defines `animate_cell` is also given the whole cell.
+    A method that defines `animate_cell` also receives the whole cell.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Control(Protocol):
 
 @dataclass(frozen=True)
 class OptimiserSpec:
-    """One Adam optimiser: the networks it steps, its parameters, and its learning-rate schedule.
+    """One Adam optimiser: the networks that it updates, its parameters, and its learning-rate schedule.
 
     Gradients are clipped to `clip_norm` in the norm of order `clip_order` (2: Euclidean, inf: the largest entry).
     `milestones` are the epochs after which lr is multiplied by 0.1 (the published schedule). With `warmup` > 0, the
@@ -101,7 +101,7 @@ class OptimiserSpec:
 
 @dataclass(frozen=True)
 class Phase:
-    """Losses to be summed and backpropagated; the named optimisers then step before the method continues.
+    """Losses to be summed and backpropagated; the named optimisers then take a step before the method continues.
 
     pictures: images to show in sample strips, (B, 3, H, W) in [0, 1] by name.
     """
@@ -125,7 +125,7 @@ class Trainable(Protocol):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Run one training step on a batch or part of a batch, yielding its phases; the loop steps the optimisers.
+        """Run one training step on a batch or part of a batch and yield its phases; the caller steps the optimisers.
 
         Losses are means over the samples. Draw random numbers per sample with `megbench.core.draws.each(rng, samples)`:
         a step is then the same however the batch is divided.

@@ -94,12 +94,12 @@ class Figure:
 
     @property
     def two_sided(self) -> bool:
-        """Whether values may miss the ideal on both sides, as a gain may lie below or above 1."""
+        """Whether values can be on both sides of the ideal, as a gain can be below or above 1."""
         return self.ideal is not None and self.ideal not in self.bounds
 
     @property
     def arrow(self) -> str:
-        """The direction of better values: ↑, ↓, "→ 1" if the ideal has values on both sides, or "" without an ideal."""
+        """The direction of better values: ↑, ↓, "→ 1" if values can be on both sides of 1, or "" without an ideal."""
         if self.ideal is None:
             return ""
         return f"→ {self.ideal:g}" if self.two_sided else "↑" if self.higher_is_better else "↓"
@@ -127,6 +127,6 @@ class Figure:
         return min(max(1 - self.distance(value) / self.distance(self.still), -1.0), 1.0)
 
     def remark(self, value: float) -> tuple[str, Grade] | None:
-        """Return the words and the grade for a cell's value, or None if it reaches no threshold."""
+        """Return the text and the grade of the remark on a cell's value, or None if the value reaches no threshold."""
         reached = next((threshold for threshold in self.thresholds if value >= threshold.least), None)
         return (reached.text.replace("{value}", f"{value:.{self.decimals}f}"), reached.grade) if reached else None

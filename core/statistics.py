@@ -58,7 +58,7 @@ class Interval:
 def cluster_draws(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64s:
     """Return how often each cluster is drawn when n_clusters clusters are drawn with replacement.
 
-    (draws, n_clusters), read-only; rows sum to n_clusters.
+    The array (draws, n_clusters) is read-only, and its rows sum to n_clusters.
     """
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=draws).astype(float)

@@ -133,7 +133,7 @@ def _give_up(queue: _Queue) -> Iterator[Outcome]:
 
 
 def _next_to_see(active: Mapping[Connection, _Worker]) -> tuple[list[Connection], list[Connection]]:
-    """Wait until workers have a message or exceed their limit; return the connections of each of the two groups."""
+    """Wait until workers have a message or exceed their limit; return the connections of both groups."""
     soonest = min(worker.due for worker in active.values())
     left = None if soonest == math.inf else max(0.0, soonest - time.monotonic())
     ready = set(wait(list(active), left))

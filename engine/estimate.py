@@ -129,7 +129,7 @@ def _parallel(settings: Settings) -> int:
 
 
 def pace() -> float:
-    """Return the processor seconds that a fixed piece of work takes here on one thread, the minimum of eight trials."""
+    """Return the processor seconds that a fixed piece of work takes here on one thread: the minimum of eight trials."""
     values = np.linspace(0, 1, 512 * 512).reshape(512, 512) ** 2
     found = []
     for _ in range(8):

@@ -59,7 +59,7 @@ class Row:
 
     label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what determines
     its frames besides the inputs, with the versions of its code and of the packages that it uses. marks: warnings for
-    the reader of its scores, as short labels for the tables with a sentence each. seen: the "clips" and "people" of
+    the reader of its scores: short labels for the tables, each with a sentence. seen: the "clips" and "people" of
     databases on which it was trained, if the method has a function `seen()` that returns them. sources, identity_on:
     the files that the method reads for a cell besides its clips, and what else determines the frames of that cell only.
     check: raises CellFailed for a cell that the method cannot animate, as far as this is known before anything is

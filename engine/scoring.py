@@ -112,7 +112,7 @@ def _deciding(metric: Metric, scorer: Scorer) -> list[Any]:
 
 
 def deciding_all(scorer: Scorer) -> list[list[Any]]:
-    """Return each metric's name with what determines its results in every cell, or with why it cannot be computed."""
+    """Return each metric's name with what determines its results in every cell, or why it cannot be computed."""
     made = _made(scorer)
     return [[metric.name, lacking(metric) or _deciding(metric, scorer)] for metric in made]
 
@@ -232,7 +232,7 @@ def unlisted(metric: Metric, partial: Partial) -> list[str]:
 
 
 def misplaced(partial: Partial, n_frames: int) -> str:
-    """Return why the frames of a Partial's curves are unknown or wrong; "" if they are correct."""
+    """Return why the frames of a partial score's curves are unknown or wrong; "" if they are correct."""
     named = len(partial.frames)
     for frame in partial.frames:
         if not isinstance(frame, Integral) or isinstance(frame, bool):

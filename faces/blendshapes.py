@@ -49,7 +49,7 @@ def installed() -> bool:
 
 
 class Landmarker:
-    """The running process; `units` may be called any number of times."""
+    """The running landmarker process; `units` may be called any number of times."""
 
     def __init__(self, model: Path) -> None:
         self._apart = Apart("MediaPipe", "megbench.faces.blendshapes", [str(model.resolve())], OFFLINE)
@@ -68,7 +68,7 @@ class Landmarker:
 
 @functools.lru_cache(maxsize=1)
 def landmarker(model: Path) -> Landmarker:
-    """Return the landmarker, which this process starts only once."""
+    """Return the landmarker; this process starts it only once."""
     return Landmarker(model)
 
 

@@ -62,7 +62,7 @@ def _chip(image: Frames, points: Points) -> Frames:
 
 
 class _Network:
-    """The network run by OpenCV, with each affine layer folded into its convolution. It takes one face at a time."""
+    """The network as run by OpenCV, with each affine layer folded into its convolution. It takes one face at a time."""
 
     def __init__(self, data: bytes) -> None:
         self._engine = cv2.dnn.readNetFromONNX(np.frombuffer(_as_onnx(_Reader(data)), np.uint8))

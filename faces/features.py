@@ -181,7 +181,7 @@ class SeenClip:
         return arrays
 
     def feature_file(self, name: str, compute: Callable[[], Arrays], sources: Sequence[Path] = ()) -> Path:
-        """Return the file with this clip's features called `name`; if it is missing, `kept` makes it.
+        """Return the file with this clip's features called `name`; if it is missing, `kept` creates it.
 
         This is for metrics that compare sets of clips. Raise BenchError if there is no cache.
         """

@@ -81,7 +81,7 @@ class FacialFlow:
 
 
 def spreading(face: FaceRegions) -> Callable[[Float32s], Float32s]:
-    """Return a function that leaves a field (256, 256, 2) unchanged inside a face's outline and fades it out beyond."""
+    """Return a function that keeps a field (256, 256, 2) inside a face's outline and fades it out beyond."""
     side = 2 * OUTLINE + 1
     inside = cv2.erode(face.face.astype(np.uint8), np.ones((side, side), np.uint8), borderValue=1)
     away = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)

@@ -1,8 +1,9 @@
 """py-feat's current detector in a separate process: occurrence scores of action units on face crops.
 
-Importing py-feat takes seconds and a gigabyte and sets OMP_NUM_THREADS for the whole process, so the suite's processes
-never import it. The separate process runs with the hub's client offline; the weights come from a file supplied by the
-user. Run as `python -m megbench.faces.pyfeat WEIGHTS`, this module is that process (megbench.faces.apart).
+Importing py-feat takes seconds and a gigabyte of memory and sets OMP_NUM_THREADS for the whole process, so the suite's
+processes never import it. The separate process runs with the hub's client offline; the weights come from a file
+supplied by the user. Run as `python -m megbench.faces.pyfeat WEIGHTS`, this module is that process
+(megbench.faces.apart).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ FOREHEAD = 0.3
 
 
 class Detector:
-    """The running process; `scores` may be called any number of times."""
+    """The running detector process; `scores` may be called any number of times."""
 
     def __init__(self, weights: Path) -> None:
         self._apart = Apart("py-feat", "megbench.faces.pyfeat", [str(weights.resolve())], {"HF_HUB_OFFLINE": "1"})
@@ -52,7 +53,7 @@ class Detector:
 
 @functools.lru_cache(maxsize=1)
 def detector(weights: Path) -> Detector:
-    """Return the detector, which this process starts only once."""
+    """Return the detector; this process starts it only once."""
     return Detector(weights)
 
 

@@ -2,7 +2,7 @@
 
 Intensities are taken relative to the onset. The figures compare the vector of apex minus onset over all units (cosine,
 PCC, mean absolute error) and the track over time of each unit that the driver moves, and they measure the motion of
-units that the driver does not move. The PCC of a constant track is undefined. Such a unit lowers `coverage` and does
+units that the driver does not move. The PCC of a constant track is undefined; such a unit lowers `coverage` but does
 not count as 0.
 """
 
@@ -41,12 +41,12 @@ LEAKLESS = "leakage does not exist: the {} moves no unit, or all of them"
 class Detector:
     """The properties of a detector.
 
-    units: names of its columns, "AU12" or, if several are estimated as one, "AU14+20". apart: units scored only in
-    figures of their own. moves: the change above which a unit counts as moving. onset_frames: the number of leading
-    frames that form the onset. one_scale: whether the values of two clips may be compared in size (ICC, error) and not
-    only in their time course. course_only: whether even the units of one clip may not be compared in size, so that only
-    the time course is scored. share: the smallest change, as a share of the strongest unit's change, at which a unit
-    still counts as moving. word: the detector's name in brackets after the titles of columns.
+    units: names of its columns, "AU12" or, if several are estimated as one, "AU14+20". apart: units that are scored
+    only in figures of their own. moves: the change above which a unit counts as moving. onset_frames: the number of
+    leading frames that form the onset. one_scale: whether the values of two clips may be compared in size (ICC, error)
+    and not only in their time course. course_only: whether even the units of one clip may not be compared in size, so
+    that only the time course is scored. share: the smallest change, as a share of the strongest unit's change, at which
+    a unit still counts as moving. word: the detector's name in brackets after the titles of columns.
     """
 
     title: str

@@ -1,8 +1,8 @@
 """Distances between two sets of pictures on one network's features: Frechet (as in FID) and kernel (as in KID).
 
 The outputs of all cells are compared with all frames of their drivers, and each driver is used only once. Both
-distances depend on the number of pictures: figures with different counts cannot be compared, and few pictures make the
-Frechet distance too large.
+distances depend on the number of pictures: figures with different counts cannot be compared, and the Frechet distance
+is too large if there are few pictures.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ IN_A_CELL = "a distance between sets of pictures: see the rows over several cell
 def frechet(a: Features, b: Features) -> float:
     """Return the Frechet distance between Gaussians fitted to features (n, d) and (m, d), with n and m at least 2.
 
-    |mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2)) (Heusel et al. 2017). With fewer samples than dimensions, the last
-    trace is the sum of the singular values of the centred cross matrix (exact, and n x m is small); otherwise it comes
-    from eigenvalues.
+    It is |mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2)) (Heusel et al. 2017). With fewer samples than dimensions, the
+    last trace is the sum of the singular values of the centred cross matrix (exact, and n x m is small); otherwise it
+    comes from eigenvalues.
 
     >>> a = np.array([[0.0], [2.0], [4.0]])
     >>> round(frechet(a, a), 6), round(frechet(a, a + 3), 6)
@@ -53,7 +53,7 @@ def frechet(a: Features, b: Features) -> float:
 
 
 def kernel(a: Features, b: Features) -> float:
-    """Return the unbiased squared MMD with the kernel (x.y / d + 1)^3 (Binkowski et al. 2018), which may be negative.
+    """Return the unbiased squared MMD, possibly negative, with the kernel (x.y / d + 1)^3 (Binkowski et al. 2018).
 
     >>> kernel(np.zeros((2, 1)), np.ones((2, 1)))
     7.0

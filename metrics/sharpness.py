@@ -97,7 +97,7 @@ class Sharpness:
 
 
 def sharpness(frames: Grey, face: Mask) -> float:
-    """Return the mean over frames (T, H, W) uint8 of the Laplacian's variance in the face, grey levels squared.
+    """Return the mean over frames (T, H, W) uint8 of the Laplacian's variance in the face, in grey levels squared.
 
     >>> everywhere = np.ones((4, 4), bool)
     >>> sharpness(np.zeros((1, 4, 4), np.uint8), everywhere)

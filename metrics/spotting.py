@@ -35,7 +35,7 @@ COUNTS = {
 
 
 class Spotting:
-    """Intervals in which output and driver move: their intersection over union, and how many are found."""
+    """Intervals in which the output and the driver move: their intersection over union, and how many are found."""
 
     name = "spotting"
     version = "1"

@@ -93,7 +93,7 @@ def decoded(path: Path, data: bytes) -> str:
 def _utf_16(data: bytes) -> list[str]:
     """Return the encoding of UTF-16 without a byte-order mark, or [] for other data.
 
-    In UTF-16 every other byte of digits and delimiters is NUL.
+    In UTF-16, every other byte of digits and delimiters is NUL.
     """
     head = data[: SNIFFED_BYTES // 2 * 2]
     first, second = head[::2].count(0), head[1::2].count(0)

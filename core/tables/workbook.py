@@ -1,4 +1,4 @@
-"""Read untrusted workbooks (XLSX, XLS, ODS) as sheets of text: none of their code runs, and their size is limited."""
+"""Read untrusted workbooks (XLSX, XLS, ODS) as sheets of text; none of their code runs, and their size is limited."""
 
 from __future__ import annotations
 

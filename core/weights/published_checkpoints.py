@@ -42,7 +42,7 @@ def no_others() -> Mapping[str, Sequence[Layout]]:
 def import_checkpoint(
     name: str, checkpoint: Path, layouts: Sequence[Layout], target: Path, others: Others = no_others
 ) -> dict[str, Any]:
-    """Write `checkpoint` as `target` (.safetensors, float32) with a JSON card, and return the card.
+    """Write `checkpoint` to `target` (.safetensors, float32) with a JSON card, and return the card.
 
     The file must have the names and shapes of one of the layouts; floating-point entries may have any precision.
     Networks that a layout does not require may be missing, as may batch norm counters. Anything that is not a network
