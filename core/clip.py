@@ -52,7 +52,7 @@ class KnownMotion:
 
 @functools.cache
 def pixel_grid(size: int = SIZE) -> Float32s:
-    """Return pixel coordinates (size, size, 2) float32, x then y; read-only."""
+    """Return a read-only grid of pixel coordinates (size, size, 2) float32, x then y."""
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float32)
     grid.flags.writeable = False
     return grid
@@ -66,13 +66,13 @@ class Clip:
     "negative", "positive", "surprise" or the database's own label. `action_units` is the coders' raw text ("4+L10").
     `box` is the square (left, top, right, bottom) that was cropped from the upright original picture, in display
     pixels; it may extend beyond the picture (megbench.faces.crop), and is None for rendered clips. `content` is the
-    hash of the frames. `recording` is the clip's unique name across all databases ("casme2/sub19_EP01_01f"), by which
-    one can tell whether a model has seen it; it is "" for other clips. `rendered` distinguishes clips rendered by this
-    suite from recordings. `faces` lists the widths in display pixels of the faces in the original first frame, largest
-    first; `face` is the user's choice among them ("left", "right", or a rank by size), "" for the largest. `medium`
-    states how the file format affects motion (a GIF, an interlaced video), "" for ordinary files. `problem` states why
-    the frames cannot be used (no face was found, the video is damaged): cells with this clip fail with that reason and
-    the run continues. It is "" for a usable clip.
+    hash of the frames. `recording` is the clip's unique name across all databases ("casme2/sub19_EP01_01f"), which
+    shows whether a model has seen it; it is "" for other clips. `rendered` distinguishes clips rendered by this suite
+    from recordings. `faces` lists the widths in display pixels of the faces in the original first frame, largest first;
+    `face` is the user's choice among them ("left", "right", or a rank by size), "" for the largest. `medium` states how
+    the file format affects motion (a GIF, an interlaced video), "" for ordinary files. `problem` states why the frames
+    cannot be used (no face was found, the video is damaged): cells with this clip fail with that reason and the run
+    continues. It is "" for a usable clip.
     """
 
     folder: Path
@@ -98,7 +98,7 @@ class Clip:
 
     @property
     def person(self) -> str:
-        """The name of the person shown, as returned by the function `person`."""
+        """The name of the person shown in the clip, as returned by the function `person`."""
         return person(self.database, self.subject)
 
     def frames(self) -> Frames:
@@ -109,7 +109,7 @@ class Clip:
         if self.problem:
             raise CellFailed(self.problem)
         frames = check_frames(read_frames(self.folder / "frames", self.n_frames), f"Clip {self.name}")
-        kept = load_clip(self.folder)  # hashes as few files as possible; files are a fifth of the size of the pixels
+        kept = load_clip(self.folder)  # reads as few files as possible; the files are a fifth of the size of the pixels
         if (kept is None or kept.content != self.content) and content_hash(frames) != self.content:
             raise BenchError(f"{self.folder}: frames were altered. Run the same command again to recreate them.")
         return frames
@@ -160,17 +160,17 @@ def widths_in_words(widths: Sequence[int]) -> str:
 
 
 def family(database: str) -> str:
-    """Return a database's name without its camera: "smic" for both smic and smic-vis."""
+    """Return a database's name without the camera: "smic" for both smic and smic-vis."""
     return database.partition("-")[0]
 
 
 def person(database: str, subject: str) -> str:
-    """Return the name of the person shown, which is the same for all cameras of a database: "smic/s11"."""
+    """Return the name of the person shown in a clip, which is the same for all cameras of a database: "smic/s11"."""
     return f"{family(database)}/{subject}"
 
 
 def without_camera(recording: str) -> str:
-    """Return a recording's name without its camera, since all cameras see the same moment: "smic/s11_ne_02"."""
+    """Return a recording's name without the camera, because all cameras record the same moment: "smic/s11_ne_02"."""
     database, slash, clip = recording.partition("/")
     return f"{family(database)}{slash}{clip}"
 
@@ -242,7 +242,8 @@ class Cell:
     truth: the template rendered with the driver's expression, or None if it is not known.
     foil: a different driver that moves another part of the face (in a folder of recordings, any other driver), or None
     if the protocol names none.
-    known_as: pairs of alternative names for driver and template; () if the protocol has no other names for them.
+    known_as: pairs of alternative names for the driver and the template; () if the protocol has no other names for
+    them.
     """
 
     protocol: str
@@ -255,7 +256,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Folder name of the cell: driver, two underscores, template."""
+        """The name of the cell's folder: driver, two underscores, template."""
         return f"{self.driver.name}__{self.template.name}"
 
     @property

@@ -29,7 +29,7 @@ def combined(metric: Metric, partials: Sequence[Partial]) -> list[Score]:
 
 
 def mean_score(figure: str, partials: Sequence[Partial]) -> Score:
-    """Return the plain mean of a figure over the cells that have it, the number of those cells and that of all cells.
+    """Return the plain mean of a figure over the cells that have it, with the number of those cells and of all cells.
 
     If no cell has the figure, the value is None, with the status and reason of the first supplied cell that lacks it.
     """

@@ -106,7 +106,7 @@ def _neighbours(path: Path) -> list[str]:
     return [str(other) for other in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
 
 
-# Plain words for phrases of pydantic that are long or not widely understood.
+# Plain words for phrases in pydantic's messages that are long or not widely understood.
 PLAINLY = {
     "valid array": "list",
     "an object": "a mapping",
@@ -141,7 +141,7 @@ def parse_set(item: str) -> dict[str, Any]:
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `below` updated with `above`: nested mappings are merged, everything else is replaced."""
+    """Return `below` updated with `above`: nested mappings are merged, and everything else is replaced."""
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -157,8 +157,8 @@ def as_dict(config: Any) -> dict[str, Any]:
 def build(kind: type[T], settings: Any, where: str) -> T:
     """Return the dataclass `kind` with the given settings in place of its defaults; `where` names them in errors.
 
-    Settings are JSON values: a list becomes a tuple, 1 becomes a float, nothing else is converted. Raise BenchError for
-    an unknown setting, naming the nearest known one, and for a value of the wrong type or out of range.
+    Settings are JSON values: a list becomes a tuple and 1 becomes a float; nothing else is converted. Raise BenchError
+    for an unknown setting, naming the nearest known one, and for a value of the wrong type or out of range.
     """
     if not isinstance(settings, Mapping):
         raise _wrong(where, settings, "a mapping")
@@ -212,7 +212,7 @@ def _wrong(where: str, value: Any, wanted: str) -> WrongSetting:
 
 
 def holds(settings: Any, path: Sequence[str]) -> bool:
-    """Return whether nested mappings hold a value at `path`, or a value that is not a mapping on the way to it."""
+    """Return whether nested mappings contain a value at `path` or, on the way there, a value that is not a mapping."""
     for key in path:
         if not isinstance(settings, Mapping):
             return True

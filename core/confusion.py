@@ -1,7 +1,7 @@
 """UF1 and UAR, pooled as in MEGC2019: computed from one confusion matrix over all folds and averaged over classes.
 
-Matrices have true classes in rows and answers in columns. A class that no clip shows has no recall and is left out of
-the means, so nothing is divided by zero and 0 never means "absent".
+Matrices have true classes in rows and predicted classes in columns. A class that no clip shows has no recall and is
+left out of the means, so that nothing is divided by zero and 0 never means "absent".
 """
 
 from __future__ import annotations
@@ -21,49 +21,49 @@ ONE_CLASS = "the clips show one class"
 
 
 def confusion(true: Labels, answers: Labels, n_classes: int) -> Counts:
-    """Return how often each class (rows) received each answer (columns), (K, K). A negative answer means "none"."""
+    """Return how often each class (rows) received each prediction (columns): (K, K), without negative predictions."""
     given = answers >= 0
     flat = np.bincount(true[given] * n_classes + answers[given], minlength=n_classes**2)
     return np.asarray(flat.reshape(n_classes, n_classes), np.int64)
 
 
 def f1_of_classes(counts: npt.NDArray[np.number]) -> Float64s:
-    """Return the F1 of each class from matrices (..., K, K): (..., K), NaN for a class that no clip shows."""
+    """Return the F1 of each class (..., K) from matrices (..., K, K); it is NaN for a class that no clip shows."""
     hits, shown, said = _sums(counts)
     return _share(2 * hits, shown + said, shown)
 
 
 def recall_of_classes(counts: npt.NDArray[np.number]) -> Float64s:
-    """Return the share of each class that was recognised: (..., K), NaN for a class that no clip shows."""
+    """Return the share of each class that was recognised (..., K); it is NaN for a class that no clip shows."""
     hits, shown, _ = _sums(counts)
     return _share(hits, shown, shown)
 
 
 def uf1(counts: npt.NDArray[np.number]) -> Float64s:
-    """Return the unweighted mean of F1 over the classes shown: (...), NaN if fewer than two are shown."""
+    """Return the unweighted mean of F1 over the classes shown (...); it is NaN if fewer than two are shown."""
     return _mean(f1_of_classes(counts))
 
 
 def uar(counts: npt.NDArray[np.number]) -> Float64s:
-    """Return the unweighted mean of recall over the classes shown: (...), NaN if fewer than two are shown."""
+    """Return the unweighted mean of recall over the classes shown (...); it is NaN if fewer than two are shown."""
     return _mean(recall_of_classes(counts))
 
 
 def constant(shown: npt.NDArray[np.number], answer: int) -> Float64s:
-    """Return the confusion matrix for one answer to every clip; `shown` (K,) counts the clips of each class."""
+    """Return the confusion matrix of a constant prediction, `answer`; `shown` (K,) counts the clips of each class."""
     counts = np.zeros((len(shown), len(shown)))
     counts[:, answer] = shown
     return counts
 
 
 def by_chance(shown: npt.NDArray[np.number]) -> Float64s:
-    """Return the expected confusion matrix for answers drawn uniformly from the classes; `shown` is (K,)."""
+    """Return the expected confusion matrix of random predictions; `shown` (K,) counts the clips of each class."""
     return np.asarray(np.repeat(np.asarray(shown, float)[:, None] / len(shown), len(shown), axis=1))
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """Pooled UF1 and UAR of a set of answers, averaged over seeds, with intervals.
+    """Pooled UF1 and UAR of a set of predictions, averaged over seeds, with intervals.
 
     counts: the confusion matrix (K, K), summed over seeds. of_seeds: the UF1 of each seed.
     """
@@ -75,11 +75,11 @@ class Recognition:
 
 
 def pooled_recognition(true: Labels, answers: Labels, n_classes: int, clusters: Sequence[str]) -> Recognition:
-    """Return UF1 and UAR of the answers (S, N) of S seeds to N clips of the classes `true` (N,).
+    """Return the UF1 and UAR of `answers` (S, N), the predictions of S seeds for N clips of the classes `true` (N,).
 
-    clusters: the driver or person of each clip (N). For the intervals, whole clusters are drawn, and draws that lack a
-    class are left out. A negative answer means "no answer"; clips without an answer are left out. If no clip or only
-    one class remains, the values are None, with the reason.
+    clusters: the driver or person of each clip (N). For the intervals, whole clusters are resampled, and resamples that
+    lack a class are left out. A negative prediction means "none"; clips without a prediction from every seed are left
+    out. If no clip or only one class remains, the values are None, with the reason.
     """
     given = np.asarray((answers >= 0).all(0))
     names = sorted({name for name, here in zip(clusters, given, strict=True) if here})
@@ -101,7 +101,7 @@ def pooled_recognition(true: Labels, answers: Labels, n_classes: int, clusters: 
 
 
 def _sums(counts: npt.NDArray[np.number]) -> tuple[Float64s, Float64s, Float64s]:
-    """Return the numbers of hits, clips and answers of each class."""
+    """Return the number of hits, of clips and of predictions for each class."""
     values = np.asarray(counts, np.float64)
     return np.diagonal(values, axis1=-2, axis2=-1), values.sum(-1), values.sum(-2)
 

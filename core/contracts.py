@@ -1,6 +1,6 @@
 """The interfaces that plug-ins implement, on one page; all can be imported with `from megbench import Metric, ...`.
 
-Methods turn cells into frames, trainables learn, metrics measure cells, protocols list cells, adapters list clips.
+Methods turn cells into frames, trainables learn, metrics measure cells, protocols list cells, and adapters list clips.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Method(Protocol):
     the suite and is not passed on (docs/magnified.md).
     `purpose`, on the class, states in one line the purpose of a row that accompanies every run; `needs` states what its
     cells must have, a "truth" or a "foil".
-    `marks` maps short labels in the tables to sentences that a reader of the scores must know.
+    `marks` maps short labels in the tables to notes that a reader of the scores needs.
     `marks_on(cells)` returns such marks for the cells that were scored. It is also called for all cells before anything
     is animated, and may then raise BenchError for files that cannot be read.
     `unused(cells)` returns the names of its files that match none of the cells.
@@ -54,15 +54,18 @@ class Method(Protocol):
         """
 
     def prepare(self, device: str) -> None:
-        """Load weights onto `device`; called once, in the worker, before the first cell."""
+        """Load weights onto `device`. The worker calls this once, before the first cell."""
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB, T as in the driver. Raise CellFailed, with the reason, if that is
-        impossible."""
+        """Return frames uint8 (T, 256, 256, 3) RGB, as many as the driver has. Raise CellFailed, with the reason, if
+        that is impossible."""
 
 
 class Control(Protocol):
-    """A control: like a method, but given the whole cell (truth, foil, reference). A method may be given it, too."""
+    """A control, which is like a method but receives the whole cell (truth, foil, reference).
+
+    A method that defines `animate_cell` also receives the whole cell.
+    """
 
     name: str
     variant: str
@@ -77,12 +80,12 @@ class Control(Protocol):
 
 @dataclass(frozen=True)
 class OptimiserSpec:
-    """One Adam optimiser: the networks it steps, its parameters, and its learning-rate schedule.
+    """One Adam optimiser: the networks that it updates, its parameters, and its learning-rate schedule.
 
     Gradients are clipped to `clip_norm` in the norm of order `clip_order` (2: Euclidean, inf: the largest entry).
-    `milestones` are the epochs after which lr is multiplied by 0.1 (the published schedule). With `warmup` > 0 the
-    schedule is instead a linear warm-up over that share of all steps, then a cosine down to 3 % of lr. With `decay` the
-    rate is lr up to the first of the two epochs, then falls linearly to 0 at the second (ULME-GAN).
+    `milestones` are the epochs after which lr is multiplied by 0.1 (the published schedule). With `warmup` > 0, the
+    schedule is instead a linear warm-up over that share of all steps, followed by a cosine decay to 3 % of lr. With
+    `decay`, the rate is lr up to the first of the two epochs and then falls linearly to 0 at the second (ULME-GAN).
     """
 
     networks: tuple[str, ...]
@@ -98,7 +101,7 @@ class OptimiserSpec:
 
 @dataclass(frozen=True)
 class Phase:
-    """Losses to be summed and backpropagated; the named optimisers then step before the method continues.
+    """Losses to be summed and backpropagated; the named optimisers then take a step before the method continues.
 
     pictures: images to show in sample strips, (B, 3, H, W) in [0, 1] by name.
     """
@@ -109,7 +112,7 @@ class Phase:
 
 
 class Trainable(Protocol):
-    """A method that can be trained; it lives with its networks."""
+    """A method that can be trained, defined beside its networks."""
 
     stages: tuple[str, ...]
 
@@ -122,7 +125,7 @@ class Trainable(Protocol):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Run one training step on a batch or part of a batch, yielding its phases; the loop steps the optimisers.
+        """Run one training step on a batch or part of a batch and yield its phases; the caller steps the optimisers.
 
         Losses are means over the samples. Draw random numbers per sample with `megbench.core.draws.each(rng, samples)`:
         a step is then the same however the batch is divided.
@@ -133,8 +136,8 @@ class Trainable(Protocol):
 class Partial:
     """What a metric measured in one cell. An absent value is None, never zero.
 
-    values: figure name to value or None. sums: what `combine`, or a log of the run, needs. series: curves over frames
-    for plots, with a value for every frame of the output, or for each frame listed in `frames` (whole numbers,
+    values: figure name to value or None. sums: the values that `combine` or a log of the run needs. series: curves over
+    frames for plots, with a value for every frame of the output, or for each frame listed in `frames` (whole numbers,
     ascending, unique). reason: why figures are absent from `values`. reasons: figure name to the reason why its value
     is None. files: role to the cached features that `combine` compares as sets; if they are gone, the cell is measured
     again.

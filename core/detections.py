@@ -1,4 +1,4 @@
-"""Intervals of frames in which something was detected: the overlap of two, and precision, recall and F1 of many."""
+"""Overlap of two intervals of frames in which something was detected, and precision, recall and F1 from counts."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ Interval = tuple[int, int]
 
 
 def overlap(first: Interval, second: Interval) -> float:
-    """Return the number of frames in both intervals divided by the number in either (IoU).
+    """Return the number of frames in both intervals divided by the number of frames in at least one of them (IoU).
 
     >>> overlap((0, 3), (2, 5)), overlap((0, 1), (4, 5))
     (0.3333333333333333, 0.0)

@@ -12,8 +12,8 @@ import numpy as np
 
 
 def generator(first: int, *key: int) -> np.random.Generator:
-    """Return the generator for a part of a batch. key: identifies the batch. first: the position in the batch of the
-    part's first sample."""
+    """Return the generator for a part of a batch. key: numbers that identify the batch. first: the position in the
+    batch of the part's first sample."""
     return np.random.default_rng(np.random.SeedSequence(key, spawn_key=(first,)))
 
 

@@ -11,7 +11,7 @@ class BenchError(Exception):
 
 
 class CellFailed(BenchError):
-    """One cell cannot be done (no face was found, for example); the run records the reason and continues."""
+    """One cell cannot be computed (for example, no face was found); the run records the reason and continues."""
 
 
 class NotSupplied(CellFailed):

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 # How a figure is aggregated over cells: "mean" is the mean of the cells that have it; "pooled" is agreement pooled from
-# the products that a cell's `sums` holds for the figure's target (megbench.core.pooled); "set" is computed by the
+# the products that a cell's `sums` contain for the figure's target (megbench.core.pooled); "set" is computed by the
 # metric from all cells at once.
 Pooling = Literal["mean", "pooled", "set"]
 Grade = Literal["good", "fair", "bad"]
@@ -48,8 +48,8 @@ class Figure:
     first in LaTeX.
     detector: what measured the action units in question ("flow", "OpenFace"); tables show it after the short title.
     heat_map: whether the page shows a heat map of this figure over the cells, from `still` (0) to `ideal` (1).
-    neighbours: whether it is computed over neighbouring frames, so that clips of different frame rates cannot be
-    compared by it.
+    neighbours: whether it is computed from neighbouring frames, so that it cannot be compared between clips of
+    different frame rates.
     thresholds: remarks on a cell's value, from high to low; the first threshold that the value reaches determines the
     remark.
     """
@@ -94,12 +94,12 @@ class Figure:
 
     @property
     def two_sided(self) -> bool:
-        """Whether values may miss the ideal on both sides, as a gain may lie below or above 1."""
+        """Whether values can be on both sides of the ideal, as a gain can be below or above 1."""
         return self.ideal is not None and self.ideal not in self.bounds
 
     @property
     def arrow(self) -> str:
-        """The direction of better values: ↑, ↓, "→ 1" if values may miss the ideal on both sides; "" if it has none."""
+        """The direction of better values: ↑, ↓, "→ 1" if values can be on both sides of 1, or "" without an ideal."""
         if self.ideal is None:
             return ""
         return f"→ {self.ideal:g}" if self.two_sided else "↑" if self.higher_is_better else "↓"
@@ -121,12 +121,12 @@ class Figure:
         return abs(value - self.ideal)
 
     def shade(self, value: float) -> float:
-        """Return 1 for the ideal, 0 for a value as far from it as that of a still face, and down to -1 below that."""
+        """Return 1 for the ideal, 0 at the distance of a still face's value, and down to -1 at greater distances."""
         if self.still is None:
             raise ValueError(f"{self.name} states no value for a still face")
         return min(max(1 - self.distance(value) / self.distance(self.still), -1.0), 1.0)
 
     def remark(self, value: float) -> tuple[str, Grade] | None:
-        """Return the words and the grade for a cell's value, or None if it reaches no threshold."""
+        """Return the text and the grade of the remark on a cell's value, or None if the value reaches no threshold."""
         reached = next((threshold for threshold in self.thresholds if value >= threshold.least), None)
         return (reached.text.replace("{value}", f"{value:.{self.decimals}f}"), reached.grade) if reached else None

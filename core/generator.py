@@ -64,13 +64,13 @@ class Weights:
 class Generator:
     """A generator from the literature, described as data.
 
-    paper: its key in docs/citations.bib, or a link. licence: the licence of the original code. model: the class of its
-    networks' settings as "module:Class"; the module also contains its networks and its animator. training: the module
-    of its `Recipe`; "" if it cannot be trained. modes: by name; the default is the first that the weights allow.
-    landmarks: whether it needs a face's 68 landmarks. options: what can be chosen besides the mode, the default first.
-    mode_variants: whether NAME@MODE means the demo weights in that mode. later: the networks that are added by a later
-    stage of the training, and that stage. published: None if published checkpoints are read unchanged. settings_of: the
-    function of the model's module that returns the settings of such a checkpoint; "" for the defaults.
+    paper: the key of its paper in docs/citations.bib, or a link. licence: the licence of the original code. model: the
+    class of its networks' settings as "module:Class"; the module also contains its networks and its animator. training:
+    the module of its `Recipe`; "" if it cannot be trained. modes: by name; the default is the first that the weights
+    allow. landmarks: whether it needs a face's 68 landmarks. options: what can be chosen besides the mode, the default
+    first. mode_variants: whether NAME@MODE means the demo weights in that mode. later: the networks that are added by a
+    later stage of the training, and that stage. published: None if published checkpoints are read unchanged.
+    settings_of: the function of the model's module that returns the settings of such a checkpoint; "" for the defaults.
     """
 
     name: str
@@ -114,7 +114,7 @@ def generators(table: Mapping[str, str]) -> dict[str, Generator]:
 
 
 def recipes(found: Mapping[str, Generator]) -> dict[str, str]:
-    """Return the location of each generator's training as published: name to "module:Recipe"."""
+    """Return where the published training of each generator is defined: name to "module:Recipe"."""
     return {name: f"{generator.training}:Recipe" for name, generator in found.items() if generator.training}
 
 

@@ -1,9 +1,9 @@
-"""GIFs, read as the frames that they were made from.
+"""Read GIFs as the frames that they were made from.
 
-A GIF has no frame rate: every picture states for how many hundredths of a second it is shown. Encoders merge identical
-consecutive frames into one picture that is shown longer, so a picture that lasts n times the shortest duration stands
-for n frames. FFmpeg reads some GIFs whose pictures are shown for less than a hundredth of a second as a single picture;
-Pillow reads all of them (findings/ffmpeg_plain_gif_is_one_picture.sh).
+A GIF has no frame rate: each frame states for how many hundredths of a second it is displayed. Encoders merge identical
+consecutive frames into one picture that is displayed longer, so a picture displayed n times as long as the shortest
+counts as n frames. FFmpeg reads some GIFs whose pictures are displayed for less than a hundredth of a second as a
+single picture; Pillow reads all of their pictures (findings/ffmpeg_plain_gif_is_one_picture.sh).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def is_gif(path: Path) -> bool:
 
 
 def frames_of(durations: list[float]) -> list[int]:
-    """Return how many frames each picture stands for: its duration divided by the shortest, rounded, at least one.
+    """Return how many frames each picture counts as: its duration divided by the shortest, rounded, at least one.
 
     durations: the durations of the pictures in any unit; 0 if a picture states none, which counts as one frame.
     """
@@ -68,7 +68,7 @@ def _pictures(path: Path) -> Iterator[tuple[Image.Image, float]]:
     """Yield every picture of a GIF, valid until the next one, with its duration in milliseconds."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about large pictures, whose size is checked below
+            warnings.simplefilter("ignore")  # warnings about large pictures, whose size is checked below
             with Image.open(path, formats=["GIF"]) as image:
                 check_size(path, *image.size)
                 while True:

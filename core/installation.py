@@ -5,7 +5,7 @@ from pathlib import Path
 import megbench
 
 _PACKAGE = Path(megbench.__file__).resolve().parent
-# The folder that contains the rooms: the checkout, or the package itself if it is installed.
+# The folder that contains core, engine, faces, etc.: the checkout, or the package itself if it is installed.
 ROOT = Path(__file__).resolve().parents[1]
 INSTALLED = ROOT == _PACKAGE
 # The folder in which Python finds `megbench`.

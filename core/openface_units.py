@@ -30,10 +30,10 @@ def column(unit: int | str) -> int | None:
 
 
 def shares(units: Mapping[str, Any]) -> UnitTable:
-    """Return intensities by unit ("AU12": number, or (T,)) as network input, (17,) or (T, 17).
+    """Return intensities by unit ("AU12": a number or an array (T,)) as network input, (17,) or (T, 17).
 
-    An intensity of 1 is that of a micro-expression. Units that share a column are added. {} is a face at rest, (17,)
-    zeros.
+    An intensity of 1 is that of a micro-expression. Units that share a column are added. {}, a face at rest, gives
+    seventeen zeros.
     """
     columns: list[Any] = [0.0] * len(OPENFACE)
     for unit, intensity in units.items():

@@ -20,7 +20,7 @@ Picture = npt.NDArray[np.uint8]
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 MAX_PIXELS = 64_000_000
-# The face detector would pad a strip one pixel high on all sides and so enlarge it a hundredfold.
+# The face detector would pad a strip one pixel high on all sides and thereby enlarge it a hundredfold.
 MAX_SIDE = 30_000
 TIFF = (b"II*\0", b"MM\0*")
 
@@ -63,14 +63,14 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 
 
 def read_picture(path: Path) -> Picture:
-    """Return a picture file as (H, W, 3) uint8 RGB, upright by its EXIF tag, 16 bits scaled to 8, without transparency.
+    """Return a picture file as (H, W, 3) uint8 RGB, turned upright and without transparency.
 
-    Raise BenchError if the file is missing, damaged or not a picture, has 32-bit pixels, or is larger than 64 million
-    pixels.
+    The EXIF tag states how to turn it. 16-bit values are scaled to 8 bits. Raise BenchError if the file is missing,
+    damaged or not a picture, has 32-bit pixels, or is larger than 64 million pixels.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about tags and palettes; anything that matters is an error
+            warnings.simplefilter("ignore")  # warnings about tags and palettes; anything that matters is an error
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 check_size(path, image.width, image.height)
@@ -123,7 +123,7 @@ def _tiff_size(data: bytes) -> tuple[int, int]:
     tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
     file.seek(tags.next)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about damaged tags
+        warnings.simplefilter("ignore")  # warnings about damaged tags
         tags.load(file)
     return int(tags[TiffImagePlugin.IMAGEWIDTH]), int(tags[TiffImagePlugin.IMAGELENGTH])
 

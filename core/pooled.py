@@ -1,4 +1,4 @@
-"""Agreement pooled over cells from sums of products, for one set of cells or for many draws of them at once."""
+"""Agreement pooled over cells from sums of products, for one set of cells or for many resamples of it at once."""
 
 from __future__ import annotations
 

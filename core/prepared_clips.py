@@ -1,4 +1,4 @@
-"""A store of prepared clips for training: frames are memory-mapped, everything else is stored once per clip.
+"""A store of prepared clips for training: frames are memory-mapped, and everything else is stored once per clip.
 
     store.json            facts about the store and a hash of each clip's facts; written last
     <clip>/frames.npy     (T, 256, 256, 3) uint8 RGB, or (T, 256, 256) if the three channels are equal

@@ -6,7 +6,7 @@ import os
 
 
 def usable() -> int:
-    """Return the number of processors that this process may run on, or of all processors if the system does not say.
+    """Return how many processors this process may run on, or how many there are if the system does not report that.
 
     macOS and Windows have no `os.sched_getaffinity`.
     """

@@ -1,4 +1,4 @@
-"""The settings of a training: those of the model and, if there are any, those of the training itself."""
+"""The settings for training a generator: those of the model and, if there are any, those of the training itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def recipe(
     trainer: Callable[..., Trainable],
     networks: Callable[[Any], dict[str, nn.Module]] | None = None,
 ) -> Any:
-    """Return the settings of a training: a frozen dataclass with one field per part, whose defaults are the parts.
+    """Return the settings for a training: a frozen dataclass with one field per part, whose default is that part.
 
     Its method `trainer()` returns `trainer(part, ...)` with fresh weights. networks: a function that returns the
     networks of a published checkpoint from the model's settings, for training as published.

@@ -32,7 +32,8 @@ def ignored(kind: str, taken: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def load(kind: str, name: str, table: Mapping[str, str]) -> Any:
-    """Return the object called `name` in `table`, or else in the entry points `megbench.<kind>s` of installed packages.
+    """Return the object called `name` in `table` or, failing that, in an installed package's entry points
+    `megbench.<kind>s`.
 
     Raise BenchError for an unknown name, with the nearest known one, and for a plug-in that cannot be imported.
     """

@@ -16,7 +16,7 @@ from megbench.core.files.memo import memo
 
 # "module:Class" in a table of names (megbench.core.registry): whatever is loaded through it is keyed by its own code.
 NAMED = re.compile(r"[\w.]+:\w+")
-# Names that turn a text into an error, and the modules that they are imported from.
+# Names of classes and functions that make an error from text, and the modules that they are imported from.
 MAKERS = {"BenchError", "CellFailed", "Unavailable", "WrongSetting", "unknown_name"}
 ERRORS = ("megbench.core.errors", "megbench")
 
@@ -36,9 +36,10 @@ class Source:
 
 @functools.cache
 def read_source(path: Path) -> Source:
-    """Return a source file without what cannot change a number: docstrings, error texts, types, tables of names.
+    """Return a source file without what cannot change a number: docstrings, error texts, types and tables of names.
 
-    Of a compiled module, all bytes count. The result is remembered across processes as long as the bytes are the same.
+    In a compiled module, every byte counts. The result is remembered across processes as long as the bytes are the
+    same.
     """
     found = file_hash(path)
     if path.suffix != ".py":
@@ -68,7 +69,7 @@ def _parse(path: Path) -> Source:
 
 
 class _Deciding(ast.NodeTransformer):
-    """A transformer that removes what cannot change a number from a tree. makers: names that turn texts into errors."""
+    """A transformer that removes from a tree what cannot change a number. makers: names that make errors from text."""
 
     def __init__(self, makers: set[str]) -> None:
         self.makers = makers
@@ -89,7 +90,7 @@ class _Deciding(ast.NodeTransformer):
         return ast.Assert(self.visit(node.test), None)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Drop the text of an error that is made here and raised elsewhere."""
+        """Drop the text of an error that is created here and raised elsewhere."""
         if isinstance(node.func, ast.Name) and node.func.id in self.makers:
             return ast.Call(node.func, [], [])
         return self.generic_visit(node)
@@ -118,7 +119,7 @@ def _makers(tree: ast.AST) -> Iterator[str]:
 
 
 def _is_table(value: ast.AST | None) -> bool:
-    """Return whether a value is a table of names: a dict of texts "module:Class" and nothing else."""
+    """Return whether a value is a table of names: a dict whose values are all strings of the form "module:Class"."""
     texts = [getattr(item, "value", None) for item in value.values] if isinstance(value, ast.Dict) else []
     return bool(texts) and all(isinstance(text, str) and NAMED.fullmatch(text) for text in texts)
 

@@ -27,7 +27,7 @@ class Spline:
     def __init__(self, picture: npt.NDArray[Any]) -> None:
         height, width, self.channels = picture.shape
         planes = picture.astype(np.float32)
-        if self.channels in (2, 3):  # OpenCV samples four channels twice as fast as three, and is inexact for two
+        if self.channels in (2, 3):  # OpenCV samples four channels twice as fast as three, and two channels inexactly
             planes = np.concatenate([planes, np.zeros((height, width, 4 - self.channels), np.float32)], axis=-1)
         self._coefficients = cv2.sepFilter2D(planes, cv2.CV_32F, _INVERSE, _INVERSE, borderType=_EDGE)
 

@@ -1,7 +1,7 @@
 """Uncertainty and agreement: intervals and paired tests clustered by driver, tied groups, agreement between raters.
 
-Cells that share a driver are not independent, so whole drivers are drawn and flipped, never single cells. Every random
-draw has its own generator, seeded with `seed`, so the same data give the same numbers.
+Cells that share a driver are not independent, so whole drivers are resampled and flipped, never single cells. Every
+random draw has its own generator, seeded with `seed`, so the same data give the same numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Key = TypeVar("Key")
 
 DRAWS = 10_000
 LEVEL = 0.95
-# The significance level at which rows are told apart.
+# The significance level at which rows count as different.
 ALPHA = 0.05
 # Up to this number of clusters, all 2^n sign flips are computed; beyond it, DRAWS random flips.
 ALL_FLIPS_UP_TO = 14
@@ -29,13 +29,13 @@ ALL_FLIPS_UP_TO = 14
 FEWEST_CLUSTERS = 5
 FEW = "fewer than five drivers: no interval"
 UNTESTED = "fewer than two drivers: no test"
-# Number of decimals in which p is shown; a smaller p than LEAST_P is shown as "less than", never as 0.
+# The number of decimals with which p is shown. A p below LEAST_P is shown as "less than", never as 0.
 P_DECIMALS, LEAST_P = 3, 0.001
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its bootstrap interval at `level`, from `n` samples of `n_clusters` drivers.
+    """A value with its bootstrap interval at `level`, computed from `n` samples of `n_clusters` drivers.
 
     low and high are None with fewer than five drivers, and value is None if there are no data; `reason` states why.
     """
@@ -58,7 +58,7 @@ class Interval:
 def cluster_draws(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64s:
     """Return how often each cluster is drawn when n_clusters clusters are drawn with replacement.
 
-    (draws, n_clusters), read-only; rows sum to n_clusters.
+    The array (draws, n_clusters) is read-only, and its rows sum to n_clusters.
     """
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=draws).astype(float)
@@ -70,8 +70,8 @@ def bootstrap_interval(value: float, drawn: Float64s, n: int, n_clusters: int, l
     """Return the interval of `value` from its bootstrap draws; draws that are not finite are left out.
 
     The percentiles are moved outwards, as with Student's t, to allow for the small number of clusters (Hesterberg 2015,
-    "What teachers should know about the bootstrap", section 4.6): plain percentiles of nine drivers cover far less than
-    95 %.
+    "What teachers should know about the bootstrap", section 4.6): with nine drivers, plain percentiles cover far less
+    than 95 %.
     """
     drawn = drawn[np.isfinite(drawn)]
     if n_clusters < FEWEST_CLUSTERS or not drawn.size:
@@ -88,7 +88,7 @@ def bootstrap_mean(
 ) -> Interval:
     """Return the mean of `values` with its interval; `clusters` names the driver of each value.
 
-    Drivers are drawn together with all their values. If there are no values, all numbers are None.
+    Drivers are resampled together with all their values. If there are no values, all numbers are None.
     """
     if not len(values):
         return Interval(None, None, None, 0, 0, level, "no values")
@@ -140,7 +140,7 @@ def smallest_p(n_clusters: int, draws: int = DRAWS) -> float | None:
 
 
 def said_p(p: float) -> str:
-    """Return p in words, such as "p = 0.012" or "p < 0.001", but never as 0."""
+    """Return p as text, such as "p = 0.012" or "p < 0.001"; it is never given as 0."""
     return "p < 0.001" if p < LEAST_P else f"p = {p:.{P_DECIMALS}f}"
 
 
@@ -154,8 +154,8 @@ def paired(
 ) -> Paired:
     """Compare two methods over the cells that both have, matched by name; `cluster_of` names each cell's driver.
 
-    p is two-sided: if the methods did not differ, the sign of each driver's difference would be arbitrary. Up to n =
-    14, all 2^n flips of n drivers are counted, otherwise `draws` random flips. With nine drivers, p is never below
+    p is two-sided: if the methods did not differ, the sign of each driver's difference would be arbitrary. All 2^n
+    flips are counted for up to 14 drivers, and `draws` random flips for more. With nine drivers, p is never below
     2/512.
     """
     cells = sorted(first.keys() & second.keys())
@@ -182,8 +182,8 @@ def paired_by_exchange(
 
     difference: a function of `kept` and `exchanged`, both (draws, n_clusters), that returns differences (draws,) in
     which each cluster counts `kept` times unchanged and `exchanged` times with the two methods exchanged. n: number of
-    samples. For the interval, clusters are drawn and pooled again; for p, the methods are exchanged within clusters. p
-    is None with fewer than two clusters.
+    samples. For the interval, clusters are resampled and pooled again; for p, the methods are exchanged within
+    clusters. p is None with fewer than two clusters.
     """
     drawn = np.zeros(0)
     if n_clusters:
@@ -234,7 +234,8 @@ def corrected(pairs: Mapping[Key, Paired]) -> dict[Key, Paired]:
 
 
 def why_untestable(pairs: Sequence[Paired], corrected_for: int, alpha: float = ALPHA) -> str:
-    """Return why no test, corrected for `corrected_for` pairs, could separate any of the pairs; "" if one could."""
+    """Return why no test, corrected for `corrected_for` pairs, could separate the methods of any pair; "" if one
+    could."""
     if not pairs or any(found.testable(alpha) for found in pairs):
         return ""
     best = min(pairs, key=lambda found: 2.0 if found.p_least is None else found.p_least)
@@ -245,7 +246,7 @@ def why_untestable(pairs: Sequence[Paired], corrected_for: int, alpha: float = A
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values after Holm's step-down correction (1979), in the given order; each may be compared with alpha."""
+    """Return Holm's adjusted p-values (1979) in the given order; each may be compared directly with alpha."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted, least = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):
@@ -279,9 +280,9 @@ def tied_groups(
 class Icc:
     """Intraclass correlations (Shrout & Fleiss 1979) of `n_items` rated by all of `n_raters`.
 
-    icc21: one rater, absolute agreement, raters drawn at random. icc31: one rater, consistency only (a rater who is
-    always one point stricter does not lower it). icc3k: the mean of these raters, consistency only. A correlation that
-    is undefined is None, with a `reason`.
+    icc21: absolute agreement of a single rater, with raters sampled at random. icc31: consistency of a single rater (a
+    rater who is always one point stricter does not lower it). icc3k: consistency of the mean of these raters. A
+    correlation that is undefined is None, with a `reason`.
     """
 
     icc21: float | None
@@ -311,7 +312,7 @@ def icc(ratings: npt.ArrayLike) -> Icc:
 
 
 def krippendorff_alpha(ratings: npt.ArrayLike, level: Literal["ordinal", "interval"] = "ordinal") -> float | None:
-    """Return Krippendorff's alpha of ratings (items, raters) at an ordinal or interval level; missing ratings are NaN.
+    """Return Krippendorff's alpha of ratings (items, raters) on an ordinal or interval scale; missing ratings are NaN.
 
     1 is full agreement and 0 is chance agreement. Return None if there are fewer than two different values or no item
     has two ratings.

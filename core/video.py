@@ -241,7 +241,8 @@ def _truncated(path: Path) -> BenchError:
 
 
 def _no_video(path: Path) -> BenchError:
-    """Return an error that states why a file cannot be opened, for example because it is a picture named as a video."""
+    """Return an error that states why a file cannot be opened, for example because it is a picture with a video's
+    suffix."""
     if placeholder := mistaken_download(path):
         return BenchError(f"{path}: not a video but {placeholder}.")
     try:

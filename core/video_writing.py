@@ -1,4 +1,4 @@
-"""Write videos: for viewers, at a quality that preserves a micro-expression, and lossless for programs."""
+"""Write videos: for viewers, at a quality that preserves micro-expressions, and for programs, without loss."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def write_video(
 
 
 def reencode(frames: Frames, fps: float = 25.0, viewed: Mapping[str, str] = VIEWED) -> Frames:
-    """Return frames (T, H, W, 3) uint8 RGB as a video for viewing would show them: what a high-quality copy keeps.
+    """Return frames (T, H, W, 3) uint8 RGB as they look in a video for viewing, which stands for a high-quality copy.
 
-    viewed: the x264 settings of another kind of copy.
+    viewed: x264 settings, to stand for another kind of copy.
     """
     buffer = io.BytesIO()
     write_video(buffer, frames, fps, viewed=viewed)

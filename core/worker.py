@@ -133,7 +133,7 @@ def _give_up(queue: _Queue) -> Iterator[Outcome]:
 
 
 def _next_to_see(active: Mapping[Connection, _Worker]) -> tuple[list[Connection], list[Connection]]:
-    """Wait until workers have a message or exceed their limit; return the connections of each of the two groups."""
+    """Wait until workers have a message or exceed their limit; return the connections of both groups."""
     soonest = min(worker.due for worker in active.values())
     left = None if soonest == math.inf else max(0.0, soonest - time.monotonic())
     ready = set(wait(list(active), left))
@@ -176,7 +176,7 @@ def _worker_environment() -> Iterator[None]:
 def _listen(worker: _Worker, late: bool) -> tuple[Outcome | None, bool]:
     """Read one message; return the outcome of the current item, if any, and whether the worker is still usable.
 
-    late: whether the worker was terminated because it took too long; it may have answered just before that.
+    late: whether the worker was terminated because it took too long; it may have sent its outcome just before that.
     """
     try:
         outcome: Outcome | None = worker.connection.recv()
@@ -215,7 +215,7 @@ def _hand_out(worker: _Worker, limit_s: float) -> bool:
         return False
     worker.item = worker.batch.popleft()
     worker.limit_s, worker.due = limit_s, time.monotonic() + limit_s
-    # If the worker has died in the meantime, this is noticed when its answer is read.
+    # If the worker has died in the meantime, this is noticed when its outcome is read.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         worker.connection.send(worker.item)
     return True
@@ -241,7 +241,7 @@ def _stop(worker: _Worker) -> None:
 
 
 def _serve(connection: Connection, make: Callable[[], Callable[[Any], Any]]) -> None:
-    """Serve as a worker: set up, answer None, then answer every item until the parent closes the connection.
+    """Serve as a worker: set up, send None, then send each item's outcome until the parent closes the connection.
 
     A worker that is terminated cleans up first: an external program that it runs must not outlive it.
     """

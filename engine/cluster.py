@@ -22,7 +22,7 @@ from megbench.core.files.working_folder import worker_environment
 from megbench.core.worker import THREADS, Lane, Outcome, answer, set_up, timed_out
 
 CONNECT_S = 20
-# How often a batch is started at most, if it is lost because its worker is restarted because of another batch.
+# How many times a batch may be started; it is lost if its worker is restarted on account of another batch.
 MOST_TIMES = 10
 # The last lane for which a worker process was set up, by its pickle. The next batch reuses what its method has loaded.
 _ready: dict[bytes, Callable[[Any], Any]] = {}

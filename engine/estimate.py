@@ -1,4 +1,4 @@
-"""Estimates of a run's work and duration, by frames: animating, measuring and making the page.
+"""Estimates of a run's work and duration, from numbers of frames: animating, measuring and making the page.
 
 The time per frame is the one observed earlier with this store. If it is unknown, it is a time measured once on one
 thread (docs/performance.md), multiplied by how much longer a fixed piece of work takes on this machine.
@@ -22,8 +22,8 @@ from megbench.engine.runner import Job, Settings, refusal
 from megbench.engine.scoring import Scorer, lacking
 from megbench.engine.speeds import keep_speeds, known_speeds, measuring
 
-# Processor seconds per frame, by method and width of the painting network: 64 as published, other widths as in the demo
-# weights.
+# Processor seconds per frame, by method and width of the network that renders the frames: 64 as published, other widths
+# as in the demo weights.
 NETWORKS: Mapping[str, Mapping[int, float]] = {
     "fomm": {16: 0.062, 64: 0.55},
     "fpfomm": {16: 0.066, 64: 0.55},
@@ -37,23 +37,23 @@ PLAIN: Mapping[str, float] = {
     **{"flow_warp": 0.017, "apex_ramp": 0.006, "reversed": 0.006, "wrong_driver": 0.015, "rigid": 0.005},
     **{"still": 0.0, "still_noise": 0.002, "ceiling": 0.001, "truth": 0.001},
 }
-# Magnifying the motion of a driver's frame, and reducing the motion of the output's frame again.
+# Seconds to magnify the motion of a driver's frame and to reduce the motion of the output's frame again.
 MAGNIFYING_S = 0.06
-# Writing a frame of any row, and linking it into the run.
+# Seconds to write a frame of any row and to link it into the run.
 KEEPING_S = 0.003
-# Measuring a frame of an output with the default metrics, and analysing a frame of a driver or a truth for the first
-# time.
+# Seconds to measure a frame of an output with the default metrics, and to analyse a frame of a driver or a truth for
+# the first time.
 SCORING_S, SEEING_S = 0.014, 0.008
 # The metrics to which these seconds apply.
 SCORED = (
     *("motion_agreement", "true_flow", "au_flow", "identity_distance", "face_distance"),
     *("akd", "fidelity", "flicker", "sharpness", "counts"),
 )
-# Encoding a frame of a clip for the page.
+# Seconds to encode a frame of a clip for the page.
 CODING_S = 0.006
-# Starting a worker process, with the libraries that it imports.
+# Seconds to start a worker process, with the libraries that it imports.
 START_S = 3.0
-# Seconds of the fixed piece of work on the machine on which these times were measured.
+# Seconds that the fixed piece of work takes on the machine on which these times were measured.
 PACE_S = 0.013
 
 
@@ -129,7 +129,7 @@ def _parallel(settings: Settings) -> int:
 
 
 def pace() -> float:
-    """Return the processor seconds that a fixed piece of work takes here on one thread, the minimum of eight trials."""
+    """Return the processor seconds that a fixed piece of work takes here on one thread: the minimum of eight trials."""
     values = np.linspace(0, 1, 512 * 512).reshape(512, 512) ** 2
     found = []
     for _ in range(8):
@@ -191,7 +191,7 @@ def _of_method(job: Job, settings: Settings) -> float | None:
 
 
 def _width(config: Any) -> int | None:
-    """Return the number of channels in the painting network's first layer, or None if it is unknown."""
+    """Return the number of channels in the first layer of the rendering network, or None if it is unknown."""
     if config == "published":
         return PUBLISHED
     if not isinstance(config, dict):

@@ -10,9 +10,9 @@ from megbench.engine.runner import Job, refusal
 
 
 def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
-    """Return a line for each row with impossible cells, and a line if no test can tell the methods apart.
+    """Return a line for each row with cells that it cannot animate, and a line if no test can tell the methods apart.
 
-    asked: the rows that the user named. Raise BenchError if one of these rows can do none of its cells.
+    asked: the rows that the user named. Raise BenchError if one of these rows can animate none of its cells.
     """
     lines = []
     for label in dict.fromkeys(job.row.label for job in jobs):

@@ -7,9 +7,9 @@ PAGES = (REPORT, SUMMARY)
 SHARED_PAGE = "report_no_media.html"
 # MEGC's log of the spotted expressions, in a run that measures spotting.
 SPOTTING_LOG = "spotting_log.csv"
-# A recogniser's answers for the outputs.
+# A recogniser's predictions for the outputs.
 RECOGNITION = "recognition.json"
-# Motion measured by scoring, and the clips of a page that would be too large with embedded clips.
+# Motion measured during scoring, and the clips of a page that would be too large with embedded clips.
 MOTION_FOLDER = "motion"
 MEDIA_FOLDER = "report_media"
 # Runs of the same request on altered drivers, and the resulting figures.

@@ -45,7 +45,7 @@ def no_sources(cell: Cell) -> Sequence[Path]:
 
 
 def no_check(cell: Cell) -> None:
-    """Let every cell pass, for a method without `check`."""
+    """Accept every cell, for a method without `check`."""
 
 
 def no_identity(cell: Cell) -> Mapping[str, Any]:
@@ -59,10 +59,11 @@ class Row:
 
     label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what determines
     its frames besides the inputs, with the versions of its code and of the packages that it uses. marks: warnings for
-    the reader of its scores, as short labels for the tables with a sentence each. seen: the "clips" and "people" of
+    the reader of its scores: short labels for the tables, each with a sentence. seen: the "clips" and "people" of
     databases on which it was trained, if the method has a function `seen()` that returns them. sources, identity_on:
     the files that the method reads for a cell besides its clips, and what else determines the frames of that cell only.
-    check: raises CellFailed for a cell that the method cannot do, as far as this is known before anything is animated.
+    check: raises CellFailed for a cell that the method cannot animate, as far as this is known before anything is
+    animated.
     """
 
     label: str
@@ -176,7 +177,7 @@ def refusal(job: Job) -> CellRecord | None:
 
 @dataclass(frozen=True)
 class _Animator:
-    """The animation in a worker process: create and prepare each method once, then process one cell after another."""
+    """The animation in a worker process, which prepares each method once and then processes one cell after another."""
 
     rows: Sequence[Row]
     settings: Settings
@@ -192,7 +193,7 @@ class _Animator:
             return method
 
         if len(rows) == 1:
-            made(*rows)  # reports a single row's preparation error once; with several rows, each fails on its own
+            made(*rows)  # reports a single row's preparation error once; several rows fail independently of each other
 
         def do(job: Job) -> CellRecord:
             # Another run, or a cluster worker that was lost afterwards, may have made the cell in the meantime.
@@ -289,7 +290,7 @@ def link_stored(run: Path, jobs: Sequence[Job], settings: Settings) -> None:
 def animate(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, CellRecord]:
     """Run the jobs in worker processes; link every result into the run's folder as it arrives.
 
-    Return the records by key. A cell that cannot be done has a record with the reason; no error is raised for it.
+    Return the records by key. A cell that cannot be animated has a record with the reason; no error is raised for it.
     """
     records: dict[str, CellRecord] = {}
 

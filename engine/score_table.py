@@ -1,4 +1,4 @@
-"""From partial scores to one table: every figure of every row, in each cell and aggregated over several."""
+"""From partial scores to one table: every figure of every row, in each cell and aggregated over sets of cells."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def _deciding(metric: Metric, scorer: Scorer) -> list[Any]:
 
 
 def deciding_all(scorer: Scorer) -> list[list[Any]]:
-    """Return each metric's name with what determines its results in every cell, or with why it cannot be computed."""
+    """Return each metric's name with what determines its results in every cell, or why it cannot be computed."""
     made = _made(scorer)
     return [[metric.name, lacking(metric) or _deciding(metric, scorer)] for metric in made]
 
@@ -149,7 +149,7 @@ def partial_key(metric: Metric, deciding: Sequence[Any], cell: Cell, output: str
     """Return the hash of everything that determines a partial score.
 
     deciding: the result of `_deciding`. output: the hash of the frames that are compared with the cell's clips. Other
-    files that the metric reads enter with their current contents, missing files as None.
+    files that the metric reads count with their current contents, and missing ones as None.
     """
     clips = {"driver": cell.driver, "reference": cell.reference, "truth": cell.truth}
     compared = {role: clip.state() if clip else None for role, clip in clips.items()}
@@ -232,7 +232,7 @@ def unlisted(metric: Metric, partial: Partial) -> list[str]:
 
 
 def misplaced(partial: Partial, n_frames: int) -> str:
-    """Return why the frames of a Partial's curves are unknown or wrong; "" if they are correct."""
+    """Return why the frames of a partial score's curves are unknown or wrong; "" if they are correct."""
     named = len(partial.frames)
     for frame in partial.frames:
         if not isinstance(frame, Integral) or isinstance(frame, bool):

@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"
 # Files that only the run itself creates. All others can be regenerated from them or are added to the run.
 OWN_FILES = ("run.json", "scores.csv")
 OWN_FOLDERS = ("cells", "inputs", "partials", PERTURBED)
-# What a run's command regenerates from its own files, besides its pages.
+# Folders that a run's command regenerates from the run's own files, besides its pages.
 PAGE_FOLDERS = (MOTION_FOLDER, MEDIA_FOLDER)
 
 
@@ -37,9 +37,10 @@ def seal(run: Path) -> None:
 def seal_again(run: Path, *made: str) -> list[str]:
     """Add to the manifest the files that were added to a finished run or regenerated from it.
 
-    made: the files and folders that the caller has written, besides pages. Everything else keeps its seal, so an
-    altered cell, or a recogniser's altered answer, is not declared intact. A run without a manifest, or with an altered
-    one, is left unchanged. Return the names of the files that other commands added and that have been altered since.
+    made: the files and folders that the caller has written, besides pages. Everything else keeps its seal, so that
+    neither an altered cell nor an altered prediction of a recogniser is declared intact. A run without a manifest, or
+    with an altered one, is left unchanged. Return the names of the files that other commands added and that have been
+    altered since.
     """
     before = _read(run)
     if before is None:
@@ -58,7 +59,7 @@ def seal_again(run: Path, *made: str) -> list[str]:
 
 
 def _is_within(name: str, places: Iterable[str]) -> bool:
-    """Return whether a file is one of these files or lies in one of these folders."""
+    """Return whether a file is one of these files or is in one of these folders."""
     return any(name == place or name.startswith(f"{place}/") for place in places)
 
 

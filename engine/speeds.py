@@ -1,4 +1,4 @@
-"""Observed speeds of a store: processor seconds per frame by kind of work, kept for estimates."""
+"""Speeds observed with a store: processor seconds per frame by kind of work, kept for estimates."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def keep_speeds(store: Path, speeds: Mapping[str, float]) -> None:
 
 
 def measuring(metrics: list[str]) -> str:
-    """Return the kind of work "measuring with these metrics", whose time depends on the metrics."""
+    """Return the name of the kind of work "measuring with these metrics", since the time depends on the metrics."""
     return f"measuring {' '.join(sorted(metrics))}"

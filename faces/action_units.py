@@ -1,4 +1,4 @@
-"""Relative intensity of action units, estimated from a face's motion: no weights, no labels.
+"""Relative intensity of action units, estimated from a face's motion without weights or labels.
 
 The flow from frame 0 is explained by the FACS basis on the fitted mesh together with an unconstrained head motion:
 ridge-regularised least squares with non-negative intensities, robustly weighted. An intensity of 1 is the unit of the

@@ -2,7 +2,7 @@
 
 Such a library takes seconds and much memory to import, changes the environment, or crashes the process; none of this
 may happen in a process that scores. A message is a length followed by .npz data. A process that has ended is restarted
-for the next request, so that a crash costs only one answer.
+for the next request, so that a crash costs only one result.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Apart:
         atexit.register(self.stop)
 
     def ask(self, arrays: Arrays) -> Arrays:
-        """Return the answer to `arrays`. Raise BenchError if the process ends or answers with an error."""
+        """Send `arrays` and return the process's reply. Raise BenchError if the process ends or reports an error."""
         if self._process is None or self._process.poll() is not None:
             self._process = self._start()
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -77,9 +77,9 @@ class Apart:
 
 
 def serve(set_up: Callable[[], Callable[[Arrays], Arrays]]) -> None:
-    """Serve as the process: call `set_up` once, then answer messages with the function it returns until stdin ends."""
+    """Serve as the process: call `set_up` once, then apply the function it returns to each message until stdin ends."""
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # the output of libraries must not be mixed with the answers
+    os.dup2(2, 1)  # the output of libraries must not be mixed with the replies
     answer = set_up()
     while True:
         try:

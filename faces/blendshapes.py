@@ -2,7 +2,7 @@
 
 Coefficients are between 0 and 1. They are neither FACS intensities nor linear, and how far a coefficient rises depends
 on the person, so only its time course is meaningful. The landmarker analyses every frame independently (IMAGE mode):
-VIDEO mode smooths over time and halves a micro-expression. The MediaPipe package sends usage data to its maker; the
+VIDEO mode smooths over time and halves a micro-expression. The MediaPipe package sends usage data to its developer; the
 process is given a proxy that does not exist, so that nothing leaves the machine. Run as `python -m
 megbench.faces.blendshapes MODEL`, this module is that process (megbench.faces.apart).
 """
@@ -49,15 +49,15 @@ def installed() -> bool:
 
 
 class Landmarker:
-    """The running process; `units` may be called any number of times."""
+    """The running landmarker process; `units` may be called any number of times."""
 
     def __init__(self, model: Path) -> None:
         self._apart = Apart("MediaPipe", "megbench.faces.blendshapes", [str(model.resolve())], OFFLINE)
 
     def units(self, frames: Frames) -> npt.NDArray[np.float64]:
-        """Return coefficients (T, 9) of UNITS in 0..1, independently for each frame; NaN for a frame without a face.
+        """Return coefficients (T, 9) of UNITS from 0 to 1, for each frame independently; NaN if it shows no face.
 
-        Raise BenchError if the process ends or answers with an error.
+        Raise BenchError if the process ends or reports an error.
         """
         return self._apart.ask({"frames": frames})["units"].astype(np.float64)
 
@@ -68,12 +68,12 @@ class Landmarker:
 
 @functools.lru_cache(maxsize=1)
 def landmarker(model: Path) -> Landmarker:
-    """Return the landmarker, which this process starts only once."""
+    """Return the landmarker; this process starts it only once."""
     return Landmarker(model)
 
 
 def answering(model: str) -> Callable[[Arrays], Arrays]:
-    """Load the landmarker and return the function that answers messages; runs in the separate process."""
+    """Load the landmarker and return the function that replies to messages; used only in the separate process."""
     from mediapipe import Image, ImageFormat
     from mediapipe.tasks.python import BaseOptions, vision
 

@@ -72,12 +72,12 @@ class Coding:
     unknown: bool = False
 
     def certain(self) -> frozenset[str]:
-        """Return the names of the facial units that certainly moved: without alternatives, references and units held
+        """Return the names of the facial units that certainly moved, excluding alternatives, references and units held
         throughout the clip."""
         return frozenset(term[0].name for term in self.terms if len(term) == 1 and _counts(term[0]))
 
     def possible(self) -> frozenset[str]:
-        """Return the names of the facial units that may have moved: `certain`, alternatives and references."""
+        """Return the names of the facial units that may have moved, including alternatives and references."""
         return frozenset(unit.name for term in self.terms for unit in term if _counts(replace(unit, weak=False)))
 
     def __str__(self) -> str:

@@ -48,7 +48,7 @@ def motion_curve(trajectory: Float32s) -> Curve:
 
 
 def moves(curve: Curve) -> bool:
-    """Return whether a face moves by more than noise."""
+    """Return whether a face's motion exceeds the noise."""
     return len(curve) > 0 and bool(curve.max() > QUIET)
 
 

@@ -1,8 +1,8 @@
 """Choose the square of a picture that becomes 256 x 256, and crop to it without distorting the face.
 
-Squares are given in display pixels, which are as wide as they are high: y counts the rows of the upright picture, x its
-columns times the pixel aspect ratio (a pixel's width over its height, megbench.core.video.pixel_aspect). A square may
-extend beyond the picture, whose border is then repeated.
+Squares are given in display pixels, which are as wide as they are high: y counts the rows of the upright picture, and x
+its columns times the pixel aspect ratio (a pixel's width over its height, megbench.core.video.pixel_aspect). A square
+may extend beyond the picture, whose border is then repeated.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def square_at(left: float, top: float, side: int, size: tuple[float, float]) -> 
 
 
 def _placed(start: float, side: int, extent: float) -> int:
-    """Return the start of a square in one direction: inside the picture, or such that it is centred on the picture."""
+    """Return the start of a square in one direction: inside the picture or, if it is larger, centred on the picture."""
     if side >= extent:
         return round((extent - side) / 2)
     return min(max(round(start), 0), math.floor(extent) - side)

@@ -1,4 +1,4 @@
-"""Optical flow by OpenCV's DIS (Kroeger et al. 2016), either coarse, as an initial estimate, or at its finest."""
+"""Optical flow by OpenCV's DIS (Kroeger et al. 2016), either coarse, as an initial estimate, or at the finest scale."""
 
 import functools
 from typing import Any
@@ -26,7 +26,7 @@ def coarse_flow(first: Grey, later: Grey) -> Float32s:
 
 
 def finest_flow(first: Grey, later: Grey) -> Float32s:
-    """Return the flow computed at full size after a Gaussian blur of 1 pixel, which is eight times as slow. Types are
-    those of `coarse_flow`."""
+    """Return the flow computed at full size after a Gaussian blur of 1 pixel. It takes eight times as long as
+    `coarse_flow` and has the same types."""
     smooth = [cv2.GaussianBlur(image, (0, 0), BLUR) for image in (first, later)]
     return np.asarray(_dis(0, 10).calc(smooth[0], smooth[1], None), np.float32)

@@ -3,7 +3,7 @@
 The network (King 2017, dlib's ResNet with 29 convolutions) maps a face of 150 x 150 pixels, turned upright using its
 landmarks, to 128 numbers. Its weights are read from dlib's own file. dlib computes each convolution as one large matrix
 product without regard to caches, which takes 75 ms per face; OpenCV takes about 10. PyTorch takes 7, but loading it
-costs a process 490 MB and the time for hundreds of faces.
+costs a process 490 MB of memory and as much time as hundreds of faces.
 """
 
 import functools
@@ -62,7 +62,7 @@ def _chip(image: Frames, points: Points) -> Frames:
 
 
 class _Network:
-    """The network run by OpenCV, with each affine layer folded into its convolution. It takes one face at a time."""
+    """The network as run by OpenCV, with each affine layer folded into its convolution. It takes one face at a time."""
 
     def __init__(self, data: bytes) -> None:
         self._engine = cv2.dnn.readNetFromONNX(np.frombuffer(_as_onnx(_Reader(data)), np.uint8))
@@ -108,10 +108,10 @@ def _as_onnx(reader: "_Reader") -> bytes:
 
 
 class _Reader:
-    """Reader of the layers of a network in dlib's format, in the order in which pictures pass through them.
+    """A reader of the layers of a network in dlib's format, in the order in which pictures pass through them.
 
-    Each layer begins with its name, followed by its parameters: version and shape as integers, each of them a byte with
-    the number of bytes and then these bytes, little-endian, and the numbers as float32.
+    Each layer begins with its name, followed by its parameters: the version and the shape as integers, then the numbers
+    as float32. An integer is one byte with its length, followed by that number of bytes, little-endian.
     """
 
     def __init__(self, data: bytes) -> None:

@@ -60,7 +60,7 @@ class Lips:
 
 @dataclass(frozen=True)
 class Pull:
-    """Skin drawn towards (x, y), by `strength` times the distance from it and a Gaussian with widths sx, sy."""
+    """Skin drawn towards (x, y) by `strength` times the distance from it, times a Gaussian with widths sx, sy."""
 
     unit: str
     strength: float
@@ -231,7 +231,7 @@ def _jaw(row: Jaw) -> Points:
 
 
 def displacement(row: Row) -> Points:
-    """Return the displacement (478, 2) of the mean mesh by one row of a table in face units."""
+    """Return the displacement (478, 2) of the mean mesh, in face units, that one row of a table describes."""
     match row:
         case Bump():
             return _bump(row)

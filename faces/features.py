@@ -1,5 +1,5 @@
-"""The features of a cell's clips that metrics read; each is computed once per clip and kept under a key of its
-content."""
+"""The features of a cell's clips that metrics read; each is computed once per clip and stored under a key derived from
+the clip's content."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _recipe(module: str) -> str:
 
 def sampled_frames(n_frames: int, apex: int | None, most: int = SAMPLED) -> tuple[int, ...]:
     """Return at most `most` frame numbers: the first, the apex (or the middle if none is coded), the last, and others
-    evenly spaced."""
+    evenly spaced between them."""
     if n_frames <= most:
         return tuple(range(n_frames))
     peak = n_frames // 2 if apex is None else min(max(apex, 0), n_frames - 1)
@@ -121,8 +121,8 @@ class SeenClip:
     def flow(self, index: int) -> Float32s:
         """Return the dense flow from frame 0 to frame `index`: (256, 256, 2) float32, pixels, x then y.
 
-        The flow is zero at more than 12 pixels from the face found in frame 0; if there is no face, it covers the whole
-        frame.
+        The flow is zero more than 12 pixels away from the face found in frame 0; if there is no face, it covers the
+        whole frame.
         """
         box = self._flow_from.box
         if index in self._flows:
@@ -181,7 +181,7 @@ class SeenClip:
         return arrays
 
     def feature_file(self, name: str, compute: Callable[[], Arrays], sources: Sequence[Path] = ()) -> Path:
-        """Return the file with this clip's features called `name`; if it is missing, `kept` makes it.
+        """Return the file with this clip's features called `name`; if it is missing, `kept` creates it.
 
         This is for metrics that compare sets of clips. Raise BenchError if there is no cache.
         """

@@ -1,7 +1,7 @@
 """Dense displacement fields: interpolation from mesh vertices, inversion, Jacobian determinant, warping.
 
 A field is float32 (H, W, 2), x then y, in pixels. A forward field f takes x to x + f(x); with a backward field g, the
-pixel y of the result comes from y + g(y).
+pixel y of the result is taken from y + g(y).
 """
 
 from typing import Any
@@ -160,9 +160,9 @@ def jacobian_determinant(field: Field) -> npt.NDArray[np.float32]:
 
 
 def warp(image: npt.NDArray[Any], backward: Field) -> npt.NDArray[Any]:
-    """Return a picture (H, H, C) resampled once along a backward field of its size by a cubic B-spline, dtype kept.
+    """Return a picture (H, H, C) resampled once along a backward field of its size by a cubic B-spline.
 
-    To warp one picture many times, keep its Spline instead.
+    The dtype is kept. To warp one picture many times, keep its Spline instead.
     """
     return as_type(Spline(image).at(pixel_grid(backward.shape[0]) + backward), image.dtype)
 

@@ -89,8 +89,8 @@ class FlowFrom:
         return self._refined(self._level.follow(smooth, planes, STEPS), smooth)
 
     def _refined(self, planes: Planes, later: Float32s) -> Float32s:
-        """Return the flow refined; the box is first shifted by the typical motion in whole pixels, and only the rest of
-        the motion is refined."""
+        """Return the refined flow; the box is first shifted by the typical motion in whole pixels, and only the
+        remaining motion is refined."""
         flow = _joined(planes)
         shift = np.round(_typical(flow))
         if not shift.any():
@@ -119,7 +119,7 @@ class _Level:
         self._inverse = share * yy, -share * xy, share * xx
 
     def follow(self, later: Float32s, flow: Planes, steps: int) -> Planes:
-        """Return the flow (x and y, each (h, w)) after some more steps; `later` (H, W) is the whole later picture."""
+        """Return the flow (x and y, each (h, w)) after `steps` steps; `later` (H, W) is the whole later picture."""
         (x, y), (to_x, to_y) = flow, self._gradient
         a, b, c = self._inverse
         for _ in range(steps):
@@ -165,7 +165,7 @@ def _half(side: slice) -> slice:
 @functools.cache
 def _variational() -> Any:
     """Return the refinement of Brox et al. (2004) as in DIS, but on float32 pictures, with few updates of the weights
-    and many relaxations each."""
+    and many relaxations per update."""
     refinement = cv2.VariationalRefinement.create()
     refinement.setFixedPointIterations(3)
     refinement.setSorIterations(12)

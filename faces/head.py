@@ -23,7 +23,7 @@ def fit_head(flow: Float32s, stable: Mask) -> Float32s:
     """Return the similarity (2, 3) float32 that maps pixels of the first frame to where head motion has moved them.
 
     flow: (256, 256, 2). stable: the reliable pixels, of which every fourth in x and y is used. With fewer than 8
-    pixels, no motion is returned.
+    pixels, the result is the identity.
     """
     at = stable_points(stable)
     return np.asarray(similarities(*fit_heads(pixels()[at], flow[at][None]))[0], np.float32)
@@ -33,7 +33,7 @@ def fit_heads(points: Complex, motions: Float32s) -> tuple[Complex, Complex]:
     """Return the head's motion in every frame, c and t, each (T,), from the `motions` (T, N, 2) of points (N,).
 
     It is fitted in four rounds of reweighted least squares: the weights are first 1, then 1 / (1 + (r/s)^2), where r is
-    the residual length and s = 1.4826 median(r) + 0.02 px. With fewer than 8 points, no motion is returned.
+    the residual length and s = 1.4826 median(r) + 0.02 px. With fewer than 8 points, the motion is zero.
     """
     motion = as_complex(motions)
     turn = shift = np.zeros((len(motion), 1), np.complex128)

@@ -39,7 +39,7 @@ def lost_motion(frames: Frames, shown: Frames, points: Points) -> str:
 
 
 def _region_motion(before: Grey, after: Grey, points: Points) -> Float64s:
-    """Return each region's motion between pairs of pictures without the head's: (T, 12, 2) pixels, NaN outside."""
+    """Return each region's motion between pairs of pictures, minus the head's: (T, 12, 2) pixels, or NaN if outside."""
     box = box_around(face_regions(points).face)
     motion = facial_motion(lambda k: FlowFrom(before[k], box)(after[k]), len(before), points)
     return np.asarray(motion.trajectory.astype(np.float64) * motion.eye_distance)

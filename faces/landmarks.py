@@ -92,9 +92,9 @@ def candidates(image: Grey, everyone: bool = False) -> list[Face]:
     """Return all boxes with a score above 0 in a grey picture (H, W) uint8, whether they are faces or not.
 
     The first pass finds faces that are at least 80 pixels wide. A second pass, on the picture at double size, finds
-    faces from 40 pixels on. Since it takes four times as long, it runs only if the first pass is certain of no face, or
-    if `everyone` is true (for pictures of up to 2200 pixels). Scores are comparable, because both passes slide the same
-    filters over a pyramid of pictures.
+    faces that are at least 40 pixels wide. Since it takes four times as long, it runs only if the first pass is not
+    certain of any face, or if `everyone` is true (for pictures of up to 2200 pixels). Scores are comparable, because
+    both passes slide the same filters over a pyramid of pictures.
     """
     roomy = padded(image)
     first = _boxes(roomy, 0)
@@ -145,7 +145,7 @@ def believed(found: Sequence[Face]) -> list[Face]:
     """Return the faces among candidates, best first, by the rule that the whole suite follows.
 
     These are the faces with a score of .4 or more, largest first (the largest of all boxes may be clothes). If there
-    are none, it is the face with the highest score, provided that this score is .3 or more.
+    are none, the face with the highest score is returned, provided that this score is .3 or more.
     """
     sure = sorted((face for face in found if face.score >= SURE), key=_area, reverse=True)
     return sure or sorted((face for face in found if face.score >= WEAK), key=lambda face: -face.score)[:1]

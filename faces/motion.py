@@ -34,13 +34,14 @@ BLOCKS = 32
 class FacialMotion:
     """Motion from frame 0 to each of the T frames; lengths are in eye distances, so that faces are comparable.
 
-    trajectory: (T, 12, 2) float32, mean residual flow x, y of each region (in the order of
-    megbench.faces.regions.REGIONS); NaN for a region outside the picture. strain: (T, 12, 3) float32, mean strain of
-    each region: xx, yy, and xy times the square root of 2, so that its length is sqrt(ux^2 + vy^2 + (uy + vx)^2 / 2),
-    known in recognition as optical strain; dimensionless, NaN as for trajectory. head: (T, 2, 3) float32, similarity
-    transform in pixels. rigid: (T,) float32, mean length of the head's motion over the face. inner_peak: (51,) float32,
-    largest residual motion of each inner landmark. eye_distance: in pixels. field: (T, 32, 32, 2) float16, mean
-    residual flow x, y of each 8 x 8 block in pixels, zero outside the face; for display only, not used in scores.
+    trajectory: (T, 12, 2) float32, the mean residual flow x, y of each region (in the order of
+    megbench.faces.regions.REGIONS); NaN for a region outside the picture. strain: (T, 12, 3) float32, the mean strain
+    of each region: xx, yy, and xy times the square root of 2. Its length, sqrt(ux^2 + vy^2 + (uy + vx)^2 / 2), is known
+    in recognition as optical strain. It is dimensionless, and NaN where the trajectory is. head: (T, 2, 3) float32, the
+    similarity transform in pixels. rigid: (T,) float32, the mean length of the head's motion over the face. inner_peak:
+    (51,) float32, the largest residual motion of each inner landmark. eye_distance: in pixels. field: (T, 32, 32, 2)
+    float16, the mean residual flow x, y of each 8 x 8 block in pixels, zero outside the face; it is only displayed and
+    not used in scores.
     """
 
     trajectory: Float32s
@@ -57,7 +58,7 @@ class FacialMotion:
 
     @classmethod
     def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> FacialMotion:
-        """Return the motion from arrays in the form of `arrays`."""
+        """Return the motion from arrays such as `arrays` returns."""
         found: dict[str, Any] = {**arrays, "eye_distance": float(arrays["eye_distance"])}
         return cls(**found)
 
@@ -66,8 +67,7 @@ def facial_motion(flow: Callable[[int], Float32s], n_frames: int, points: Points
     """Return the motion of a clip with landmarks `points` (68, 2) in frame 0; `flow(k)` is its dense flow from frame 0
     to frame k.
 
-    All readings are linear in the flow, so the head's motion can be subtracted from the readings rather than from the
-    flow.
+    All measurements are linear in the flow, so the head's motion can be subtracted from them rather than from the flow.
     """
     regions = face_regions(points)
     means, stable = mean_over(regions.masks), stable_points(regions.stable)
@@ -88,10 +88,10 @@ def facial_motion(flow: Callable[[int], Float32s], n_frames: int, points: Points
     lost = ~regions.masks.any((1, 2))
     trajectory[:, lost] = strain[:, lost] = np.nan
     turn, shift = fit_heads(pixels()[stable], samples)
-    strain[..., :2] -= turn.real[:, None, None]  # a head that comes nearer strains the whole face uniformly
+    strain[..., :2] -= turn.real[:, None, None]  # a head that approaches strains the whole face uniformly
 
     def residual(read: npt.NDArray[np.floating], at: Complex) -> Float32s:
-        """Return readings (T, ..., 2) at points (...) minus the head's motion there."""
+        """Return measurements (T, ..., 2) at points (...) minus the head's motion there."""
         still = (-1,) + (1,) * at.ndim
         moved = turn.reshape(still) * at + shift.reshape(still)
         return np.asarray(read - np.stack([moved.real, moved.imag], -1), np.float32)

@@ -1,4 +1,4 @@
-"""Facial motion as in version 1 (DIS over the whole frame at its finest setting), for comparison with older figures."""
+"""Facial motion as in version 1 (DIS over the whole frame at the finest scale), for comparison with older figures."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Write networks as ONNX (opset 13), a format that OpenCV reads: layers and weights, without any package.
+"""Write networks as ONNX (opset 13), a format that OpenCV reads, without any further package.
 
 An ONNX file is a protobuf message. This module supports only what a chain of convolutions needs; field numbers are
 those of onnx.proto.

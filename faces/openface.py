@@ -1,8 +1,8 @@
 """Read action units from tables written by OpenFace 2 and similar programs; users run these programs themselves.
 
-FeatureExtraction writes one file per clip, FaceLandmarkImg one per picture; pyfaceau counts frames from 0, writes True
-and False, and does not classify presences. A row belongs to the frame that it names. If no face was found, the values
-are zeros, blanks or copies of the previous frame; they count as missing.
+FeatureExtraction writes one file per clip, and FaceLandmarkImg one per picture; pyfaceau counts frames from 0, writes
+True and False, and does not classify presences. A row belongs to the frame that it names. If no face was found, the
+values are zeros, blanks or copies of the previous frame; they count as missing.
 """
 
 from __future__ import annotations

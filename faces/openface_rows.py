@@ -52,8 +52,8 @@ class NumberedRow:
 def numbered_rows(folder: Path, presences: bool) -> list[NumberedRow]:
     """Return one row per file in a folder: the face with the highest confidence. A file without rows means no face.
 
-    Raise BenchError in the same cases as `rows_of`, and for a file name without a frame number or with that of another
-    file.
+    Raise BenchError in the same cases as `rows_of`, and for a file name without a frame number or with the same number
+    as another.
     """
     files = files_in(folder)
     if not files:
@@ -136,7 +136,7 @@ def _check_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> 
 
 
 class _Reader:
-    """Reader of the rows of one file."""
+    """A reader of the rows of one file."""
 
     def __init__(self, path: Path, sheet: Sheet, header: list[str], needed: list[str]) -> None:
         self.path, self.sheet, self.needed = path, sheet, needed

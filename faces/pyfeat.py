@@ -1,8 +1,9 @@
 """py-feat's current detector in a separate process: occurrence scores of action units on face crops.
 
-Importing py-feat takes seconds and a gigabyte and sets OMP_NUM_THREADS for the whole process, so the suite's processes
-never import it. The separate process runs with the hub's client offline; the weights come from a file supplied by the
-user. Run as `python -m megbench.faces.pyfeat WEIGHTS`, this module is that process (megbench.faces.apart).
+Importing py-feat takes seconds and a gigabyte of memory and sets OMP_NUM_THREADS for the whole process, so the suite's
+processes never import it. The separate process runs with the hub's client offline; the weights come from a file
+supplied by the user. Run as `python -m megbench.faces.pyfeat WEIGHTS`, this module is that process
+(megbench.faces.apart).
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ FOREHEAD = 0.3
 
 
 class Detector:
-    """The running process; `scores` may be called any number of times."""
+    """The running detector process; `scores` may be called any number of times."""
 
     def __init__(self, weights: Path) -> None:
         self._apart = Apart("py-feat", "megbench.faces.pyfeat", [str(weights.resolve())], {"HF_HUB_OFFLINE": "1"})
 
     def scores(self, frames: Frames, points: Points) -> npt.NDArray[np.float64]:
-        """Return occurrence scores (T, 20) in 0..1 of UNITS. All frames are cropped around the landmarks of frame 0.
+        """Return occurrence scores (T, 20) of UNITS, 0 to 1. All frames are cropped around the landmarks of frame 0.
 
-        Raise BenchError if the process ends or answers with an error.
+        Raise BenchError if the process ends or reports an error.
         """
         return self._apart.ask({"frames": frames, "box": face_box(points)})["scores"].astype(np.float64)
 
@@ -52,12 +53,12 @@ class Detector:
 
 @functools.lru_cache(maxsize=1)
 def detector(weights: Path) -> Detector:
-    """Return the detector, which this process starts only once."""
+    """Return the detector; this process starts it only once."""
     return Detector(weights)
 
 
 def face_box(points: Points) -> npt.NDArray[np.float32]:
-    """Return a face's box (left, top, right, bottom) from landmarks (68, 2), jaw to jaw and forehead to chin."""
+    """Return a face's box (left, top, right, bottom) from landmarks (68, 2): jaw to jaw and forehead to chin."""
     brows, chin = points[17:27, 1].min(), points[:17, 1].max()
     top = brows - FOREHEAD * (chin - brows)
     return np.array([points[:17, 0].min(), top, points[:17, 0].max(), chin], np.float32)
@@ -77,7 +78,7 @@ def bare_package(name: str) -> None:
 
 
 def answering(weights: str) -> Callable[[Arrays], Arrays]:
-    """Load the network and return the function that answers messages; runs in the separate process."""
+    """Load the network and return the function that replies to messages; used only in the separate process."""
     bare_package("feat")
     import torch
     from feat.multitask.inference import CHIP_SIZE, EXPAND_BBOX, MultitaskModel

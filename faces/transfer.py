@@ -1,7 +1,7 @@
 """Transfer one face's motion to another: through the fitted meshes, in face units, with a single resampling.
 
-This is the algorithm of the contender without training: the flow that head motion does not explain is sampled at the
-mesh's vertices, smoothed over time, and applied to the same vertices of the other face.
+This is the algorithm of the contender that needs no training: the flow that head motion does not explain is sampled at
+the mesh's vertices, smoothed over time, and applied to the same vertices of the other face.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def _lifted(clip: SeenClip) -> CarriedMotion:
 
 
 def still_face(image: Frames) -> StillFace:
-    """Return the still face in a picture (256, 256, 3) RGB; the last few are kept. Raise CellFailed if the picture
-    shows no face."""
+    """Return the still face in a picture (256, 256, 3) RGB; the last few still faces are kept. Raise CellFailed if the
+    picture shows no face."""
     return _still_face(image.tobytes())
 
 
@@ -137,13 +137,13 @@ def _frame_of(face: FittedMesh) -> tuple[Points, Points]:
 
 
 def _to_face_units(head: Float32s, face: FittedMesh) -> npt.NDArray[np.float64]:
-    """Return a similarity (2, 3) in pixels of this face's picture converted to face units."""
+    """Return a similarity (2, 3) in face units, converted from pixels of a face's picture."""
     linear, origin = _frame_of(face)
     turn = head[:, :2].astype(np.float64)  # rotation and scale commute with the roll
     return np.c_[turn, np.linalg.solve(linear, turn @ origin + head[:, 2] - origin)]
 
 
 def _to_pixels(head: npt.NDArray[np.float64], face: FittedMesh) -> Float32s:
-    """Return a similarity in face units converted to pixels of a face's picture: the inverse of `_to_face_units`."""
+    """Return a similarity (2, 3) in pixels of a face's picture, converted from face units."""
     linear, origin = _frame_of(face)
     return np.c_[head[:, :2], origin + linear @ head[:, 2] - head[:, :2] @ origin].astype(np.float32)

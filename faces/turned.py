@@ -12,10 +12,10 @@ BEND, SLOPE = 0.25, 0.5
 
 
 def turned_by(yaw: float, pitch: float) -> Points:
-    """Return the displacement (478, 2) of the mean face in face units by yaw (to the person's left), then pitch (down).
+    """Return the mean face's displacement (478, 2), in face units, by yaw (to the person's left), then pitch (down).
 
-    Both are in radians. Positive yaw moves the nose to larger x, positive pitch to larger y. The camera is assumed to
-    be distant, so that depth does not affect apparent size.
+    Both are in radians. Positive yaw moves the nose to larger x, and positive pitch to larger y. The camera is assumed
+    to be distant, so that depth does not affect apparent size.
     """
     x, y, z = canonical()[:, 0], canonical()[:, 1] - BELOW, depth()
     z = np.where(z < -BEND, -BEND + SLOPE * (z + BEND), z) + BEHIND

@@ -27,5 +27,5 @@ METRICS = {
 }
 # Measured only if `--metrics` names them: additional variants, older versions, and metrics that need other programs.
 ON_REQUEST = ("motion_agreement_v1", "lpips_vgg", "lpips_squeeze", "au_blendshape", "openface_intensity", "vbench")
-# The on-request metrics that `selfcheck` also measures where it can.
+# The on-request metrics that `selfcheck` also measures if it can.
 CHECKED_TOO = ("au_blendshape",)

@@ -10,7 +10,7 @@ from megbench.faces.landmarks import Points
 
 
 class Akd:
-    """Mean absolute difference of dlib's 68 landmarks from the truth's (8 frames or fewer) and the template's (one)."""
+    """Mean absolute difference of dlib's 68 landmarks from the truth's (at most 8 frames) and the template's (one)."""
 
     name = "akd"
     version = "2-dlib-68-8frames"
@@ -44,7 +44,7 @@ class Akd:
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Return the distances in one cell; frames in which either face is not found are left out.
 
-        Raise CellFailed if no frame is left or if output and truth differ in length.
+        Raise CellFailed if no frame is left or if the output and the truth differ in length.
         """
         if seen.truth is None:
             first = _distance(seen.output.landmarks, seen.template.landmarks)

@@ -18,7 +18,7 @@ MOST = 16
 
 
 class AuBlendshape(AuAgreement):
-    """Time course of blendshapes: when (not how strongly) nine action units move, by MediaPipe's face landmarker.
+    """Time course of blendshapes: when (not how strongly) nine action units move, according to MediaPipe.
 
     AU06, AU09 and AU14 are not scored, because MediaPipe's coefficients for them do not follow the units.
     """
@@ -30,8 +30,8 @@ class AuBlendshape(AuAgreement):
         recipe=f"MediaPipe face landmarker, IMAGE mode, at most {MOST} frames per clip",
         units=blendshapes.UNITS,
         # Coefficients of a resting face change by about .013 from frame to frame (measured on a real clip), and each
-        # also rises slightly when other units move. If these changes counted, the true answers of the demo would have
-        # an r of .53 instead of .69.
+        # also rises slightly when other units move. If these changes counted, the demo's truths would have an r of .53
+        # instead of .69.
         moves=0.03,
         share=0.4,
         onset_frames=1,

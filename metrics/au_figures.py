@@ -21,7 +21,7 @@ CORRELATION: dict[str, Any] = {"ideal": 1, "bounds": (-1, 1)}
 
 
 def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") -> tuple[Figure, ...]:
-    """Return the figures of one detector; the main figures are columns of `group` in the leaderboard, if it is given.
+    """Return the figures of one detector; if `group` is given, the main figures are its columns in the leaderboard.
 
     brief: the figure that is shown on a terminal whenever it is measured, "" for none.
     """
@@ -57,7 +57,7 @@ def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") 
 
 
 def _overall(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield part, text and facts of the figures over all units.
+    """Yield the part of the name, the text and the facts of each figure over all units.
 
     Figures that compare sizes are included only if the detector's scale allows it.
     """

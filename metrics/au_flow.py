@@ -12,8 +12,7 @@ from megbench.metrics.au_scores import AuAgreement, Detector, Tracks
 
 
 class AuFlow(AuAgreement):
-    """Action units estimated from flow by the FACS basis: apex minus onset, tracks over time, leakage into quiet
-    units."""
+    """Action units estimated from flow with the FACS basis: change from onset to apex, tracks over time, leakage."""
 
     name = "au_flow"
     version = "3"

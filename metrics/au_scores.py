@@ -2,7 +2,7 @@
 
 Intensities are taken relative to the onset. The figures compare the vector of apex minus onset over all units (cosine,
 PCC, mean absolute error) and the track over time of each unit that the driver moves, and they measure the motion of
-units that the driver does not move. The PCC of a constant track does not exist. Such a unit lowers `coverage` and does
+units that the driver does not move. The PCC of a constant track is undefined; such a unit lowers `coverage` but does
 not count as 0.
 """
 
@@ -29,7 +29,8 @@ SHORTEST = 3
 UPPER = frozenset(("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU43", "AU45"))
 # Number of frames averaged on each side of the apex.
 APEX_REACH = 2
-# A coded unit is a hit if it is among this many of the output's strongest units, or as many as are coded if more.
+# A coded unit is a hit if it is among this many of the output's strongest units, or among as many as are coded, if
+# these are more.
 TOP = 3
 # Number of decimals of the curves shown on the page.
 DIGITS = 4
@@ -40,12 +41,12 @@ LEAKLESS = "leakage does not exist: the {} moves no unit, or all of them"
 class Detector:
     """The properties of a detector.
 
-    units: names of its columns, "AU12" or, if several are estimated as one, "AU14+20". apart: units scored only in
-    figures of their own. moves: the change above which a unit counts as moving. onset_frames: the number of leading
-    frames that form the onset. one_scale: whether the values of two clips may be compared in size (ICC, error) and not
-    only in their time course. course_only: whether even the units of one clip may not be compared in size, so that only
-    the time course is scored. share: the smallest change, as a share of the strongest unit's change, at which a unit
-    still counts as moving. word: the detector's name in brackets after the titles of columns.
+    units: names of its columns, "AU12" or, if several are estimated as one, "AU14+20". apart: units that are scored
+    only in figures of their own. moves: the change above which a unit counts as moving. onset_frames: the number of
+    leading frames that form the onset. one_scale: whether the values of two clips may be compared in size (ICC, error)
+    and not only in their time course. course_only: whether even the units of one clip may not be compared in size, so
+    that only the time course is scored. share: the smallest change, as a share of the strongest unit's change, at which
+    a unit still counts as moving. word: the detector's name in brackets after the titles of columns.
     """
 
     title: str
@@ -72,9 +73,9 @@ class Detector:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of an output's tracks with another clip's; a figure that does not exist is None.
+    """Agreement of an output's tracks with another clip's; an undefined figure is None.
 
-    tracks: PCC over time of every unit (K,), NaN if it does not exist. moving: units that the other clip moves.
+    tracks: PCC over time of every unit (K,), NaN if it is undefined. moving: units that the other clip moves.
     """
 
     cosine: float | None

@@ -1,4 +1,4 @@
-"""FID (Heusel et al. 2017) and KID (Binkowski et al. 2018) with pytorch-fid's Inception, 2048 features."""
+"""FID (Heusel et al. 2017) and KID (Binkowski et al. 2018) with the 2048 features of pytorch-fid's Inception."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Fidelity:
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Return the figures of one cell. Raise CellFailed if output and truth differ in length."""
+        """Return the figures of one cell. Raise CellFailed if the output and the truth differ in length."""
         first, template = seen.output.grey[0], seen.template.grey[0]
         values = {
             "frame0_ssim_template": ssim(first, template),
@@ -104,8 +104,8 @@ class Fidelity:
 def ssim(a: Grey, b: Grey) -> float:
     """Return the structural similarity of two grey pictures (H, W) uint8, as published (Gaussian weights, sigma 1.5).
 
-    The window has 11 x 11 pixels. The 5 pixels along the border, where it would leave the picture, do not count. The
-    computation in float32 is accurate to 1e-6 and takes a fifth of scikit-image's time.
+    The window has 11 x 11 pixels. The 5 pixels along the border, where it would extend beyond the picture, do not
+    count. The computation in float32 is accurate to 1e-6 and takes a fifth of scikit-image's time.
     """
     x, y = a.astype(np.float32), b.astype(np.float32)
     mean_x, mean_y = _windowed(x), _windowed(y)

@@ -1,14 +1,14 @@
 """Motion agreement: does each part of the face move where, when and how the driver's does?
 
-Motion is signed, per region, with head motion removed. A trajectory vector holds the mean residual flow of twelve
-regions in every frame, in units of the eye distance; O is the output's, D the driver's (or the truth's):
+Motion is signed and measured per region, with head motion removed. A trajectory vector contains the mean residual flow
+of twelve regions in every frame, in units of the eye distance; O is the output's, and D the driver's (or the truth's):
 
     agreement = <O, D> / (|O| |D|)      gain = <O, D> / <D, D>      error = |O - D| / |D|
 
 Agreement ignores amplitude (half the motion scores the same), so read it together with gain or error. If a driver is
-exactly still, none of the three exists; a still output has agreement 0.
+exactly still, none of the three is defined; a still output has agreement 0.
 
-Version 2 measures motion with megbench.faces.flow, version 1 (megbench.metrics.motion_agreement_v1) with DIS.
+Version 2 measures motion with megbench.faces.flow, and version 1 (megbench.metrics.motion_agreement_v1) with DIS.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def compare(output: Float32s, driver: Float32s) -> Comparison:
 
 
 def pooled_agreement(products: Sequence[Sequence[float]]) -> float:
-    """Return agreement over cells, sum <O,D>/T over sqrt(sum |O|^2/T * sum |D|^2/T); 0 if either sum is zero.
+    """Return the agreement over cells, sum <O,D>/T over sqrt(sum |O|^2/T * sum |D|^2/T); 0 if either sum is zero.
 
     >>> pooled_agreement([(1, 1, 1), (0, 3, 3)])
     0.25
@@ -250,7 +250,7 @@ class MotionAgreement:
     figures = (*COMPARED, *OTHER_FIGURES)
 
     def motion(self, clip: SeenClip) -> FacialMotion:
-        """Return the facial motion of a clip by this version's recipe. Raise CellFailed if frame 0 shows no face."""
+        """Return the facial motion of a clip as this version measures it. Raise CellFailed if frame 0 shows no face."""
         return clip.motion
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
@@ -300,12 +300,12 @@ class MotionAgreement:
         return products[2] > 0
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Return agreement pooled over the cells that have sums."""
+        """Return the agreement pooled over the cells that have sums."""
         return pooled_scores(self.figures, partials)
 
 
 def pooled_scores(figures: Sequence[Figure], partials: Sequence[Partial]) -> list[Score]:
-    """Return a score for each pooled figure, from the products that the cells' `sums` hold for its target."""
+    """Return a score for each pooled figure, from the products that the cells' `sums` contain for its target."""
     scores = []
     for figure in (figure for figure in figures if figure.pooling == "pooled"):
         products = [partial.sums[figure.target] for partial in partials if figure.target in partial.sums]
@@ -324,7 +324,7 @@ def _compare_clips(output: FacialMotion, other: FacialMotion, role: str) -> Comp
 
 
 def _parts(output: Float32s, other: Float32s, suffix: str) -> dict[str, float | None]:
-    """Return agreement per region group, without eyelids, and of velocities; `suffix` is appended to figure names."""
+    """Return agreements by region group, without eyelids and for velocities; `suffix` is appended to figure names."""
     parts: dict[str, float | None] = {
         f"agreement_{group}{suffix}": compare(output[:, regions], other[:, regions]).agreement
         for group, regions in GROUPS.items()

@@ -36,7 +36,7 @@ class MotionAgreementV1(MotionAgreement):
     )
 
     def motion(self, clip: SeenClip) -> FacialMotion:
-        """Return facial motion by DIS. Raise CellFailed if frame 0 shows no face."""
+        """Return the facial motion measured by DIS. Raise CellFailed if frame 0 shows no face."""
         return motion_v1(clip)
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
@@ -52,7 +52,7 @@ class MotionAgreementV1(MotionAgreement):
 
     @staticmethod
     def pools(products: Sequence[float]) -> bool:
-        """Return whether a cell with these products counts towards pooled agreement; every cell compared does."""
+        """Return whether a cell with these products counts towards pooled agreement; every compared cell does."""
         return True
 
 

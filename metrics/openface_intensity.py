@@ -14,7 +14,7 @@ from megbench.metrics.au_scores import AuAgreement, Detector, Tracks
 
 
 class OpenFaceIntensity(AuAgreement):
-    """Intensities 0 to 5 that OpenFace reported for outputs and drivers, relative to the onset."""
+    """Intensities from 0 to 5 that OpenFace reported for outputs and drivers, relative to the onset."""
 
     name = "openface_intensity"
     version = "2-openface2-r"

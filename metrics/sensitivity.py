@@ -1,6 +1,6 @@
-"""Judge a figure by its values on degraded answers: what it detects and misses, its noise floor and its saturation.
+"""Judge a figure by its values on degraded truths: what it detects and misses, its noise floor and its saturation.
 
-Values are given by variant, (series, level). The undegraded answer is scale 1 and also serves as the first level of
+Values are given by variant, (series, level). The undegraded truth is scale 1 and also serves as the first level of
 every other series.
 """
 
@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 Values = Mapping[tuple[str, float], float]
 
 # A figure sees a change that exceeds both the change caused by noise and the first share of the figure's whole range.
-# It sees a change weakly above the second share, and is blind to a change below that.
+# It sees a change above the second share weakly, and is blind to a smaller change.
 SEEN_SHARE, WEAK_SHARE = 0.05, 0.02
 # Amplitude is judged from this scale upwards. Less motion than this is practically none, and `still` covers that case.
 LEAST_SCALE = 0.25
@@ -44,9 +44,9 @@ class Worth:
     """The judgement of one figure.
 
     correlations: Spearman's rho with the level of each series (None if constant). changes: the largest difference from
-    the undegraded answer in each series (for amplitude, from scale 0.25 upwards) or single variant. floor: the
-    difference caused by camera noise (sigma 2). saturation: the scale from which the figure hardly changes any more;
-    None if it keeps changing up to 1.5 or never changes.
+    the undegraded truth in each series (for amplitude, from scale 0.25 upwards) or single variant. floor: the
+    difference caused by camera noise (sigma 2). saturation: the scale above which the figure hardly changes; None if it
+    keeps changing up to 1.5 or never changes.
     """
 
     figure: str
@@ -69,7 +69,7 @@ class Worth:
 
 
 def worth(figure: str, values: Values) -> Worth | None:
-    """Return the judgement of a figure from its values, or None if the undegraded answer has no value."""
+    """Return the judgement of a figure from its values, or None if the undegraded truth has no value."""
     if UNHARMED not in values:
         return None
     perfect = values[UNHARMED]
@@ -127,7 +127,7 @@ def series_of(values: Values, name: str) -> dict[float, float]:
 
 
 def rank_correlation(levels: Mapping[float, float]) -> float | None:
-    """Return Spearman's rho of value and level, or None for a constant figure."""
+    """Return Spearman's rho between value and level, or None for a constant figure."""
     if len(set(levels.values())) < 2:
         return None
     return float(spearmanr(list(levels), list(levels.values())).statistic)

@@ -1,8 +1,8 @@
-"""Distances between two sets of pictures, on features of one network: Frechet (as in FID) and kernel (as in KID).
+"""Distances between two sets of pictures on one network's features: Frechet (as in FID) and kernel (as in KID).
 
-The outputs of all cells are compared with all frames of their drivers, each driver once. Both distances depend on the
-number of pictures: figures with different counts cannot be compared, and few pictures make the Frechet distance too
-large.
+The outputs of all cells are compared with all frames of their drivers, and each driver is used only once. Both
+distances depend on the number of pictures: figures with different counts cannot be compared, and the Frechet distance
+is too large if there are few pictures.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from megbench.faces.features import Seen, SeenClip
 
 Features = npt.NDArray[np.float64]
 
-# With fewer pictures the covariance of 2048 features lacks full rank, and FID is far too large (Heusel et al.).
+# With fewer pictures, the covariance of 2048 features lacks full rank, and FID is far too large (Heusel et al.).
 FEWEST = 2048
 IN_A_CELL = "a distance between sets of pictures: see the rows over several cells"
 
 
 def frechet(a: Features, b: Features) -> float:
-    """Return the Frechet distance of the Gaussians fitted to features (n, d) and (m, d), n and m at least 2.
+    """Return the Frechet distance between Gaussians fitted to features (n, d) and (m, d), with n and m at least 2.
 
-    |mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2)) (Heusel et al. 2017). With fewer samples than dimensions the last
-    trace is the sum of the singular values of the centred cross matrix (exact, and n x m is small); otherwise it comes
-    from eigenvalues.
+    It is |mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2)) (Heusel et al. 2017). With fewer samples than dimensions, the
+    last trace is the sum of the singular values of the centred cross matrix (exact, and n x m is small); otherwise it
+    comes from eigenvalues.
 
     >>> a = np.array([[0.0], [2.0], [4.0]])
     >>> round(frechet(a, a), 6), round(frechet(a, a + 3), 6)
@@ -53,7 +53,7 @@ def frechet(a: Features, b: Features) -> float:
 
 
 def kernel(a: Features, b: Features) -> float:
-    """Return the unbiased squared MMD with the kernel (x.y / d + 1)^3 (Binkowski et al. 2018); it may be below 0.
+    """Return the unbiased squared MMD, possibly negative, with the kernel (x.y / d + 1)^3 (Binkowski et al. 2018).
 
     >>> kernel(np.zeros((2, 1)), np.ones((2, 1)))
     7.0
@@ -173,7 +173,7 @@ class SetDistance:
 
 
 def _stack(files: Sequence[str]) -> Features:
-    """Return the features of several files stacked, each file once."""
+    """Return the stacked features of several files, using each file once."""
     arrays = [_read(file) for file in dict.fromkeys(files)]
     return np.concatenate(arrays) if arrays else np.zeros((0, 1))
 

@@ -83,7 +83,7 @@ class Sharpness:
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Return the figures of one cell, measured in the template's face.
 
-        Raise CellFailed if template or driver shows no face.
+        Raise CellFailed if the template or the driver shows no face.
         """
         face = face_regions(seen.template.landmarks).face
         output, template = sharpness(seen.output.grey, face), sharpness(seen.template.grey, face)
@@ -97,7 +97,7 @@ class Sharpness:
 
 
 def sharpness(frames: Grey, face: Mask) -> float:
-    """Return the mean over frames (T, H, W) uint8 of the Laplacian's variance in the face, grey levels squared.
+    """Return the mean over frames (T, H, W) uint8 of the Laplacian's variance in the face, in grey levels squared.
 
     >>> everywhere = np.ones((4, 4), bool)
     >>> sharpness(np.zeros((1, 4, 4), np.uint8), everywhere)

@@ -1,8 +1,8 @@
-"""Spotting: would somebody who looks for the micro-expression in the output find it where it is in the driver?
+"""Spotting: would an observer find the micro-expression in the output at the same time as in the driver?
 
 The rules are those of MEGC 2021's spotting task: an interval counts as found if it shares at least half of its frames
 with the true one (IoU). Here both intervals are read from motion curves (megbench.faces.course) by the same rule: from
-the first to the last frame above half of the peak. Trained spotters are far too weak to judge generators.
+the first to the last frame above half of the peak. Trained spotting models are far too inaccurate to judge generators.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from megbench.metrics.motion_agreement import too_short
 
 # The IoU from which an interval counts as found.
 FOUND = 0.5
-# Still frames assumed around a clip. Cut clips are little more than the expression: without these frames an answer that
-# names the whole clip would nearly always be right.
+# Still frames assumed around a clip. Cut clips are little more than the expression: without these frames, a prediction
+# that names the whole clip would nearly always be right.
 AROUND = 20
 IN_A_CELL = "counted over cells: see the rows over several cells"
 COUNTS = {
@@ -35,7 +35,7 @@ COUNTS = {
 
 
 class Spotting:
-    """Intervals in which output and driver move: their intersection over union, and how many are found."""
+    """Intervals in which the output and the driver move: their intersection over union, and how many are found."""
 
     name = "spotting"
     version = "1"

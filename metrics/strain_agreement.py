@@ -85,5 +85,5 @@ class StrainAgreement:
         return Partial("ok", "" if "truth" in found else "no truth in this cell", values, sums, reasons=reasons)
 
     def combine(self, partials: Sequence[Partial]) -> list[Score]:
-        """Return strain agreement pooled over the cells whose driver moves."""
+        """Return the strain agreement pooled over the cells whose driver moves."""
         return pooled_scores(self.figures, partials)

@@ -1,6 +1,7 @@
 """Timing: does the face begin to move, reach its apex and move back when the driver does?
 
-Onset, apex and offset are read from one motion curve of each clip (megbench.faces.course), by the same rule for both.
+Onset, apex and offset are read from one motion curve per clip (megbench.faces.course), by the same rule for the output
+and the driver.
 """
 
 from __future__ import annotations

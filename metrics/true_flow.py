@@ -1,7 +1,7 @@
-"""True flow: the output's measured flow against the exact flow of the rendered answer, pixel by pixel.
+"""True flow: the output's measured flow against the exact flow of the rendered truth, pixel by pixel.
 
-Only rendered clips have an exact answer. Unlike motion agreement, this error is absolute: strength counts, and so does
-head motion.
+The exact flow is known only for rendered clips. Unlike motion agreement, this error is absolute: strength counts, and
+so does head motion.
 """
 
 import functools
@@ -121,8 +121,8 @@ class _Answer:
     def errors(self, output: SeenClip) -> Rows:
         """Return one row of values in pixels for each later frame.
 
-        They are the error over the face, the error of the landmarks, the length of the exact flow, and the errors per
-        group.
+        The values are the error over the face, the error of the landmarks, the length of the exact flow and the error
+        of each group.
         """
         measured, rest = output.flow_over(self._area), self.landmarks[0]
         rows = []

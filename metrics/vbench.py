@@ -1,4 +1,4 @@
-"""Two of VBench's measures of video (Huang et al. 2024), to show how they rate micro-expressions.
+"""Two of VBench's video measures (Huang et al. 2024), to show how they rate micro-expressions.
 
 Temporal flickering uses VBench's formula. Dynamic degree applies VBench's rule to this suite's optical flow instead of
 RAFT's.
@@ -103,13 +103,14 @@ def looked_at(frames: Grey, fps: float) -> Grey:
 
 
 def is_dynamic(frames: Grey, fps: float) -> bool:
-    """Return whether VBench would call frames (n, 256, 256), already thinned out from `fps` per second, dynamic."""
+    """Return whether VBench would call frames (n, 256, 256) dynamic; `looked_at` has sampled them from `fps` per
+    second."""
     flows = (FlowFrom(first)(later) for first, later in itertools.pairwise(frames))
     return enough([fastest(flow) for flow in flows], len(frames), fps)
 
 
 def enough(speeds: list[float], count: int, fps: float) -> bool:
-    """Return whether the speeds of n - 1 pairs of `count` = n frames (pixels) make a dynamic clip.
+    """Return whether the speeds, in pixels, of the n - 1 pairs of n = `count` frames make a clip dynamic.
 
     If there are so few frames that round(n / 4) is 0, VBench requires no moving pair. With two frames, every clip is
     dynamic, even a still one.
@@ -124,6 +125,6 @@ def enough(speeds: list[float], count: int, fps: float) -> bool:
 
 
 def fastest(flow: Float32s) -> float:
-    """Return the mean length of the 5 % longest vectors of a flow (H, W, 2), pixels."""
+    """Return the mean length of the 5 % longest vectors of a flow (H, W, 2), in pixels."""
     lengths = np.sort(np.linalg.norm(flow, axis=-1).ravel())
     return float(lengths[-max(1, int(FASTEST * lengths.size)) :].mean())

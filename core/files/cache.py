@@ -37,7 +37,7 @@ def digest(value: Any) -> str:
 
 
 def write_text(path: Path, text: str, lasting: bool = True) -> None:
-    """Write text as UTF-8; the file is written completely or not at all. `lasting`: as for `whole_file`."""
+    """Write text as UTF-8; the file is written completely or not at all. `lasting` is passed to `whole_file`."""
     with whole_file(path, lasting) as file:
         file.write(text.encode())
 
@@ -206,7 +206,7 @@ class CacheEntry:
 
 
 def entries(root: Path) -> list[CacheEntry]:
-    """Return all entries of the store at `root`, least recently used first; [] if there is no store."""
+    """Return all entries of the store at `root`, the least recently used first; [] if there is no store."""
     found = []
     for kind in KINDS:
         for path in sorted((root / kind).glob("*")):
@@ -230,7 +230,10 @@ def remove(entry: CacheEntry) -> None:
 
 
 def trim(root: Path, cap_bytes: int = CAP_BYTES) -> int:
-    """Delete the least recently used entries, at least a day old, until below the cap; return the bytes deleted."""
+    """Delete the least recently used entries until the store is below the cap; return the number of bytes deleted.
+
+    Entries used within the last day are kept.
+    """
     everything = entries(root)
     excess = sum(entry.size for entry in everything) - cap_bytes
     deleted = 0

@@ -155,13 +155,13 @@ def _write_note(file: Path, text: str) -> None:
 
 
 def _holder(folder: Path) -> str:
-    """Return a clause about the process that has locked a folder; it names the process if its note is written."""
+    """Return a clause about the process that has locked a folder, naming the process if the lock file does."""
     said = _noted(folder)[1]
     return f"Another process is working on {folder}{f' ({said})' if said else ''}"
 
 
 def _noted(folder: Path) -> tuple[str, str]:
-    """Return what the lock file of a folder states: the folder's kind and the lock's holder, "" if not stated."""
+    """Return what the lock file of a folder states: the folder's kind and the lock's holder, each "" if not stated."""
     text = ""
     with contextlib.suppress(OSError, ValueError):
         text = (folder / LOCK).read_text(encoding="utf-8")[:LONGEST_NOTE]

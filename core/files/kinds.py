@@ -43,7 +43,7 @@ PAGE = re.compile(
 
 
 def kind_of(data: bytes) -> str:
-    """Return a file's type, judging by its first bytes, such as "a PDF document"; "" for plain text or if unknown."""
+    """Return a file's type, judging by its first bytes, such as "a PDF document"; "" if it is plain text or unknown."""
     head = data[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
     for mark, kind in MARKS.items():
         if head.startswith(mark):

@@ -21,7 +21,7 @@ MOST_BYTES = 64_000_000
 
 
 class Memo:
-    """One log: JSON values by key. A value is available as soon as it is put; `save` makes it persistent."""
+    """One log of JSON values by key. A value is available as soon as it is put; `save` makes it persistent."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

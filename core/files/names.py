@@ -1,4 +1,4 @@
-"""Check names that become file names, once, where they are first read."""
+"""Check names that become file names; each is checked once, where it is first read."""
 
 import re
 

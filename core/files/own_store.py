@@ -11,7 +11,7 @@ _folder: Path | None = None
 
 
 def work_for(store: Path | None) -> None:
-    """Set the store in which methods' results from clips are kept from now on; with None, nothing is kept."""
+    """Set the store in which methods' results from clips are kept from now on; if it is None, nothing is kept."""
     global _folder
     _folder = store
 

@@ -13,8 +13,8 @@ from typing import BinaryIO
 def whole_file(path: Path, lasting: bool = True) -> Iterator[BinaryIO]:
     """Yield a temporary file that replaces `path` if the block succeeds, and is removed otherwise.
 
-    lasting: make sure that the file survives a power failure within the next seconds. This takes a millisecond, which
-    is too long for files that are checked on reading and can be recreated.
+    lasting: whether to make sure that the file survives a power failure within the next few seconds. This takes a
+    millisecond, which is too long for files that are checked on reading and can be recreated.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

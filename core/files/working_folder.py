@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 STARTED_IN = "MEGBENCH_STARTED_IN"
-# The user's own folder of weights, searched before that of the store.
+# The user's own weights folder, searched before the one in the store.
 WEIGHTS = "MEGBENCH_WEIGHTS"
 # The suite's store, in the folder in which the command is started.
 STORE = Path(".megbench")
@@ -24,7 +24,7 @@ def in_store(name: str) -> Path:
 
 
 def weights_folders() -> list[Path]:
-    """Return the folders with the user's weights: the one named by MEGBENCH_WEIGHTS, if any, then that of the store."""
+    """Return the user's weights folders: the one named by MEGBENCH_WEIGHTS, if any, then the one in the store."""
     own = os.environ.get(WEIGHTS)
     return [*([from_start(Path(own))] if own else []), in_store("weights")]
 

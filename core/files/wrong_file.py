@@ -109,7 +109,7 @@ def _text(head: bytes) -> str:
 
 
 def _placeholder(text: str) -> str:
-    """Return what a text is if it replaces another file (a Git LFS pointer or a web page); "" for other texts."""
+    """Return what `text` is if it stands in for another file (a Git LFS pointer or a web page); "" otherwise."""
     if text.startswith("version https://git-lfs"):
         size = re.search(r"^size (\d{1,15})\s*$", text, re.MULTILINE)
         of = f" of {size[1]} bytes" if size else ""
@@ -125,7 +125,7 @@ def _decoded(head: bytes) -> str:
         return head[: len(head) // 2 * 2].decode("utf-16", errors="ignore")
     if head.translate(None, BINARY) != head:
         return ""
-    # The last character may be cut in two.
+    # The last character may be cut off in the middle.
     for end in range(len(head), max(len(head) - 4, 0), -1):
         try:
             return head[:end].decode("utf-8-sig")

@@ -19,7 +19,7 @@ def read_page(path: Path, text: str, limits: SheetLimits) -> list[Sheet]:
         page.feed(text)
     except AssertionError as error:  # what HTMLParser raises on malformed declarations
         raise BenchError(f"{path}: not a readable page ({error}). Save the sheet as XLSX or CSV.") from None
-    # Any rest was opened but never closed. The parser would read it character by character, in quadratic time.
+    # A remaining "<" was opened but never closed. The parser would read on character by character, in quadratic time.
     if "<" in page.rawdata:
         raise BenchError(f"{path}: the page ends within a tag, a comment or a script. Save the sheet as XLSX or CSV.")
     page.close()

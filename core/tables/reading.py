@@ -60,7 +60,7 @@ def read_sheet(path: Path, limits: SheetLimits) -> Sheet:
 
 
 def table_called(path: Path) -> Path | None:
-    """Return the table with the name of `path` and one of SUFFIXES, in upper or lower case, or None if there is none.
+    """Return the table named like `path` plus one of SUFFIXES, in upper or lower case, or None if there is none.
 
     If there are several, return the first in the order of SUFFIXES.
     """
@@ -93,7 +93,7 @@ def decoded(path: Path, data: bytes) -> str:
 def _utf_16(data: bytes) -> list[str]:
     """Return the encoding of UTF-16 without a byte-order mark, or [] for other data.
 
-    In UTF-16 every other byte of digits and delimiters is NUL.
+    In UTF-16, every other byte of digits and delimiters is NUL.
     """
     head = data[: SNIFFED_BYTES // 2 * 2]
     first, second = head[::2].count(0), head[1::2].count(0)
@@ -146,8 +146,8 @@ def _dialect(text: str) -> tuple[str, str]:
 
 
 def _table_start(widths: dict[str, list[int]]) -> int:
-    """Return the number of the first line of the largest block of lines of equal width; prose above a header contains
-    delimiters, too."""
+    """Return the number of the first line of the largest block of lines of equal width, since prose above a header also
+    contains delimiters."""
     blocks = [
         (count * (width - 1), -lines.index(width))
         for lines in widths.values()
@@ -157,5 +157,5 @@ def _table_start(widths: dict[str, list[int]]) -> int:
 
 
 def _alike(widths: list[int]) -> int:
-    """Return how many lines have the most common width of more than one cell."""
+    """Return how many lines have the most common width, not counting lines with a single cell."""
     return max(Counter(width for width in widths if width > 1).values(), default=0)

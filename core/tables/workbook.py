@@ -1,4 +1,4 @@
-"""Read untrusted workbooks (XLSX, XLS, ODS) as sheets of text: none of their code runs, and their size is limited."""
+"""Read untrusted workbooks (XLSX, XLS, ODS) as sheets of text; none of their code runs, and their size is limited."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _check_parts(path: Path, data: bytes, limits: SheetLimits) -> None:
 
 
 def _asked(path: Path, data: bytes, limits: SheetLimits) -> dict[str, Any]:
-    """Return the answer of the process that reads workbooks. Raise BenchError if it runs out of memory or time."""
+    """Return the result of the process that reads workbooks. Raise BenchError if it runs out of memory or time."""
     command = [sys.executable, "-I", str(CHILD), str(limits.rows), str(limits.columns), str(MOST_SHEETS)]
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=SECONDS, check=True)

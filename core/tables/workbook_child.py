@@ -1,4 +1,4 @@
-"""Read a workbook (XLSX, XLS, ODS) in a separate process: bytes on stdin, JSON on stdout, limited memory and time.
+"""Read a workbook (XLSX, XLS, ODS) from stdin and write it to stdout as JSON, with limited memory and time.
 
 A cell at the far end of an otherwise empty sheet makes the library allocate hundreds of gigabytes, which kills the
 process. megbench.core.tables.workbook runs this file as a script that imports nothing from the suite; the arguments

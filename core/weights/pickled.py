@@ -154,7 +154,7 @@ def _without_prefix(state: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _numpy_scalars() -> list[Any]:
-    """Return the types that the reader may build besides tensors: NumPy's scalars, by their names in NumPy 1 and 2."""
+    """Return the types that the reader may build besides tensors: NumPy scalars, under their names in NumPy 1 and 2."""
     codes = np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"
     scalar = np.float64(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")

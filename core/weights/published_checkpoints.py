@@ -1,4 +1,4 @@
-"""Import published checkpoints: read in a separate process, compared with a layout, written in the suite's format.
+"""Import published checkpoints: read them in a separate process, compare them with layouts, write the suite's format.
 
 Checkpoints come from the internet. Reading one with weights_only=True runs no code, but a damaged one may still crash
 the reader; only the child process then dies, and the user sees one line.
@@ -42,7 +42,7 @@ def no_others() -> Mapping[str, Sequence[Layout]]:
 def import_checkpoint(
     name: str, checkpoint: Path, layouts: Sequence[Layout], target: Path, others: Others = no_others
 ) -> dict[str, Any]:
-    """Write `checkpoint` as `target` (.safetensors, float32) with a JSON card, and return the card.
+    """Write `checkpoint` to `target` (.safetensors, float32) with a JSON card, and return the card.
 
     The file must have the names and shapes of one of the layouts; floating-point entries may have any precision.
     Networks that a layout does not require may be missing, as may batch norm counters. Anything that is not a network
@@ -94,7 +94,7 @@ def _read(name: str, layouts: Sequence[Layout], target: Path, others: Others, ch
 
 
 def _single(state: State, wanted: Entries) -> State:
-    """Return the entries in the layout's order, floating-point ones as float32."""
+    """Return the entries in the layout's order, with floating-point ones as float32."""
     whole = with_counters(state, wanted)
     return {entry: whole[entry].float() if whole[entry].is_floating_point() else whole[entry] for entry in wanted}
 
