@@ -107,8 +107,7 @@ def only_face(picture: Frames, what: str, role: str) -> Face:
 
 
 def darkness(picture: Frames) -> str:
-    """Return how dark a nearly black picture (H, W[, 3]) uint8 is, with a possible cause; return "" for other
-    pictures."""
+    """Return how dark a nearly black picture (H, W[, 3]) uint8 is, and a possible cause; "" for other pictures."""
     brightest = round(float(np.percentile(picture[::5, ::5], 99)))
     if brightest >= DARK:
         return ""

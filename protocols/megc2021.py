@@ -108,8 +108,7 @@ class Megc2021:
 
     @classmethod
     def entry_names(cls) -> dict[str, str]:
-        """Return the name of each cell's video in a challenge entry, composed of the kit's names for clip and
-        template."""
+        """Return the name of each cell's video in a challenge entry, composed of the kit's clip and template names."""
         return {
             f"{driver.name}__{face}": f"{driver.names[0]}-{names[0]}"
             for driver in SHEET.drivers
@@ -124,15 +123,13 @@ class Megc2021:
         return Cell(self.name, clip, face, reference=clip, foil=usable, known_as=known_as)
 
     def _clip_path(self, driver: Driver) -> Path | None:
-        """Return the clip's folder or video in its database's folder, under any of its names, or None if it is
-        missing."""
+        """Return the clip's folder or video in its database's folder, under any of its names, or None."""
         database = _child(_child(self.data, ("source_samples",)) or self.data, (driver.folder,))
         path = _child(database, driver.names) if database else None
         return path if path and (is_video(path) or (path.is_dir() and pictures_in(path))) else None
 
     def _picture_path(self, names: Names) -> Path | None:
-        """Return the template's picture under any of its names, from the kit's template folder or otherwise from the
-        kit itself."""
+        """Return the template's picture under any of its names, from the kit's template folder or else from the kit."""
         for folder in (_child(self.data, ("target_template_face",)), self.data):
             path = _child(folder, names) if folder else None
             if path and is_picture(path):
@@ -180,8 +177,7 @@ def _recording(driver: Driver, path: Path) -> Recording:
 
 
 def _coded(driver: Driver, clip: Clip) -> Clip:
-    """Return the clip with its onset, apex and offset counted from its first frame, provided that its length is a known
-    one."""
+    """Return the clip with its onset, apex and offset counted from its first frame if its length is a known one."""
     expected = driver.offset - driver.onset + 1
     if clip.problem:
         return clip

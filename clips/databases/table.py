@@ -143,8 +143,7 @@ def _facing(clip: CodedClip, choice: str) -> CodedClip:
 
 
 def _name_of(path: Path) -> str:
-    """Return a clip's name, derived from its file or folder, with characters that are not allowed replaced by
-    underscores."""
+    """Return a clip's name, derived from its file or folder; characters that are not allowed become underscores."""
     name = path.stem if path.is_file() else path.name
     try:
         return check_name("clip", name)
