@@ -180,8 +180,7 @@ def mention_clips(clips: Iterable[Clip | StoredClip]) -> None:
 
 
 def prepare(recording: Recording, cache: Path) -> Clip:
-    """Return one recording as a clip of 256 x 256 frames, stored in `cache` under a key derived from the contents of
-    its files.
+    """Return one recording as a clip of 256 x 256 frames, stored in `cache` under a key of its files' contents.
 
     All frames are cropped to the square around a face in the first frame. A recording that cannot be read, or whose
     first frame shows no face, becomes a clip with a `problem` and without frames.

@@ -1,8 +1,8 @@
-"""The protocols that `--protocol` can name, each created as `Class(cache, ...)` with the folders named by its
-parameters.
+"""The protocols that `--protocol` can name, each created as `Class(cache, ...)` with the folders that it requires.
 
-Users can supply the folders `drivers`, `templates`, `data` and `portraits`. `face` selects a face if a driver shows
-several, and `workers` is the number of processes that may render. Parameters without a default are required.
+Users can supply the folders `drivers`, `templates`, `data` and `portraits`, by the names of the class's parameters.
+`face` selects a face if a driver shows several, and `workers` is the number of processes that may render. Parameters
+without a default are required.
 """
 
 from __future__ import annotations

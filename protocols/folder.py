@@ -37,8 +37,7 @@ class Folder:
 
 
 def foils(clips: Sequence[Clip]) -> dict[str, Clip]:
-    """Return a foil for each usable clip, keyed by the clip's name: the next usable clip, with another emotion if
-    possible.
+    """Return a foil for each usable clip, by the clip's name: the next usable clip, with another emotion if possible.
 
     Two drivers in a folder may move the same parts of the face, so the floor computed from foils may be high.
     """

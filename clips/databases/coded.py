@@ -44,8 +44,7 @@ class Database:
     default: Callable[[FrameFolder], CodedRow | None] = lambda _: None
 
     def survey(self, root: Path, sheet: Path | None = None, without: Sequence[str] = ()) -> Survey:
-        """Return everything found under `root`. Raise BenchError if there are no frames, or if a sheet is needed but
-        missing.
+        """Return everything found under `root`. Raise BenchError if it has no frames or if a needed sheet is missing.
 
         sheet: the coding sheet to use in place of the one chosen by default. without: corrections to switch off.
         """

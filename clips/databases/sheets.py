@@ -1,5 +1,4 @@
-"""Read coding sheets: find the header by its titles, interpret each cell according to its column, and validate the
-rows.
+"""Read coding sheets: find the header by its titles, interpret the cells by column, and validate the rows.
 
 Databases put notes above the header (SAMM: 13 lines) and blank columns between the columns (CASME II); both may
 disappear if the sheet is saved again. Therefore nothing is found by its position.
@@ -128,8 +127,7 @@ def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
 
 
 def _header(rows: list[list[str]], needs: frozenset[str]) -> tuple[int, dict[str, int]] | None:
-    """Return the row index of the header and the column of each field, or None if no row has all the columns in
-    `needs`.
+    """Return the row index of the header and the column of each field, or None if no row has all the needed columns.
 
     If the header has two rows ("Frames" merged over "Onset", "Apex" and "Offset"), its lower row is returned.
     """

@@ -87,8 +87,7 @@ class Opening:
 
 
 def opening(face: FittedMesh, displacement: Points, anchor: Points) -> Opening:
-    """Return the inner lips after `displacement` (478, 2), in face units relative to the head, which has moved by
-    `anchor`.
+    """Return the inner lips after `displacement` (478, 2), in face units relative to the head, which moved by `anchor`.
 
     The gap between the lips of the neutral face is not counted: a mouth that does not move is closed.
     """

@@ -73,8 +73,7 @@ class Performance:
         )
 
     def phases(self) -> tuple[int, int, int]:
-        """Return the onset, apex and offset: the frames with the first visible, the strongest and the last visible
-        motion.
+        """Return the onset, apex and offset: the frames with the first, the strongest and the last visible motion.
 
         The strongest motion is the one with the largest root of the sum of squares.
         """

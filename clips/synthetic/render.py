@@ -69,8 +69,7 @@ class Actor:
         return self.field.dense(self.person.face.to_pixels(displacement))
 
     def shoot(self, forward: Float32s, head: Float32s = AT_REST, backward: Float32s | None = None) -> Shot:
-        """Render the picture moved by `forward` (256, 256, 2) and then by the head's similarity (2, 3), sampling it
-        only once.
+        """Render the picture moved by `forward` (256, 256, 2) and then by the head's similarity (2, 3), sampled once.
 
         backward: the inverse of `forward`, if the caller has a more exact one than that of `invert`, which suits small
         motion.
