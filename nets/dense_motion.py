@@ -49,7 +49,7 @@ class Motion:
 
 
 class DenseMotion(nn.Module):
-    """A network that weights K sparse motions and the background by a predicted mask (Siarohin et al. 2019, sec. 3.2)."""
+    """A network that weights K sparse motions and the background by a mask (Siarohin et al. 2019, section 3.2)."""
 
     def __init__(self, config: DenseMotionConfig, num_kp: int, align_corners: bool) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
-"""Mesh vertices that key points are taught to follow, and their partners under a mirror."""
+"""Mesh vertices that key points are taught to follow, and their partners under mirroring."""
 
 from megbench.training.mirror import LANDMARK_PARTNERS, partners
 
 # The fifty landmarks that TPS's key points are taught to follow: all except the jaw and one on the nose bridge. Each
-# group of five (one spline) is spread over the face: brow, eye or nose, mouth. Below are the mesh vertices at them.
+# group of five (one spline) is spread over the face: brow, eye or nose, mouth. Their mesh vertices are given below.
 # fmt: off
 MANY_LANDMARKS = (
     17, 36, 46, 48, 58, 18, 37, 47, 49, 59,
