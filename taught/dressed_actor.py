@@ -15,8 +15,8 @@ from megbench.faces.mesh import Points
 from megbench.taught.people import person
 from megbench.taught.states import Cue
 
-# Vertices whose motion, when the skull turns, moves the teeth and the glasses: the upper lip's inner edge and the bridge
-# of the nose.
+# Vertices whose motion, when the skull turns, moves the teeth and the glasses: the upper lip's inner edge, the nose's
+# bridge.
 TEETH_AT, GLASSES_AT = 13, 168
 # Seeds of what is drawn at random in addition to a person's face.
 MOUTHS, GLASSES = 1, 2
