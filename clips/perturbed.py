@@ -31,10 +31,10 @@ USUAL_FPS = 25.0
 class Kind:
     """One way of altering a driver.
 
-    says: a sentence with a placeholder for the strength. alter: returns altered frames, given frames uint8 (T, 256,
-    256, 3), their clip and a strength; None if frames are only dropped. strength: the usual strength, or None if there
-    is nothing to choose. least, most: the limits of the strength. whole: whether only whole numbers are allowed.
-    nothing: the strength that has no effect, or None if every strength has one.
+    says: a sentence with a placeholder for the strength. alter: returns altered frames, given frames uint8
+    (T, 256, 256, 3), their clip and a strength; None if frames are only dropped. strength: the usual strength, or None
+    if there is nothing to choose. least, most: the limits of the strength. whole: whether only whole numbers are
+    allowed. nothing: the strength that has no effect, or None if every strength has one.
     """
 
     says: str

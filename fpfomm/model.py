@@ -64,7 +64,7 @@ class PriorGuidedDetector(JacobianDetector):
 
     @in_float32
     def detect(self, small: Tensor, points: Tensor, prior: Tensor | None = None) -> KeyPoints:
-        """Return the key points of small pictures (64x64); several calls may be merged into one concatenated batch.
+        """Return the key points of small pictures (64x64); several calls may be concatenated in one batch.
 
         points: in pixels of the full picture. prior: (B or 1, 1, h, w), or None to compute it from the points.
         """

@@ -32,7 +32,7 @@ Points = TypeVar("Points", bound=PointSet)
 
 
 class Painter(Protocol):
-    """A model that can animate and be taught: megbench.nets.generator.Generator, or TPS's two networks used as one."""
+    """A generator that can animate and be trained: megbench.nets.generator.Generator, or TPS's two networks as one."""
 
     def small(self, picture: Tensor) -> Tensor:
         """Return the picture as input to the dense motion network: (B, 3, H/4, W/4) with the published factor."""

@@ -93,7 +93,7 @@ class JacobianDetector(nn.Module):
 
 @in_float32
 def heatmap_difference(source: Tensor, driving: Tensor, size: tuple[int, int], variance: float) -> Tensor:
-    """Return Gaussians at the driving key points minus those at the source's, preceded by zeros: (B, K+1, h, w)."""
+    """Return Gaussians at the driving key points minus those at the source points, zeros first: (B, K+1, h, w)."""
     return with_background(gaussians(driving, *size, variance) - gaussians(source, *size, variance))
 
 

@@ -32,8 +32,8 @@ class TransformConfig:
 class RandomTransform:
     """T(z) = A z + b + (1, 1) sum_j w_j U(|z - c_j|_1) with U(r) = r^2 log(r + 1e-6), one T per sample.
 
-    theta: (B, 2, 3), [A | b]. control_params: (B, 1, P^2), the weights w of control points c on a P x P grid over [-1,
-    1]^2, in which x varies fastest. As published, the distance is L1, and x and y move by the same amount.
+    theta: (B, 2, 3), [A | b]. control_params: (B, 1, P^2), the weights w of control points c on a P x P grid over
+    [-1, 1]^2, in which x varies fastest. As published, the distance is L1, and x and y move by the same amount.
     """
 
     theta: Tensor

@@ -1,4 +1,4 @@
-"""FOMM as a model for the taught training (taught/trainer.py).
+"""FOMM as trained on exact motion (taught/trainer.py).
 
 Its key points are trained to follow ten points of the face's mesh, unlike in the published training procedure.
 """
@@ -41,7 +41,7 @@ class TaughtFomm:
         return Transferred(self.generator.motion(small, source, moved), moved.value, losses)
 
 
-# Settings for the taught training of FOMM; the default sizes are the published ones.
+# Settings for training FOMM on exact motion; the default sizes are the published ones.
 Recipe = recipe(
     {"model": FommConfig(), "taught": TaughtConfig()},
     lambda model, taught: TaughtTrainer(TaughtFomm(model), taught),

@@ -1,4 +1,4 @@
-"""FPB-FOMM as a model for the taught training (taught/trainer.py), which produces the demo weights."""
+"""FPB-FOMM as trained on exact motion (taught/trainer.py), which produces the demo weights."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TaughtFpFomm:
         return Transferred(motion, value, losses)
 
 
-# Settings for the taught training of FPB-FOMM; the default sizes are the published ones.
+# Settings for training FPB-FOMM on exact motion; the default sizes are the published ones.
 Recipe = recipe(
     {"model": FpFommConfig(), "taught": TaughtConfig()},
     lambda model, taught: TaughtTrainer(TaughtFpFomm(model, taught), taught),

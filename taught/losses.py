@@ -1,4 +1,4 @@
-"""Losses of the taught training (taught/trainer.py) on flow, points, jacobians, masks and pictures."""
+"""Losses for training on exact motion (taught/trainer.py): on flow, points, jacobians, masks and pictures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from megbench.nets.geometry import affine_grid, coordinate_grid, in_float32, inv
 PIXELS = 127.5
 # A pair without motion must remain still, but an error of 0.05 pixels is negligible.
 TOLERANCE_PX = 0.05
-# Weight of the background, which must stay at rest but matters less than the face.
+# Weight of the background, which must remain at rest but matters less than the face.
 BACKGROUND_WEIGHT = 0.1
 # Width (sigma, in [-1, 1]) of the neighbourhood whose motion a given point should represent.
 WINDOW = 0.12

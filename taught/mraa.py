@@ -1,4 +1,4 @@
-"""MRAA as a model for the taught training (taught/trainer.py).
+"""MRAA as trained on exact motion (taught/trainer.py).
 
 Its regions are trained to follow ten points of the face's mesh, unlike in the published training procedure.
 """
@@ -41,7 +41,7 @@ class TaughtMraa:
         return Transferred(self.generator.motion(small, source, moved), moved.shift, losses)
 
 
-# Settings for the taught training of MRAA; the default sizes are the published ones.
+# Settings for training MRAA on exact motion; the default sizes are the published ones.
 Recipe = recipe(
     {"model": MraaConfig(), "taught": TaughtConfig()},
     lambda model, taught: TaughtTrainer(TaughtMraa(model), taught),

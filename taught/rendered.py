@@ -1,8 +1,8 @@
 """Training batches from a rendered set: the same expressions on many faces, with their exact flow.
 
-The set is a folder of plain arrays written by `megbench.taught.training_set` (I identities, S states): `frames.npy` (I,
-S, 256, 256, 3) uint8 RGB, `flow.npy` and `inverse.npy` (I, S, 64, 64, 2) float16 in pixels of the 256-pixel picture,
-`mesh.npy` (I, S, 478, 2), `landmarks.npy` (I, 68, 2), `face.npy` (I, 64, 64) and `set.json`.
+The set is a folder of plain arrays written by `megbench.taught.training_set` (I identities, S states): `frames.npy`
+(I, S, 256, 256, 3) uint8 RGB, `flow.npy` and `inverse.npy` (I, S, 64, 64, 2) float16 in pixels of the 256-pixel
+picture, `mesh.npy` (I, S, 478, 2), `landmarks.npy` (I, 68, 2), `face.npy` (I, 64, 64) and `set.json`.
 """
 
 import json
@@ -31,7 +31,7 @@ from megbench.training.variation import StoreSettings
 
 # Scale, angle, shift x and y of a head that does not move.
 AT_REST = (1.0, 0.0, 0.0, 0.0)
-# Mesh vertices that FOMM's key points are taught to follow: brows, upper lids, nose tip, mouth corners, lips, chin.
+# Mesh vertices that FOMM's key points are trained to follow: brows, upper lids, nose tip, mouth corners, lips, chin.
 POINT_VERTICES = (105, 334, 159, 386, 4, 61, 291, 0, 17, 152)
 
 

@@ -1,4 +1,4 @@
-"""TPS as a model for the taught training (taught/trainer.py).
+"""TPS as trained on exact motion (taught/trainer.py).
 
 Its key points are trained to follow fifty points of the face's mesh, unlike in the published training procedure.
 """
@@ -40,7 +40,7 @@ class TaughtTps:
         return Transferred(motion, moved, losses)
 
 
-# Settings for the taught training of TPS; the default sizes are the published ones.
+# Settings for training TPS on exact motion; the default sizes are the published ones.
 Recipe = recipe(
     {"model": TpsConfig(), "taught": TaughtConfig()},
     lambda model, taught: TaughtTrainer(TaughtTps(model), taught),

@@ -1,7 +1,7 @@
 """TPS with relative action units, as in the demo weights: the maps that it paints move the template.
 
-The network receives no driver. It is taught to move the source by the maps that it paints (taught/displaced.py) instead
-of painting a picture.
+The network receives no driver. It is trained to move the source by the maps that it paints (taught/displaced.py)
+instead of painting a picture.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class TaughtRau:
         return Painting(maps, displaced(encoded.picture, maps), batch["target"])
 
 
-# Settings for the taught training of TPS with relative action units; the default sizes are the published ones.
+# Settings for training TPS with relative action units on exact motion; the default sizes are the published ones.
 Recipe = recipe(
     {"model": DisplacedRauConfig(), "taught": TaughtUnitsConfig()},
     lambda model, taught: TaughtUnitsTrainer(TaughtRau(model), taught),

@@ -1,8 +1,9 @@
 """Training on exact motion, for the demo weights. This is not the published training procedure.
 
 Rendered clips come with their true flow. Micro-motion of 0.5 to 3 pixels is so small that a still picture is a strong
-optimum of every photometric loss. The demo weights are therefore taught: the motion part by the true backward grid, and
-the pictures by the true output on another face. Real databases provide neither and require the published losses.
+optimum of every photometric loss. The demo weights are therefore trained with full supervision: the motion part on the
+true backward grid, and the pictures on the true output on another face. Real databases provide neither and require the
+published losses.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ VISIBLE_AT_FIRST = 3.0
 
 @dataclass(frozen=True)
 class TaughtConfig:
-    """Settings of the taught training: the learning rates of its three stages and the weights of the losses.
+    """Settings for training on exact motion: the learning rates of its three stages and the weights of the losses.
 
     mask_steps: the number of steps in the motion stage during which the mask is guided towards the nearest key point
     (0: none). attention_weight, best_mask_weight: weights of attention_loss and best_mask_loss, for FPB-FOMM only.
@@ -68,14 +69,14 @@ class Transferred:
 
 
 class Pupil(Protocol):
-    """A model that can be taught: its networks, and the way in which it transfers motion in relative mode."""
+    """A model that can be trained on exact motion: its networks, and how it transfers motion in relative mode."""
 
     @property
     def generator(self) -> Painter:
         """The network that paints."""
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the networks that this training teaches, keyed by their names in published checkpoints."""
+        """Return the networks to be trained, keyed by their names in published checkpoints."""
 
     def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
         """Return the batch's motion, transferred to its source, whose small picture (B, 3, 64, 64) is supplied.
@@ -90,7 +91,7 @@ def followed(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class TaughtTrainer:
-    """The three stages of the taught training, for any model.
+    """The three stages of training on exact motion, for any model.
 
     motion: the grid is compared with the true one, at 64 pixels. picture: the generator paints crops under the true
     grid with all kinds of occlusion. joint: everything is trained together at 256 pixels; the occlusion map learns

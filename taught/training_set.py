@@ -65,7 +65,7 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
     if (read_json(marker) or {}).get("request") == request:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):  # several trainings may need it at the same time
+    with FileLock(folder / ".lock"):  # several training runs may need it at the same time
         if (read_json(marker) or {}).get("request") == request:
             return folder
         goes_on = read_json(folder / BEGUN) == request

@@ -70,8 +70,8 @@ def networks(config: DisplacedUlmeConfig) -> dict[str, nn.Module]:
 class TaughtUlme:
     """ULME-GAN's generator at its own size, without a discriminator.
 
-    The colour map is taught as a separate picture, and attention by where the truth is at rest. If they were taught by
-    the composite, attention would hide the colours before they were any good and would never reveal them again.
+    The colour map is trained as a separate picture, and attention on where the truth is at rest. If they were trained
+    through the composite, attention would hide the colours before they were any good and would never reveal them again.
     """
 
     def __init__(self, config: DisplacedUlmeConfig) -> None:
@@ -89,7 +89,7 @@ class TaughtUlme:
         return Painting(painted.painted, painted.colour / 2 + 0.5, target / 2 + 0.5, painted.attention)
 
 
-# Settings for the taught training of ULME-GAN; the default sizes are the published ones.
+# Settings for training ULME-GAN on exact motion; the default sizes are the published ones.
 Recipe = recipe(
     {"model": DisplacedUlmeConfig(), "taught": TaughtUnitsConfig()},
     lambda model, taught: TaughtUnitsTrainer(TaughtUlme(model), taught),

@@ -43,17 +43,17 @@ class Painting:
 
 
 class UnitsPupil(Protocol):
-    """A model driven by action units that can be taught."""
+    """A model driven by action units that can be trained on exact motion."""
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the networks that this training teaches, keyed by their names in published checkpoints."""
+        """Return the networks to be trained, keyed by their names in published checkpoints."""
 
     def paint(self, batch: Mapping[str, Tensor]) -> Painting:
         """Return the batch's source under its target action units; for the batch's contents, see taught/rendered.py."""
 
 
 class TaughtUnitsTrainer:
-    """The only stage of this training, "picture", for any model."""
+    """The only stage of this training procedure, "picture", for any model."""
 
     stages: tuple[str, ...] = ("picture",)
 

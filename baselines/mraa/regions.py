@@ -96,7 +96,7 @@ class RegionPredictor(nn.Module):
     def detect(self, small: Tensor) -> Regions:
         """Return the regions of pictures that are already small (64x64), in float32 even under autocast.
 
-        Several calls may be merged into one concatenated batch.
+        Several calls may be concatenated in one batch.
         """
         heatmap = spatial_softmax(self.regions(self.predictor(small)), self.temperature)  # B K h w
         shift = soft_argmax(heatmap)
@@ -111,7 +111,7 @@ class RegionPredictor(nn.Module):
 
 @in_float32
 def region_difference(source: Regions, driving: Regions, size: tuple[int, int]) -> Tensor:
-    """Return Gaussians of the driving regions minus those of the source's, preceded by zeros: (B, K+1, h, w)."""
+    """Return Gaussians of the driving regions minus those of the source regions, zeros first: (B, K+1, h, w)."""
     moved = gaussians(driving.shift, *size, driving.covar)
     return with_background(moved - gaussians(source.shift, *size, source.covar))
 

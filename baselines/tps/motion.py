@@ -94,8 +94,8 @@ class SplineDenseMotion(nn.Module):
     ) -> SplineMotion:
         """Return the dense motion of a picture that is already small (see `down`), in float32 even under autocast.
 
-        small: (B or 1, 3, h, w), the source in [0, 1]. source, driving: key points (B or 1, 5K, 2). background: (B, 3,
-        3) from driving to source, or None for a background at rest. dropout: used in training only.
+        small: (B or 1, 3, h, w), the source in [0, 1]. source, driving: key points (B or 1, 5K, 2). background:
+        (B, 3, 3) from driving to source, or None for a background at rest. dropout: used in training only.
         """
         batch, (height, width) = len(driving), small.shape[2:]
         source = source.expand(batch, -1, -1)

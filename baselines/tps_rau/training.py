@@ -24,9 +24,9 @@ from megbench.nets.thin_plate import ThinPlate
 class RauTrainer(PublishedTrainer):
     """The training procedure of TPS with relative action units (megbench.core.contracts.Trainable).
 
-    Batches contain `source` and `driving`, (B, 3, S, S) float32 in [0, 1], two frames of one video; `landmarks`, (B,
-    68, 2), in pixels of the video's first frame; and `action_units_source` and `action_units_driving`, (B, 17) OpenFace
-    intensities / 5. As published, the source, driving and transformed pictures have the same points, so that
+    Batches contain `source` and `driving`, (B, 3, S, S) float32 in [0, 1], two frames of one video; `landmarks`,
+    (B, 68, 2), in pixels of the video's first frame; and `action_units_source` and `action_units_driving`, (B, 17)
+    OpenFace intensities / 5. As published, the source, driving and transformed pictures have the same points, so that
     equivariance_value is a constant of the random transform. Two defects are corrected: landmarks are mirrored with the
     picture, and the action units are exchanged with the frames. See megbench.baselines.tps_rau.model for the switches.
     Raises BenchError if the config requires the VGG-19 loss and `vgg` does not exist.

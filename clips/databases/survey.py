@@ -157,7 +157,7 @@ def backwards(row: CodedRow) -> str:
 
 
 def apex_within(name: str, row: CodedRow) -> tuple[CodedRow, list[str]]:
-    """Return the row and remarks on it. Its apex is removed if it is not between onset and offset."""
+    """Return the row and remarks on it. An apex that is not between onset and offset is removed."""
     marks = [mark for mark in (row.onset, row.apex, row.offset) if mark is not None]
     if row.apex is None or marks == sorted(marks):
         return row, []

@@ -105,7 +105,7 @@ def _no_clip(row: CodedRow, path: Path, folder: Path) -> str:
 
 
 def _clip(database: str, clip: str, row: CodedRow, path: Path) -> tuple[CodedClip, list[str]]:
-    """Return the clip in one line and remarks on it.
+    """Return the clip specified by one line, and remarks on it.
 
     Without onset and offset, the clip is the entire folder or video.
     """
