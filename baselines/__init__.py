@@ -1,4 +1,4 @@
-"""The descriptors, by name, of the trainable generators: the facial-prior model (fpfomm/) and its baselines."""
+"""The descriptors of the trainable generators, by name: the facial-prior model (fpfomm/) and its baselines."""
 
 GENERATORS = {
     "fpfomm": "megbench.fpfomm.generator:GENERATOR",

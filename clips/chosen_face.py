@@ -1,4 +1,4 @@
-"""Choose the face to which a clip or a picture is cropped, or reject it with a remedy."""
+"""Choose the face to which a clip or a picture is cropped, or reject the picture and suggest a remedy."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from megbench.core.frames import SIZE, Frames, grey
 from megbench.faces.crop import Box, crop, displayed
 from megbench.faces.landmarks import ONE_FACE, SURE, Face, believed, candidates, crop_box, overlap, refusal
 
-# Choices besides numbers: the face furthest to this side of the picture, as the viewer sees it.
+# Choices other than numbers: the face furthest towards this side of the picture, as the viewer sees it.
 SIDES = ("left", "right")
 # The detector does not find faces that are narrower than 40 pixels, covered by sunglasses or a mask, or overexposed.
 NEEDED = "an upright frontal face, uncovered, neither too dark nor too bright, and at least 40 pixels wide"
-# For hints, copies of pictures with sides of at most GLIMPSED pixels are searched: this takes a tenth of a second and
-# finds faces at least a sixteenth as wide. Of the LATER frames after the first, every STEP-th is searched.
+# For hints, copies of pictures with sides of at most GLIMPSED pixels are searched. This takes a tenth of a second and
+# finds faces at least a sixteenth as wide. Among the LATER frames after the first, every STEP-th is searched.
 GLIMPSED, LATER, STEP = 640, 300, 10
-# A picture counts as dark if 99 % of its pixels are below this level of 255. If it stores 14 bits in 16, its values
-# reach 63; if 12 bits, 15.
+# A picture counts as dark if 99 % of its pixels are below this level out of 255. Values reach 63 if the picture stores
+# 14 bits in 16, and 15 if it stores 12 bits.
 DARK = 80
 # The number of quarter turns to the left, and its description in messages.
 TURNS = {1: "by 90 degrees to the left", 3: "by 90 degrees to the right", 2: "by 180 degrees"}
@@ -42,7 +42,7 @@ class Framing:
 
 
 def check_face(choice: str) -> str:
-    """Return the choice of a face in its normal form: "" (the largest), "left", "right" or a rank by size.
+    """Return the choice of a face in its normalised form: "" (the largest), "left", "right" or a rank by size.
 
     Raise BenchError for any other choice.
     """
@@ -60,9 +60,9 @@ def check_face(choice: str) -> str:
 def frame_clip(first: Frames, later: Iterable[Frames], choice: str, what: str, aspect: float = 1.0) -> Framing:
     """Return how to crop a clip whose first frame is `first`, (H, W, 3) uint8.
 
-    choice: as returned by `check_face`. later: the following frames, read only if the first shows no face, to find one
-    that does. aspect: the width of a pixel divided by its height. Raise CellFailed if there is no face, if the chosen
-    one does not exist, or if another face in its crop would be measured instead.
+    choice: as returned by `check_face`. later: the frames that follow; they are read only if the first shows no face,
+    to find one that does. aspect: the width of a pixel divided by its height. Raise CellFailed if there is no face, if
+    the chosen face does not exist, or if another face in its crop would be measured instead.
     """
     picture = displayed(first, aspect)
     luma = grey(picture[None])[0]
@@ -75,10 +75,10 @@ def frame_clip(first: Frames, later: Iterable[Frames], choice: str, what: str, a
 
 
 def cut_portrait(picture: Frames, what: str, role: str) -> Frames:
-    """Return the only face of a still picture (H, W, 3) uint8 as (256, 256, 3).
+    """Return the only face in a still picture (H, W, 3) uint8, cropped to (256, 256, 3).
 
-    role: the purpose of the picture, for messages. Raise BenchError unless the picture shows exactly one face: only the
-    user knows which of several is meant.
+    role: the purpose of the picture, for messages. Raise BenchError unless the picture shows exactly one face, because
+    only the user knows which of several is meant.
     """
     face = only_face(picture, what, role)
     try:
@@ -88,7 +88,10 @@ def cut_portrait(picture: Frames, what: str, role: str) -> Frames:
 
 
 def only_face(picture: Frames, what: str, role: str) -> Face:
-    """Return the only face of a still picture (H, W, 3) uint8. Raise BenchError if there is none or several."""
+    """Return the only face in a still picture (H, W, 3) uint8.
+
+    Raise BenchError if there is no face or more than one.
+    """
     luma = grey(picture[None])[0]
     seen = candidates(luma, everyone=True)
     found = believed(seen)
@@ -104,7 +107,7 @@ def only_face(picture: Frames, what: str, role: str) -> Face:
 
 
 def darkness(picture: Frames) -> str:
-    """Return how dark a nearly black picture (H, W[, 3]) uint8 is and a possible cause; "" for other pictures."""
+    """Return how dark a nearly black picture (H, W[, 3]) uint8 is, and a possible cause; "" for other pictures."""
     brightest = round(float(np.percentile(picture[::5, ::5], 99)))
     if brightest >= DARK:
         return ""
@@ -134,10 +137,10 @@ def _chosen(found: Sequence[Face], choice: str, what: str) -> Face:
 
 
 def _checked(picture: Frames, face: Face, what: str) -> Box:
-    """Return the crop around a face. Raise CellFailed unless the same face is found in the crop.
+    """Return the crop around a face. Raise CellFailed unless the same face is found again in the crop.
 
-    All later steps see only the crop and use the largest face in it: a larger neighbouring face that is half inside the
-    crop would be measured instead of the chosen one.
+    All later steps see only the crop and use the largest face in it, so a larger neighbouring face that is half inside
+    the crop would be measured instead of the chosen one.
     """
     box = crop_box(grey(picture[None])[0], what, face)
     seen = candidates(grey(crop(picture, box)[None])[0])
@@ -174,14 +177,14 @@ def _clip_remedy(luma: Frames, later: Iterable[Frames]) -> str:
 
 
 def _turn(luma: Frames) -> str:
-    """Return the turn after which a picture (H, W) certainly shows a face, or "" if no quarter turn helps."""
+    """Return the rotation after which a picture (H, W) clearly shows a face, or "" if no quarter turn helps."""
     scores = {turn: _glimpse(np.ascontiguousarray(np.rot90(luma, turn))) for turn in TURNS}
     best = max(scores, key=lambda turn: scores[turn])
     return TURNS[best] if scores[best] else ""
 
 
 def _glimpse(luma: Frames) -> float:
-    """Return the highest score of a face in a small copy of a picture (H, W), or 0 if none is certain."""
+    """Return the highest score of a face in a small copy of a picture (H, W), or 0 if no face is certain."""
     scale = min(GLIMPSED / max(luma.shape), 1)
     small = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else luma
     return max((face.score for face in candidates(np.asarray(small, np.uint8)) if face.score >= SURE), default=0.0)

@@ -1,4 +1,4 @@
-"""Any folder supplied by the user: videos or folders of numbered pictures as clips, pictures as templates."""
+"""Any folder supplied by the user: videos or folders of numbered pictures as clips, and pictures as templates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from megbench.core.video import frame_rate, is_video, medium_of, pixel_aspect, r
 from megbench.faces.crop import crop
 
 # 2: squares in display proportions, around a face chosen by its score; previously, faces could be stretched. 3:
-# mirrored videos are read as players show them.
+# mirrored videos are read as players display them.
 PREPARATION = "crop-4"
 
 
@@ -55,19 +55,19 @@ class Recording:
     files: tuple[Path, ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """Return the facts that are kept in the recording's clip."""
+        """Return the facts that are stored with the recording's clip."""
         names = {field.name for field in dataclasses.fields(self)} - {"path", "files"}
         return {name: getattr(self, name) for name in sorted(names)}
 
     def pictures(self) -> list[Path]:
-        """Return the files that contain the frames: pictures in order, or the video."""
+        """Return the files that contain the frames: the pictures in order, or the video."""
         return list(self.files) or (pictures_in(self.path) if self.path.is_dir() else [self.path])
 
 
 class ClipFolder:
     """Adapter for a folder whose entries are videos or folders of pictures; other entries are reported and left out.
 
-    The folder may also be a clip store (`bench.py prepare`). face: the choice of the face that drives if a clip's first
+    The folder may also be a clip store (`bench.py prepare`). face: the choice of the driving face if a clip's first
     frame shows several.
     """
 
@@ -77,8 +77,10 @@ class ClipFolder:
         self.face = check_face(face)
 
     def clips(self) -> list[Clip]:
-        """Return all clips, prepared, sorted by name. Raise BenchError if the folder is missing or empty, or for an
-        invalid name."""
+        """Return all clips, prepared and sorted by name.
+
+        Raise BenchError if the folder is missing or empty, or if a name is invalid.
+        """
         if not is_store(self.folder):
             return prepare_all(self.recordings(), self.cache)
         if self.face:
@@ -91,7 +93,10 @@ class ClipFolder:
         return clips
 
     def recordings(self) -> list[Recording]:
-        """Return the recordings in the folder, by name, without reading them. Raise BenchError if `clips` would."""
+        """Return the recordings in the folder, sorted by name, without reading them.
+
+        Raise BenchError in the same cases as `clips`.
+        """
         listing = _listing("drivers", self.folder)
         paths = [path for path in listing if is_video(path) or (path.is_dir() and pictures_in(path))]
         if not paths:
@@ -112,7 +117,7 @@ def _clip_name(path: Path) -> str:
 
 
 def _listing(role: str, folder: Path) -> list[Path]:
-    """Return the entries of a folder by name, without hidden ones. Raise BenchError if it is not a folder."""
+    """Return the entries of a folder, sorted by name, without hidden ones. Raise BenchError if it is not a folder."""
     if not folder.exists():
         raise BenchError(f"The {role} folder {folder} does not exist. Pass an existing folder with --{role}.")
     if not folder.is_dir():
@@ -126,7 +131,7 @@ def _listing(role: str, folder: Path) -> list[Path]:
 
 
 def _holds(listing: list[Path]) -> str:
-    """Return the first names in a folder, in brackets."""
+    """Return the first few names in a folder, in parentheses."""
     return f" (it contains {few([repr(path.name) for path in listing])})" if listing else ""
 
 
@@ -148,7 +153,7 @@ def _check_unique(kind: str, folder: Path, names: list[str]) -> None:
 
 
 def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
-    """Return clips of all recordings; an unusable clip has a `problem`. Raise BenchError if none is usable."""
+    """Return clips of all recordings; an unusable clip has a `problem`. Raise BenchError if no clip is usable."""
     clips = [prepare(recording, cache) for recording in track(recordings, "Preparing clips", "clip")]
     broken = [clip for clip in clips if clip.problem]
     if len(broken) == len(clips):
@@ -161,8 +166,7 @@ def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
 
 
 def mention_clips(clips: Iterable[Clip | StoredClip]) -> None:
-    """Print which clips show several faces, how to choose a different face, and which clips come from a lossy type of
-    file."""
+    """Print which clips show several faces, how to choose a different one, and which clips come from lossy files."""
     media: dict[str, list[str]] = {}
     for clip in clips:
         if clip.medium:
@@ -176,9 +180,9 @@ def mention_clips(clips: Iterable[Clip | StoredClip]) -> None:
 
 
 def prepare(recording: Recording, cache: Path) -> Clip:
-    """Return one recording as a clip of 256 x 256 frames, kept in `cache` under a key of its files' contents.
+    """Return one recording as a clip of 256 x 256 frames, stored in `cache` under a key of its files' contents.
 
-    All frames are cropped to the square around a face of the first frame. A recording that cannot be read, or whose
+    All frames are cropped to the square around a face in the first frame. A recording that cannot be read, or whose
     first frame shows no face, becomes a clip with a `problem` and without frames.
     """
     path = recording.path
@@ -246,8 +250,8 @@ def _files_hash(recording: Recording) -> str:
 def templates(folder: Path) -> list[Template]:
     """Return all pictures in a folder as templates, sorted by name.
 
-    Raise BenchError if the folder is missing or has no pictures, for an invalid name, and for a picture with no face or
-    with several: only the user knows which face is meant.
+    Raise BenchError if the folder is missing or contains no pictures, for an invalid name, and for a picture with no
+    face or several, because only the user knows which face is meant.
     """
     listing = _listing("templates", folder)
     paths = [path for path in listing if is_picture(path)]
@@ -263,7 +267,7 @@ def templates(folder: Path) -> list[Template]:
 
 
 def template(path: Path, name: str) -> Template:
-    """Return one picture as a template. Raise BenchError unless it shows exactly one face."""
+    """Return a picture as a template. Raise BenchError unless it shows exactly one face."""
     picture = read_picture(path)
     _mention_density(path)
     portrait = cut_portrait(picture, str(path), "template")

@@ -20,14 +20,14 @@ from megbench.core.video import is_video
 Pixels = npt.NDArray[np.uint8]
 Place = str | os.PathLike[str]
 Given = Place | Pixels | Mapping[Any, Place | Pixels]
-# The names given to a clip or a portrait that is passed as a single array.
+# The names given to a clip and a portrait that are passed as single arrays.
 DRIVER, TEMPLATE = "driver", "template"
 JOINT = "__"
 WAYS = "a folder, a mapping of names to paths or arrays, or one array"
 
 
 def drivers_folder(given: Given, target: Path) -> Path:
-    """Return a folder of clips: the folder passed, or else `target`, filled with one clip per name.
+    """Return a folder of clips: the folder passed, or otherwise `target`, filled with one clip per name.
 
     A clip is a video, a folder of pictures or an array uint8 (T, H, W, 3) RGB. Raise BenchError for anything else.
     """
@@ -35,12 +35,12 @@ def drivers_folder(given: Given, target: Path) -> Path:
 
 
 def templates_folder(given: Given, target: Path) -> Path:
-    """Return a folder of portraits in the same way; a portrait is a picture or an array uint8 (H, W, 3) RGB."""
+    """Return a folder of portraits in the same way. A portrait is a picture or an array uint8 (H, W, 3) RGB."""
     return _folder("templates", given, target, TEMPLATE)
 
 
 def outputs_folder(given: Given, target: Path) -> Path:
-    """Return a folder of outputs in the same way; their names are (driver, template) or "driver__template"."""
+    """Return a folder of outputs in the same way. Their names are (driver, template) or "driver__template"."""
     if isinstance(given, Mapping):
         cells = {_cell_name(name): one for name, one in given.items()}
         if len(cells) < len(given):
@@ -84,7 +84,7 @@ def _name(role: str, name: object) -> str:
 
 
 def _write(role: str, name: str, pixels: Pixels, place: Path) -> None:
-    """Write an array as lossless PNG."""
+    """Write an array as lossless PNG files."""
     shape = ("H", "W", "3") if role == "templates" else ("T", "H", "W", "3")
     if pixels.dtype != np.uint8 or pixels.ndim != len(shape) or pixels.shape[-1] != 3 or not pixels.size:
         raise BenchError(
@@ -98,7 +98,7 @@ def _write(role: str, name: str, pixels: Pixels, place: Path) -> None:
 
 
 def _copy(role: str, name: str, path: Path, place: Path) -> None:
-    """Copy a picture, a video, or the pictures in a folder; the suite reads no outputs from outside their folder."""
+    """Copy a picture, a video, or the pictures in a folder; outputs are only read from within their own folder."""
     pictures = pictures_in(path) if path.is_dir() and role != "templates" else []
     if pictures:
         place.mkdir()

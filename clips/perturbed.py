@@ -1,7 +1,7 @@
-"""Drivers altered as different recording conditions might, to test whether the ranking of methods holds (`--perturb`).
+"""Drivers altered as different recording conditions might alter them, to test whether a ranking holds (`--perturb`).
 
-Each altered driver is a separate clip with its own content. Truths remain unchanged, except that they lose the frames
-that are left out of their drivers.
+Each altered driver is a separate clip with its own content. Truths remain unchanged, except that frames dropped from a
+driver are also dropped from its truths.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from megbench.core.progress import track
 from megbench.core.provenance import recipe
 from megbench.core.video_writing import reencode
 
-# For clips of unknown frame rate, on which H.264 hardly depends.
+# For clips whose frame rate is unknown; H.264 hardly depends on it.
 USUAL_FPS = 25.0
 
 
@@ -31,10 +31,10 @@ USUAL_FPS = 25.0
 class Kind:
     """One way of altering a driver.
 
-    says: a sentence with a placeholder for the strength. alter: returns altered frames, given frames uint8 (T, 256,
-    256, 3), their clip and a strength; None if frames are only dropped. strength: the usual strength, None if there is
-    nothing to choose. least, most: the limits of the strength. whole: only whole numbers are allowed. nothing: the
-    strength that alters nothing, None if every strength alters something.
+    says: a sentence with a placeholder for the strength. alter: returns altered frames, given frames uint8
+    (T, 256, 256, 3), their clip and a strength; None if frames are only dropped. strength: the usual strength, or None
+    if there is nothing to choose. least, most: the limits of the strength. whole: whether only whole numbers are
+    allowed. nothing: the strength that has no effect, or None if every strength has one.
     """
 
     says: str
@@ -56,8 +56,10 @@ def _h264(frames: Frames, clip: Clip, crf: float) -> Frames:
 
 
 def _noise(frames: Frames, clip: Clip, sigma: float) -> Frames:
-    """Return frames with noise seeded by the clip's content: it differs between driver and reference, but is always the
-    same for one clip."""
+    """Return frames with noise seeded by the clip's content.
+
+    The noise differs between driver and reference but is always the same for a given clip.
+    """
     drawn = np.random.default_rng(int(clip.content[:16], 16)).standard_normal(frames.shape, dtype=np.float32)
     return _rounded(frames + np.float32(sigma) * (drawn[..., :1] if clip.colour == "grey" else drawn))
 
@@ -81,7 +83,7 @@ def _rounded(values: np.ndarray) -> Frames:
 
 
 def _moved(maps: np.ndarray, by: int) -> np.ndarray:
-    """Return maps (N, 256, 256, C) moved to the right and down by whole pixels, with the border repeated."""
+    """Return maps (N, 256, 256, C) shifted right and down by a whole number of pixels, with the border repeated."""
     came_from = np.clip(np.arange(SIZE) - by, 0, SIZE - 1)
     return np.ascontiguousarray(maps[:, came_from][:, :, came_from])
 
@@ -99,14 +101,14 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Perturbation:
-    """A kind of alteration with its strength, which is None for a kind without one."""
+    """A kind of alteration and its strength, which is None for a kind without one."""
 
     kind: str
     strength: float | None
 
     @property
     def label(self) -> str:
-        """The alteration as written on the command line: "jpeg=50"."""
+        """The alteration as written on the command line, such as "jpeg=50"."""
         return self.kind if self.strength is None else f"{self.kind}={self.strength:g}"
 
     @property
@@ -146,9 +148,9 @@ def _perturbation(text: str) -> Perturbation:
 
 
 def perturbed_cells(cells: Sequence[Cell], perturbation: Perturbation, cache: Path) -> list[Cell]:
-    """Return the cells with altered drivers, references and foils; clips that are not in `cache` are made.
+    """Return the cells with altered drivers, references and foils; clips that are not in `cache` are created.
 
-    If every second frame is left out, it is also left out of the truths; otherwise truths remain unchanged.
+    If every second frame is dropped, it is also dropped from the truths; otherwise the truths remain unchanged.
     """
     made: dict[tuple[str, str], Clip] = {}
 
@@ -207,7 +209,7 @@ def _every_second(known: KnownMotion) -> KnownMotion:
 
 
 def _known_moved(known: KnownMotion, by: int) -> KnownMotion:
-    """Return the motion of a picture that was moved to the right and down by `by` pixels."""
+    """Return the motion of a picture shifted to the right and down by `by` pixels."""
     head = known.head.copy()
     head[:, :, 2] += by - by * known.head[:, :, :2].sum(-1)  # the head rotates about the moved position
     return dataclasses.replace(known, bases=_moved(known.bases, by), head=head, landmarks=known.landmarks + by)

@@ -1,8 +1,8 @@
 """The portraits from which people are rendered: two in the public domain, supplied by libraries, or the user's own.
 
 A portrait is cropped to a square around the face and kept at twice the size of a frame, so that frames made from it
-need no anti-aliasing. The astronaut's open smile is closed, because clips begin neutral; a user's portrait remains
-unchanged, because the method works well for this mouth but spoils others.
+need no anti-aliasing. The astronaut's open smile is closed, because clips begin with a neutral face. A user's portrait
+remains unchanged, because the method works well for this mouth but spoils others.
 """
 
 import functools
@@ -25,7 +25,7 @@ from megbench.faces.landmarks import landmarks, points_in
 from megbench.faces.mesh import FittedMesh, fit_mesh
 
 TEXTURE = 2 * SIZE
-# The position of the face in the square: eye distance as a share of the side, and the point between the eyes.
+# The position of the face in the square: the eye distance as a share of the side, and the point between the eyes.
 EYE_SHARE, EYES_AT = 0.24, (0.5, 0.45)
 # The pictures were made by NASA and the United States Navy; works of the federal government are in the public domain.
 BUILT_IN = {
@@ -36,7 +36,7 @@ BUILT_IN = {
 SMILING, SMILE = "astronaut", {"AU12": 1.9, "AU06": 0.8}
 # How far the outer edges of the lips move when the mouth closes, as a share of the distance that the inner lips move.
 FOLLOW = 0.45
-# The radius around the mouth's corners within which the closed mouth is repaired, in texture pixels.
+# The radius, in texture pixels, around the corners of the mouth within which the closed mouth is repaired.
 HEALED = 14
 
 
@@ -70,7 +70,7 @@ def portrait_path(portrait: str) -> Path:
 
 
 def portraits_in(folder: Path) -> list[Path]:
-    """Return the paths of the pictures in a user's folder, sorted by name. Raise BenchError if there are none."""
+    """Return the paths of the pictures in a user's folder, sorted by name. Raise BenchError if it contains none."""
     if not folder.is_dir():
         raise BenchError(f"The portraits folder {folder} does not exist. Pass a folder of pictures with --portraits.")
     paths = pictures_in(folder)
@@ -94,7 +94,7 @@ def read_portrait(portrait: str) -> Portrait:
 
 
 def _fit(texture: Frames, what: str) -> FittedMesh:
-    """Return the mesh in frame pixels, from landmarks found on the larger texture, where they are more precise."""
+    """Return the mesh in frame pixels, fitted to landmarks found on the larger texture, where they are more precise."""
     scale = TEXTURE / SIZE
     try:
         found = landmarks(grey(texture[None])[0], f"the square cut out of {what}")
@@ -104,7 +104,7 @@ def _fit(texture: Frames, what: str) -> FittedMesh:
 
 
 def _cut(picture: Frames, what: str) -> Frames:
-    """Return the square around the face, 512 x 512 pixels; beyond the picture, its border is repeated."""
+    """Return the square around the face, 512 x 512 pixels; beyond the picture's edges, its border is repeated."""
     ratio = min(1.0, 4 * TEXTURE / max(picture.shape[:2]))
     height, width = picture.shape[:2]
     small = picture  # large photographs are searched in a smaller copy, which is faster
@@ -119,10 +119,10 @@ def _cut(picture: Frames, what: str) -> Frames:
 
 
 def close_mouth(texture: Frames, face: FittedMesh) -> tuple[Frames, FittedMesh]:
-    """Relax an open smile and close the lips over the teeth; return the new texture and its mesh.
+    """Relax an open smile and close the lips over the teeth. Return the new texture and its mesh.
 
-    The inner lips meet on one curve. The texture there comes from inside the lips, so that no tooth remains, and a
-    thin dark line is drawn where they meet.
+    The inner lips meet along one curve. The texture there comes from inside the lips, so that no teeth remain visible,
+    and a thin dark line is drawn where the lips meet.
     """
     units = dict(zip(facs.ACTION_UNITS, facs.in_pixels(face, facs.basis()), strict=True))
     relaxed = face.vertices - sum(units[unit] * value for unit, value in SMILE.items())
@@ -145,7 +145,7 @@ def close_mouth(texture: Frames, face: FittedMesh) -> tuple[Frames, FittedMesh]:
 
 
 def _heal_corners(texture: Frames, corners: Points) -> Frames:
-    """Inpaint the dark gaps and specks of teeth that an open smile leaves at the mouth's corners (2, 2)."""
+    """Inpaint the dark gaps and specks of teeth that an open smile leaves at the corners (2, 2) of the mouth."""
     luma = grey(texture[None])[0].astype(np.float32)
     stranger = np.abs(luma - cv2.medianBlur(luma.astype(np.uint8), 41)) > 22
     near = np.linalg.norm(pixel_grid(TEXTURE)[:, :, None] - corners, axis=-1).min(-1) < HEALED
@@ -154,7 +154,10 @@ def _heal_corners(texture: Frames, corners: Points) -> Frames:
 
 
 def _dull(texture: Frames, lips: Points) -> Frames:
-    """Remove most of the flash's reflection from lips within an outline (N, 2): closed lips do not face the light."""
+    """Remove most of the flash's reflection from the lips within an outline (N, 2).
+
+    Closed lips do not face the light.
+    """
     mask = np.zeros((TEXTURE, TEXTURE), np.float32)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.round(lips).astype(np.int32)), 1.0)
     soft = cv2.GaussianBlur(mask, (0, 0), 2)[..., None]

@@ -37,7 +37,7 @@ from megbench.faces.landmarks import Points, landmarks
 
 # recorded: unchanged. luma: grey. swapped: grey as in the published preparation, which swaps red and blue.
 Colour = Literal["recorded", "luma", "swapped"]
-# Processor seconds for finding a clip's face and for each frame of 640 x 480; for estimates.
+# Processor seconds for finding a clip's face and for processing a frame of 640 x 480, used for estimates.
 CLIP_S, FRAME_S = 0.25, 0.006
 # A function from the 68 landmarks to the 18 points.
 Pick = Callable[[Points], Points]
@@ -45,7 +45,7 @@ Pick = Callable[[Points], Points]
 
 @dataclass(frozen=True)
 class Task:
-    """One clip to prepare into `place`."""
+    """One clip to be prepared and stored in `place`."""
 
     recording: Recording
     place: Path
@@ -58,12 +58,12 @@ class Task:
 def prepare(
     survey: Survey, out: Path, pick: Pick, drivers: Collection[str], challenge: str, colour: Colour, workers: int
 ) -> ClipStore:
-    """Prepare all usable clips of a database into the store `out` and return it; clips already finished are kept.
+    """Prepare all usable clips of a database, write them to the store `out` and return it; finished clips are kept.
 
-    pick: returns the 18 points for 68 landmarks. drivers: recordings that `challenge` uses as drivers. workers: number
-    of processes; 0 means one per core. Clips that cannot be read or show no face in their first frame are listed in the
-    store with the reason. If another process is preparing into `out`, wait for it. Raise BenchError if no clip can be
-    used, or if `out` exists and is not a clip store.
+    pick: returns the 18 points for 68 landmarks. drivers: recordings that `challenge` uses as drivers. workers: the
+    number of processes; 0 means one per core. Clips that cannot be read, or whose first frame shows no face, are listed
+    in the store with the reason. If another process is preparing clips in `out`, wait for it. Raise BenchError if no
+    clip can be used, or if `out` exists and is not a clip store.
     """
     tasks = [_task(clip.recording, out, pick, drivers, challenge, colour) for clip in survey.usable]
     with locked_folder(out, CLIP_STORE, wait=True):
@@ -105,7 +105,10 @@ def prepare(
 def _task(
     recording: Recording, out: Path, pick: Pick, drivers: Collection[str], challenge: str, colour: Colour
 ) -> Task:
-    """Return the task for one clip; its key depends on the names, sizes and times of its files, not on their bytes."""
+    """Return the task for one clip.
+
+    Its key depends on the names, sizes and times of its files, not on their contents.
+    """
     driver_of = challenge if without_camera(recording.recording) in drivers else ""
     files = [[file.name, (stat := file.stat()).st_size, stat.st_mtime_ns] for file in recording.pictures()]
     key = digest([VERSION, PREPARATION, recording.facts(), colour, driver_of, files])
@@ -123,7 +126,7 @@ def _announce(database: str, waiting: Collection[Task], wanted: int, out: Path, 
 
 
 def _left_out_before(out: Path) -> Collection[str]:
-    """Return the clips that an earlier call could not use; they are tried again, which does not affect other clips."""
+    """Return the clips that an earlier call could not use. They are tried again, which does not affect other clips."""
     try:
         return read_facts(out / STORE, StoreFacts).left_out
     except BenchError:
@@ -139,7 +142,7 @@ def _finished(task: Task) -> bool:
 
 
 def _prepare(task: Task) -> str:
-    """Prepare one clip; return the reason why it cannot be prepared, or "" if it was prepared."""
+    """Prepare one clip. Return the reason why it cannot be prepared, or "" on success."""
     recording = task.recording
     try:
         frames, framing = cut_frames(recording)

@@ -1,4 +1,4 @@
-"""Messages about a folder's contents where clips were expected, and about how to turn them into clips."""
+"""Messages about the contents of a folder where clips were expected, and about how to turn them into clips."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ SHOWN = 3
 
 
 def below(folder: Path, suffixes: Collection[str]) -> list[tuple[str, int]]:
-    """Return the folders in `folder`, including itself as ".", that contain files with one of these suffixes, each with
-    the number of such files."""
+    """Return the folders under `folder` that contain files with one of these suffixes, and the number of such files.
+
+    `folder` itself is included as ".".
+    """
     found = []
     for place, folders, files in itertools.islice(os.walk(folder), MOST_FOLDERS):
         path = Path(place).relative_to(folder)
@@ -34,12 +36,12 @@ def below(folder: Path, suffixes: Collection[str]) -> list[tuple[str, int]]:
 
 
 def counted(found: list[tuple[str, int]]) -> str:
-    """Return the first folders with the number of files in each: "color (12), depth (12)"."""
+    """Return the first folders with the number of files in each, such as "color (12), depth (12)"."""
     return few([f"{name} ({count})" for name, count in found], SHOWN)
 
 
 def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
-    """Return how to turn entries of a folder into clips, one sentence per kind of entry; [] for unknown kinds."""
+    """Return how to turn entries of a folder into clips, with one sentence per kind of entry; unknown kinds give []."""
     sentences = []
     nested = [entry for entry in entries if entry.is_dir()]
     for kind, suffixes in (("Pictures", PICTURES), ("Videos", VIDEOS)):
@@ -59,7 +61,7 @@ def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
 
 
 def picture_remedies(entries: Collection[Path]) -> list[str]:
-    """Return how to turn pictures in other formats into templates, in one sentence; [] if there are none."""
+    """Return how to turn pictures in unsupported formats into templates, in one sentence, or [] if there are none."""
     names = {path.suffix.lower(): path.name for path in entries if path.is_file() and not path.name.startswith(".")}
     others = sorted(set(names) & set(OTHER_PICTURES))
     return [f"{', '.join(others)} is not read: save {names[others[0]]!r} as PNG or JPEG."] if others else []

@@ -1,7 +1,7 @@
 """FPB-FOMM (Zhang et al., MM '21): FOMM with given key points and a detector guided by a facial prior.
 
-The learned heatmaps only weigh the jacobians; the points themselves are given. Source and driving share one set of
-points within a video, so all motion comes from the jacobians: T_k(z) = p_k + J_s J_d^-1 (z - p_k).
+The learned heatmaps serve only to weight the jacobians; the points themselves are given. Source and driving share one
+set of points within a video, so all motion comes from the jacobians: T_k(z) = p_k + J_s J_d^-1 (z - p_k).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from megbench.nets.transform import TransformConfig
 
 @dataclass(frozen=True)
 class FpFommConfig:
-    """Sizes and training numbers; the defaults are the published ones. The points are always 18."""
+    """Sizes and training settings; the defaults are the published ones. There are always 18 points."""
 
     image_size: Count = 256
     align_corners: bool = True
@@ -49,7 +49,7 @@ class FpFommConfig:
 class PriorGuidedDetector(JacobianDetector):
     """A detector that predicts jacobians at given points from pictures with the prior map as a fourth channel.
 
-    Pictures are RGB (B, 3, S, S) in [0, 1]; points (B, 18, 2) are pixels of the full picture (see
+    Pictures are RGB (B, 3, S, S) in [0, 1]; points (B, 18, 2) are in pixels of the full picture (see
     megbench.fpfomm.points).
     """
 
@@ -59,14 +59,14 @@ class PriorGuidedDetector(JacobianDetector):
         self.image_size = image_size
 
     def prior(self, points: Tensor, map_size: int) -> Tensor:
-        """Return the prior map of points: (B, 1, map_size, map_size) float32. It is constant over a clip."""
+        """Return the prior map for points: (B, 1, map_size, map_size) float32. It is constant over a clip."""
         return prior_map(self.prior_config, points, self.image_size, map_size).float()
 
     @in_float32
     def detect(self, small: Tensor, points: Tensor, prior: Tensor | None = None) -> KeyPoints:
-        """Return the key points of small pictures (64x64); several calls may be one concatenated batch.
+        """Return the key points of small pictures (64x64); several calls may be concatenated in one batch.
 
-        points: pixels of the full picture. prior: (B or 1, 1, h, w); computed from the points if None.
+        points: in pixels of the full picture. prior: (B or 1, 1, h, w), or None to compute it from the points.
         """
         if prior is None:
             prior = self.prior(points, small.shape[-1])
@@ -81,7 +81,7 @@ class PriorGuidedDetector(JacobianDetector):
 
 
 def networks(config: FpFommConfig) -> dict[str, nn.Module]:
-    """Return the networks of a configuration by the published checkpoints' names, with fresh weights."""
+    """Return the networks of a configuration with fresh weights, keyed by their names in published checkpoints."""
     return {
         "generator": KeyPointGenerator(config.generator, config.dense_motion, NUM_POINTS, config.align_corners),
         "kp_detector": PriorGuidedDetector(config.detector, config.prior, config.image_size),
@@ -108,7 +108,7 @@ def detector(
 ) -> Callable[[Tensor], KeyPoints]:
     """Return a function that finds the key points in the pictures of a clip.
 
-    landmarks: (68, 2), the landmarks of the clip's frame 0, in pixels. The prior map is computed once for the clip.
+    landmarks: (68, 2), the landmarks in frame 0 of the clip, in pixels. The prior map is computed once for the clip.
     """
     network = nets["kp_detector"]
     assert isinstance(network, PriorGuidedDetector)

@@ -1,4 +1,7 @@
-"""The 18 given key points of FPB-FOMM, from 68 landmarks (Zhang et al., MM '21, figure 2b and the published code)."""
+"""The 18 given key points of FPB-FOMM, derived from 68 landmarks.
+
+Source: Zhang et al., MM '21, figure 2b, and the published code.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ MIRROR = (1, 0, 2, 5, 6, 3, 4, 8, 7, 11, 10, 9, 13, 12, 15, 14, 17, 16)
 
 
 def given_points(landmarks: Tensor) -> Tensor:
-    """Return the points (B, 18, 2) float32 for landmarks (B, 68, 2), in pixels x, y; points may leave the picture."""
+    """Return the points (B, 18, 2) float32 for landmarks (B, 68, 2), in pixels x, y; some may be off the picture."""
     landmarks = landmarks.to(torch.float32)
     pushes = torch.tensor([PUSHES.get(index, (0, 0)) for index in range(NUM_POINTS)], dtype=torch.float32)
     pushes = pushes.to(landmarks.device, non_blocking=True)
@@ -28,9 +31,9 @@ def given_points(landmarks: Tensor) -> Tensor:
 
 
 def mirrored_points(points: Tensor, width: int = 256) -> Tensor:
-    """Return points (B, 18, 2) for the horizontally mirrored picture: partners swapped, x -> width - 1 - x.
+    """Return points (B, 18, 2) for the horizontally mirrored picture: partners are swapped, and x -> width - 1 - x.
 
-    The published training mirrors pictures but not their points; this function corrects that.
+    The published training procedure mirrors pictures but not their points; this function corrects that.
     """
     swapped = points[:, list(MIRROR)]
     return torch.stack([width - 1 - swapped[..., 0], swapped[..., 1]], dim=-1)

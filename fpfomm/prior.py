@@ -26,8 +26,8 @@ from megbench.core.config import Positive
 class PriorConfig:
     """Settings of the prior map.
 
-    kind: see the table above. sigma: in cells of the map. power: exponent of the distance, "paper" only (2: a
-    Gaussian).
+    kind: see the table above. sigma: in cells of the map. power: the exponent of the distance, used by "paper" only (2
+    gives a Gaussian).
     """
 
     kind: Literal["code", "paper"] = "code"
@@ -36,7 +36,7 @@ class PriorConfig:
 
 
 def prior_map(config: PriorConfig, points: Tensor, image_size: int = 256, map_size: int = 64) -> Tensor:
-    """Return prior maps (B, 1, S, S) float64 in [0, 1] of points (B, K, 2), pixels x, y of a square picture."""
+    """Return prior maps (B, 1, S, S) float64 in [0, 1] for points (B, K, 2), in pixels x, y of a square picture."""
     centres = points.double() * map_size / image_size  # B K 2, in cells
     first = 1 if config.kind == "code" else 0
     cells = torch.arange(first, first + map_size, device=points.device, dtype=torch.float64)

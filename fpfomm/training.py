@@ -1,4 +1,4 @@
-"""The published training of FPB-FOMM: FOMM's losses with the adversary on, and given key points."""
+"""The published training procedure of FPB-FOMM: FOMM's losses, including the adversarial ones, with given points."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from megbench.nets.objective import PublishedTrainer, pair_step
 
 
 class FpFommTrainer(PublishedTrainer):
-    """The published training of FPB-FOMM (megbench.core.contracts.Trainable).
+    """The published training procedure of FPB-FOMM (megbench.core.contracts.Trainable).
 
-    Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video, and `landmarks`,
-    (B, 68, 2), pixels of the video's frame 0. As published, the source, driving and transformed pictures share one set
-    of points. Therefore equivariance_value is a constant of the random transform (it has no gradient and weight 0 drops
-    it), and equivariance_jacobian compares jacobians at the same point rather than at the transformed one. A mirrored
-    video needs its landmarks mirrored (megbench.fpfomm.points.mirrored_points does it for the 18 points), which the
-    published loader does not do. Raises BenchError if the config requires the VGG-19 loss and `vgg` does not exist.
+    Batches contain `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video, and
+    `landmarks`, (B, 68, 2), in pixels of the video's frame 0. As published, the source, driving and transformed
+    pictures share one set of points. Therefore equivariance_value is a constant of the random transform (it has no
+    gradient, and a weight of 0 switches it off), and equivariance_jacobian compares jacobians at the same point rather
+    than at the transformed one. If a video is mirrored, its landmarks must be mirrored too
+    (megbench.fpfomm.points.mirrored_points does this for the 18 points), which the published loader does not do. Raises
+    BenchError if the config requires the VGG-19 loss and `vgg` does not exist.
     """
 
     def __init__(self, config: FpFommConfig, vgg: Path = VGG19) -> None:
@@ -35,7 +36,7 @@ class FpFommTrainer(PublishedTrainer):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Yield the phase of generator and detector, then (with generator_gan) the discriminator's."""
+        """Yield the phase of the generator and the detector, then (with generator_gan) that of the discriminator."""
         source, driving = batch["source"], batch["driving"]
         detector = self._networks["kp_detector"]
         assert isinstance(detector, PriorGuidedDetector)
@@ -51,5 +52,5 @@ class FpFommTrainer(PublishedTrainer):
         yield from pair_step(self.config.loss, vgg, self._networks, detect, source, driving, transform)
 
 
-# Settings of an FPB-FOMM training; the defaults are the published ones.
+# Settings for training FPB-FOMM; the defaults are the published ones.
 Recipe = recipe({"model": FpFommConfig()}, FpFommTrainer, networks)

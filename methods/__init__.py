@@ -37,7 +37,7 @@ DRIVEN_BY = {
 }
 # Wrappers around methods, by the option that requests them.
 AROUND = {"magnify": "megbench.methods.magnified:magnifying"}
-# Limits of the factor by which motion is magnified; the output's motion is multiplied by the inverse.
+# Limits on the factor by which motion is magnified; the output's motion is multiplied by the inverse.
 # Micro-expressions move a face by half a pixel to three pixels: 16 times that is half the eye distance, and a sixteenth
 # is below the noise of optical flow.
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 16.0
@@ -48,24 +48,24 @@ COMPANIONS = ("flow_warp", "still", "still_noise", "rigid", "apex_ramp", "revers
 
 
 def method_names() -> list[str]:
-    """Return the names of all methods, with those of installed plug-ins last."""
+    """Return the names of all methods, listing those of installed plug-ins last."""
     return list(dict.fromkeys([*names("method", METHODS), *names(KIND, {})]))
 
 
 def ignored_methods() -> list[tuple[str, str]]:
-    """Return the name and a warning line for each plug-in that is ignored because another method has its name."""
+    """Return the name and a warning for each plug-in that is ignored because another method has the same name."""
     return [*ignored("method", METHODS), *ignored(KIND, names("method", METHODS))]
 
 
 def find_method(name: str) -> Any:
-    """Return the descriptor or class named `name`. Raise BenchError with the nearest name if there is none."""
+    """Return the descriptor or class named `name`. If there is none, raise BenchError with the nearest name."""
     if name not in method_names():
         raise unknown_name("method", name, method_names())
     return load("method" if name in names("method", METHODS) else KIND, name, METHODS)
 
 
 def make_method(name: str) -> Callable[[str, Mapping[str, str]], Any]:
-    """Return a callable that makes a method from a variant and options: its class, or a runner for its descriptor."""
+    """Return a callable that creates a method from a variant and options: its class, or a runner for its descriptor."""
     found = find_method(name)
     if not isinstance(found, Generator):
         maker: Callable[[str, Mapping[str, str]], Any] = found
@@ -75,7 +75,7 @@ def make_method(name: str) -> Callable[[str, Mapping[str, str]], Any]:
 
 @dataclass(frozen=True)
 class Label:
-    """The parts of a row's name as the user typed it. text: the row's name in tables and folders.
+    """The parts of a row's name as typed by the user. text: the row's name in tables and folders.
 
     magnify: the factor by which motion is magnified around the method, or None.
     """
@@ -88,7 +88,7 @@ class Label:
 
 
 def parse_label(label: str) -> Label:
-    """Read `name[@variant][:key=value[;key=value]]` or `outputs:DIR`. Raise BenchError if it is malformed."""
+    """Parse `name[@variant][:key=value[;key=value]]` or `outputs:DIR`. Raise BenchError if it is malformed."""
     head, colon, tail = label.partition(":")
     if head == "outputs" and colon:
         folder = Path(tail).expanduser().resolve()
@@ -111,7 +111,7 @@ def parse_label(label: str) -> Label:
 
 
 def row_maker(label: Label) -> Callable[[str, Mapping[str, str]], Any]:
-    """Return a callable that makes a row's method, with the requested wrappers, from its variant and options."""
+    """Return a callable that creates a row's method, with the requested wrappers, from its variant and options."""
     maker = make_method(label.name)
     if label.magnify is None:
         return maker

@@ -1,7 +1,7 @@
 """Action units estimated from the driver's own flow: the choice `au_source=flow`.
 
-A method receives no flow, but seventeen estimated intensities per frame, as OpenFace would give for the driver.
-This module is imported by name only (methods/au_sources.py), so that no trained method imports measured flow.
+A method does not receive the flow but seventeen estimated intensities per frame, as OpenFace would give for the driver.
+This module is imported only by name (methods/au_sources.py), so that no trained method imports measured flow.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from megbench.faces import action_units
 from megbench.faces.features import SeenClip, one_at_a_time, seen_clip
 from megbench.methods.au_sources import ActionUnits
 
-# The name under which the store keeps the units found.
+# The name under which the estimated units are kept in the store.
 KEPT = "units from flow"
 
 
 def flow(driver: Clip) -> ActionUnits:
-    """Return a clip's units: five times the intensities of megbench.faces.action_units (1 is micro), clipped.
+    """Return a clip's units: five times the intensities of megbench.faces.action_units (where 1 is micro), clipped.
 
-    A unit is present if it exceeds the noise. Units that flow cannot distinguish are returned as the first of them (14
+    A unit is present if it exceeds the noise. Units that flow cannot tell apart are returned as the first of them (14
     for 14 and 20, 23 for 23 and 24, 25 for 25 and 26). Raise CellFailed if frame 0 shows no face.
     """
     clip = seen_clip(f"driver {driver.name}", driver)
@@ -31,7 +31,7 @@ def flow(driver: Clip) -> ActionUnits:
 
 
 def seen_before(driver: Clip) -> ActionUnits | None:
-    """Return the units that `flow` stored for a clip earlier, or None if it was never called for the clip."""
+    """Return the units that `flow` stored for a clip earlier, or None if it has never been called for the clip."""
 
     def nobody() -> dict[str, UnitTable]:
         raise LookupError

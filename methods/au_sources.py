@@ -1,15 +1,15 @@
 """Sources of action units for the methods that are driven by them: the option `au_source`.
 
-Without the option, the exact units are used for rendered clips, and an estimate from their flow for recordings.
+Without the option, the exact units are used for rendered clips, and units estimated from flow for recordings.
 
 | au_source | intensities 0..5 | presences |
 |---|---|---|
 | `truth` | rendered clips: the exact intensities; 1 micro is 5 on OpenFace's scale, clipped | not at rest |
-| `openface` | `.megbench/aus/openface/<driver>.csv` as OpenFace writes it, or a folder of them | its `_c` columns |
+| `openface` | `.megbench/aus/openface/<driver>.csv` as written by OpenFace, or a folder of them | its `_c` columns |
 | `table` | `.megbench/aus/table/<driver>.csv`, frames x 17, or a table without `_c` columns | above zero |
 | `flow` | estimated from the driver's flow (methods/au_from_flow.py), as in `truth` | above the noise |
 
-Only `flow` looks at the driver's pictures.
+Only `flow` uses the driver's pictures.
 """
 
 from __future__ import annotations
@@ -59,14 +59,15 @@ def truth(driver: Clip) -> ActionUnits:
 def table_path(source: str, driver: Clip) -> Path:
     """Return the path of a driver's table for `au_source=openface` and `au_source=table`.
 
-    It is a CSV file, another table or a workbook named after the driver, or a folder of that name with a CSV per frame.
+    It is a CSV file, another table or a workbook named after the driver, or a folder of that name containing one CSV
+    file per frame.
     """
     folder = in_store("aus") / source / driver.name
     return folder if folder.is_dir() else table_called(folder) or folder.with_name(f"{driver.name}.csv")
 
 
 def openface(driver: Clip) -> ActionUnits:
-    """Return OpenFace's units. Raise CellFailed if the table is missing, does not fit or lacks too many frames."""
+    """Return OpenFace's units. Raise CellFailed if the table is missing, does not fit or has gaps that are too long."""
     path, found = _table_of("openface", driver)
     tell(path, found.remarks)
     assert found.presence is not None
@@ -75,31 +76,31 @@ def openface(driver: Clip) -> ActionUnits:
 
 
 def table(driver: Clip) -> ActionUnits:
-    """Return the user's own values: 17 columns in OpenFace's order, or a table with AU01_r ... AU45_r in its header."""
+    """Return the user's own values: 17 columns in OpenFace's order, or a table whose header has AU01_r ... AU45_r."""
     path, found = _table_of("table", driver)
     tell(path, found.remarks)
     intensity = _bridged(found.intensity, path, found.first)
     return ActionUnits(intensity, np.asarray(intensity > 0, np.float64))
 
 
-# Sources are given by name, as in all tables of this kind, so that only the requested one is imported.
+# Sources are listed by name, as in all tables of this kind, so that only the requested one is imported.
 SOURCES = {
     "truth": "megbench.methods.au_sources:truth",
     "openface": "megbench.methods.au_sources:openface",
     "table": "megbench.methods.au_sources:table",
     "flow": "megbench.methods.au_from_flow:flow",
 }
-# For sources that look at pictures: functions that return units found earlier.
+# For sources that examine pictures: functions that return units estimated earlier.
 SEEN_BEFORE = {"flow": "megbench.methods.au_from_flow:seen_before"}
 
 
 def chosen(name: str, driver: Clip) -> str:
-    """Return the name of a driver's source: the one requested, otherwise the truth if it is known, otherwise flow."""
+    """Return the name of a driver's source: the one requested, or else the truth if it is known, or else flow."""
     return name or ("truth" if driver.rendered else "flow")
 
 
 def check(name: str, driver: Clip) -> None:
-    """Raise CellFailed if a driver's files and facts already show that a source cannot supply its action units."""
+    """Raise CellFailed if a driver's files and metadata already show that a source cannot supply its action units."""
     if name == "truth":
         truth(driver)
     if name in TABLES:
@@ -116,7 +117,7 @@ def source(name: str) -> Callable[[Clip], ActionUnits]:
 
 
 def known_units(name: str, driver: Clip) -> ActionUnits | None:
-    """Return a driver's action units if they are available without looking at its pictures, otherwise None."""
+    """Return a driver's action units if they are available without examining its pictures, otherwise None."""
     try:
         if name not in SEEN_BEFORE:
             return source(name)(driver)
@@ -127,7 +128,7 @@ def known_units(name: str, driver: Clip) -> ActionUnits | None:
 
 
 def stronger(units: ActionUnits, factor: float) -> ActionUnits:
-    """Return action units with intensities multiplied by a factor and clipped at 5, and unchanged presences."""
+    """Return action units with unchanged presences and with intensities multiplied by a factor and clipped at 5."""
     return ActionUnits(np.clip(factor * units.intensity, 0, LARGEST), units.presence)
 
 
@@ -137,7 +138,7 @@ def clipped_frames(units: ActionUnits, factor: float) -> int:
 
 
 def files_of(name: str, driver: Clip) -> list[Path]:
-    """Return the files that a source reads besides the driver's clip."""
+    """Return the files that a source reads in addition to the driver's clip."""
     if name not in TABLES:
         return []
     path = table_path(name, driver)
@@ -145,7 +146,10 @@ def files_of(name: str, driver: Clip) -> list[Path]:
 
 
 def interpolates(name: str, driver: Clip) -> bool:
-    """Return whether a source interpolates frames that the driver's table lacks. Raise CellFailed as `check` does."""
+    """Return whether a source interpolates frames that are missing from the driver's table.
+
+    Raise CellFailed like `check`.
+    """
     if name not in TABLES:
         return False
     _, found = _table_of(name, driver)
@@ -153,7 +157,7 @@ def interpolates(name: str, driver: Clip) -> bool:
 
 
 def _table_of(name: str, driver: Clip) -> tuple[Path, ActionUnitTable]:
-    """Return the path of a driver's table and its values. Raise CellFailed if it is missing or does not fit."""
+    """Return the path and the values of a driver's table. Raise CellFailed if it is missing or does not fit."""
     path = table_path(name, driver)
     if not path.exists():
         raise CellFailed(f"{path} does not exist. Put the driver's action units there.")
@@ -167,7 +171,7 @@ def _table_of(name: str, driver: Clip) -> tuple[Path, ActionUnitTable]:
 
 
 def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
-    """Return the units of a table without a header, or None if its first row names columns or it has no rows."""
+    """Return the units of a table without a header, or None if its first row has column names or it has no rows."""
     sheet = read_sheet(path, LIMITS) if path.is_file() else Sheet("", [])
     if not sheet.rows or any(re.search(r"AU\d", cell, re.IGNORECASE) for cell in sheet.rows[0]):
         return None
@@ -176,7 +180,10 @@ def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
 
 
 def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
-    """Return the cells as (T, 17) float64, with NaN for blanks. Raise CellFailed unless each frame has a row of 17."""
+    """Return the cells as (T, 17) float64, with NaN for blanks.
+
+    Raise CellFailed unless there is a row of 17 per frame.
+    """
     width = max(map(len, sheet.rows))
     rows = [row + [""] * (width - len(row)) for row in sheet.rows if any(row)]
     if width != len(OPENFACE):
@@ -195,7 +202,7 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
 
 
 def _bridged(values: UnitTable, path: Path, first: int) -> UnitTable:
-    """Return values (T, 17) with the gaps of `_gaps` interpolated linearly, and print which frames these are."""
+    """Return values (T, 17) with the gaps of `_gaps` interpolated linearly, and print which frames are interpolated."""
     lacking = _gaps(values, path, first)
     if not lacking:
         return values
@@ -206,10 +213,10 @@ def _bridged(values: UnitTable, path: Path, first: int) -> UnitTable:
 
 
 def _gaps(values: UnitTable, path: Path, first: int) -> list[int]:
-    """Return the frames in gaps of at most LONGEST_GAP frames.
+    """Return the frames in gaps, none of which may be longer than LONGEST_GAP frames.
 
-    first: the number of the file's first frame. Raise CellFailed, naming the frames, if a gap is longer, or is at the
-    beginning or end of the clip and cannot be interpolated.
+    first: the number of the file's first frame. Raise CellFailed, naming the frames, if a gap is longer, or if it is at
+    the beginning or end of the clip, where it cannot be interpolated.
     """
     lacking = np.flatnonzero(np.isnan(values).any(1))
     for gap in np.split(lacking, np.flatnonzero(np.diff(lacking) > 1) + 1) if len(lacking) else ():

@@ -1,4 +1,4 @@
-"""The weights of generators: where they are, and what their cards say about their networks and training."""
+"""The weights of generators: where they are stored, and what their cards state about their networks and training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def demo_weights(name: str) -> Path:
 
 
 def find_weights(name: str, variant: str) -> Path:
-    """Return a variant's weights file. Raise BenchError if there is none, saying where to put it or how to train it."""
+    """Return a variant's weights file. If there is none, raise BenchError with where to put it or how to train it."""
     if variant == DEMO:
         path = demo_weights(name)
         if not path.is_file():
@@ -52,7 +52,7 @@ def card_of(weights: Path) -> dict[str, Any]:
 
 
 def current(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a card's config without those retired settings that have the value of the published architecture."""
+    """Return a card's config without the retired settings that have the value of the published architecture."""
     inner = {name: current(value) if isinstance(value, Mapping) else value for name, value in config.items()}
     return {name: value for name, value in inner.items() if name not in RETIRED or value != RETIRED[name]}
 
@@ -65,7 +65,7 @@ def is_displaced(config: Mapping[str, Any]) -> bool:
 
 
 def untrained_networks(card: Mapping[str, Any], later: Mapping[str, str]) -> set[str]:
-    """Return those networks of later stages that the training described by a card did not reach.
+    """Return the networks of later stages that were not reached by the training described in a card.
 
     later: the stage of each network.
     """
@@ -78,7 +78,7 @@ def untrained_networks(card: Mapping[str, Any], later: Mapping[str, str]) -> set
 
 
 def status_marks(weights: Weights) -> dict[str, str]:
-    """Return the marks of the suite's own weights according to their status: a word for the tables and a sentence."""
+    """Return the marks of the suite's own weights, by their status: a word for the tables and a sentence each."""
     if weights.status == "published":
         return {}
     if weights.status == "reproducing":
@@ -96,7 +96,8 @@ def status_marks(weights: Weights) -> dict[str, str]:
 def card_marks(card: Mapping[str, Any], of_demo: Mapping[str, Any], demo: Weights | None) -> dict[str, str]:
     """Return the marks of a user's weights, a word for the tables and a sentence each, or {} if they have no card.
 
-    of_demo: the card of the generator's demo weights, {} if it has none. demo: the entry for them in its descriptor.
+    of_demo: the card of the generator's demo weights, or {} if it has none. demo: the entry for these weights in the
+    generator's descriptor.
     """
     marks = _steps_mark(card)
     if _rendered_only(card):
@@ -111,7 +112,7 @@ def card_marks(card: Mapping[str, Any], of_demo: Mapping[str, Any], demo: Weight
 
 
 def _steps_mark(card: Mapping[str, Any]) -> dict[str, str]:
-    """Return the mark of weights that were trained for few steps or not to the end of their plan, or {} for others."""
+    """Return the mark of weights that were trained for few steps or whose planned training was not finished, or {}."""
     kept, plan = card.get("kept_steps"), card.get("plan")
     stages = plan.get("stages") if isinstance(plan, dict) else None
     if not isinstance(kept, dict) or not isinstance(stages, dict):
@@ -126,7 +127,7 @@ def _steps_mark(card: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _rendered_only(card: Mapping[str, Any]) -> bool:
-    """Return whether a card says that training used rendered people and lists no recordings."""
+    """Return whether a card states that training used rendered people and lists no recordings."""
     data = card.get("data")
     data = data if isinstance(data, dict) else {}
     return "trained_on_identities" in {**card, **data} and not data.get("clips_seen")

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# Seconds that removing a container may take.
+# The number of seconds that removing a container may take.
 REMOVAL_S = 60
 
 
@@ -18,7 +18,7 @@ def started(
     """Return the words of the command line that precede the program to be run in the image.
 
     work: the folder of this run, after which the container is named. It is writable and is the program's home, because
-    the user does not exist in the image. read: read-only folders. inside: the folder in which the program starts.
+    the user does not exist in the image. read: the read-only folders. inside: the folder in which the program starts.
     All folders have the same paths inside and outside the container.
     """
     mounts = [f"{work}:{work}", *(f"{folder}:{folder}:ro" for folder in read)]
@@ -34,6 +34,6 @@ def started(
 
 
 def remove(work: Path) -> None:
-    """Stop and remove the container that was started for `work`, which outlives its killed client."""
+    """Stop and remove the container that was started for `work`, which outlives its client if that is killed."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         subprocess.run(["docker", "rm", "--force", work.name], capture_output=True, timeout=REMOVAL_S, check=False)

@@ -1,4 +1,4 @@
-"""Controls that know the answer or ignore the driver, to show what the scores are worth."""
+"""Controls that know the truth or ignore the driver, which show what the scores are worth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOISE = 2.0
 class Plain:
     """A row that accepts no variants and no options.
 
-    purpose: the row's purpose, for the report. needs: what a cell must have besides a driver and a template.
+    purpose: the row's purpose, for the report. needs: what a cell must have in addition to a driver and a template.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Plain:
         self.variant = ""
 
     def identity(self) -> dict[str, str]:
-        """Return the name, which alone determines the frames: there are no weights or settings."""
+        """Return the name, which alone determines the frames, as there are no weights or settings."""
         return {"name": self.name}
 
 
@@ -56,7 +56,7 @@ class StillNoise(Plain):
     purpose = "the same with camera noise"
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB. The same cell gets the same noise."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. The same cell always gets the same noise."""
         seed = hashlib.blake2b(f"{cell.protocol} {cell.name} {cell.template.content}".encode(), digest_size=8).digest()
         shape = cell.driver.n_frames, *cell.template.image.shape
         noise = np.random.default_rng(int.from_bytes(seed)).standard_normal(shape, np.float32)
@@ -66,7 +66,7 @@ class StillNoise(Plain):
 
 
 class Rigid(Plain):
-    """The template moved by the driver's head motion only."""
+    """The template moved only by the driver's head motion."""
 
     name = "rigid"
     purpose = "the template moved by the driver's head motion only: must not score well"
@@ -80,21 +80,21 @@ class Rigid(Plain):
 class Ceiling(Plain):
     """The scores of a perfect copy: the driver with different noise, or a recording encoded like the experts' videos.
 
-    A recording has no second take. An identical copy would score perfectly in every figure, which says nothing; a copy
-    encoded like the experts' videos shows what these preserve.
+    A recording has no second take. An identical copy would score perfectly in every figure, which is not informative,
+    whereas a copy encoded like the experts' videos shows what this encoding preserves.
     """
 
     name = "ceiling"
     purpose = "the driver's own motion again (with different noise, or re-encoded): what a perfect copy scores"
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB of the driver that differ from those with which scores compare."""
+        """Return frames uint8 (T, 256, 256, 3) RGB of the driver, other than those with which outputs are compared."""
         frames = cell.driver.frames()
         return frames if cell.reference.content != cell.driver.content else reencode(frames)
 
 
 class Truth(Plain):
-    """The rendered answer, which shows what a perfect method would score."""
+    """The rendered truth, which shows what a perfect method would score."""
 
     name = "truth"
     purpose = "the rendered answer: what a perfect method scores"

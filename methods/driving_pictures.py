@@ -1,4 +1,4 @@
-"""Run generators that see the driver's pictures."""
+"""Run generators that receive the driver's pictures."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 class DrivenByPictures(GeneratorMethod):
-    """A generator whose motion comes from points (or regions) of template and driver (megbench.nets.inference).
+    """A generator whose motion comes from points (or regions) in the template and the driver (megbench.nets.inference).
 
-    Each template is encoded once, and each driver is read once, for all cells that share it (cells are ordered by
+    Each template is encoded once and each driver is read once for all cells that share it (cells are ordered by
     driver).
     """
 
     _driver: tuple[str, Any] | None = None
 
     def encoded(self, template: Template) -> Any:
-        """Return the template's features and points. Raise CellFailed if a face is needed and none is found."""
+        """Return the template's features and points. Raise CellFailed if a face is needed but not found."""
         return self.animator.face(template.image, self._detector(template.image, f"template {template.name}"))
 
     def moved(self, template: Template, driver: Clip) -> Frames:
-        """Return the template with the driver's motion. Raise CellFailed if a face is needed and none is found."""
+        """Return the template with the driver's motion. Raise CellFailed if a face is needed but not found."""
         face = self.face(template)
         if self._driver is None or self._driver[0] != driver.content:
             frames = driver.frames()

@@ -1,4 +1,4 @@
-"""Run generators that see the driver's action units, with their option `au_source`."""
+"""Run generators that receive the driver's action units, with their option `au_source`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CLIPPED = (
 
 
 class DrivenByUnits(GeneratorMethod):
-    """A generator that sees the driver's action units but not its pictures.
+    """A generator that receives the driver's action units but not its pictures.
 
     strength: the factor by which intensities are multiplied before they are clipped.
     """
@@ -58,12 +58,12 @@ class DrivenByUnits(GeneratorMethod):
         return {**super().identity(), "au_source": self.asked or "truth of rendered clips, flow of recordings"}
 
     def identity_on(self, cell: Cell) -> Mapping[str, Any]:
-        """Return what determines the driver's action units besides its files: their source and the source's code."""
+        """Return what determines the driver's action units apart from its files: their source and the source's code."""
         name = chosen(self.asked, cell.driver)
         return {"au_source": {"name": name, **recipe(source(name).__module__)}}
 
     def sources(self, cell: Cell) -> Sequence[Path]:
-        """Return the files of the driver's table of action units, or none if they do not come from a table."""
+        """Return the files of the driver's table of action units, or [] if the units do not come from a table."""
         return files_of(chosen(self.asked, cell.driver), cell.driver)
 
     def check(self, cell: Cell) -> None:
@@ -88,9 +88,9 @@ class DrivenByUnits(GeneratorMethod):
         return stronger(source(chosen(self.asked, driver))(driver), self.strength)
 
     def _clipping_mark(self, drivers: Sequence[Clip]) -> dict[str, str]:
-        """Return a mark with the number of frames in which a multiplied intensity is clipped, or {} if it is 0.
+        """Return a mark with the number of frames in which a multiplied intensity is clipped, or {} if there are none.
 
-        Drivers whose units have not been read yet, or cannot be read, are not counted.
+        Drivers whose units have not been read yet or cannot be read are not counted.
         """
         found = [units for driver in drivers if (units := known_units(chosen(self.asked, driver), driver))]
         clipped = sum(clipped_frames(units, self.strength) for units in found)
@@ -107,12 +107,12 @@ class DrivenByUnits(GeneratorMethod):
             return False  # the cell fails with this reason
 
     def encoded(self, template: Template) -> Any:
-        """Return the template in the animator's form. Raise CellFailed if a face is needed and none is found."""
+        """Return the template in the animator's form. Raise CellFailed if a face is needed but not found."""
         points = self.landmarks(template.image, f"template {template.name}") if self.generator.landmarks else None
         return self.animator.face(template.image, points)
 
     def moved(self, template: Template, driver: Clip) -> Frames:
-        """Return the template animated by the driver's action units. Raise CellFailed if they are not available."""
+        """Return the template animated by the driver's action units. Raise CellFailed if these are not available."""
         units = self.units(driver)
         points = None
         if self.generator.modes[self.mode].driver_landmarks:

@@ -1,7 +1,7 @@
 """External programs as methods: `--methods external@NAME`, described by a small YAML file.
 
 A program runs in its own environment, receives a template picture and a driver (a lossless video or a folder of PNG
-files) and writes a video or a folder of pictures. It is not sandboxed: it can do whatever you can. Use a container
+files), and writes a video or a folder of pictures. It is not sandboxed: it can do whatever you can. Use a container
 image to run a program that you do not trust.
 """
 
@@ -34,7 +34,7 @@ from megbench.methods.external_inputs import extras
 from megbench.methods.external_output import frames_of, output_of, place_of, results_folder, there_already
 from megbench.methods.external_run import run
 
-# Suffixes of files that hold a program's code or settings.
+# Suffixes of files that contain a program's code or settings.
 CODE = (".py", ".yaml", ".yml")
 VERSIONS = (
     "import sys, importlib.metadata as m\n"
@@ -58,7 +58,10 @@ class External:
 
     @classmethod
     def of(cls, variant: str, description: Description) -> External:
-        """Return the method for a description that differs from its file. Raise BenchError as the constructor does."""
+        """Return the method for a description that differs from its file.
+
+        Raise BenchError in the same cases as __init__.
+        """
         method = cls.__new__(cls)
         method._take(variant, description)
         return method
@@ -87,7 +90,7 @@ class External:
         return marks
 
     def identity(self) -> Mapping[str, Any]:
-        """Return the description, the checkout's commit and code, the environment's versions and hashes of weights."""
+        """Return the description, the checkout's commit and code, the environment's versions and weight hashes."""
         described = self.description
         checkout = Path(described.checkout or ".")
         git = ["git", "-C", str(checkout)]
@@ -104,13 +107,13 @@ class External:
         return _answer([*self._interpreter(), "-c", VERSIONS])
 
     def prepare(self, device: str) -> None:
-        """Set the device, which the program sees through CUDA_VISIBLE_DEVICES."""
+        """Set the device, which is passed to the program through CUDA_VISIBLE_DEVICES."""
         self.device = device
 
     def animate(self, template: Template, driver: Clip) -> Frames:
         """Return frames uint8 (T, 256, 256, 3) RGB.
 
-        Raise CellFailed if the program fails, is too slow or leaves an output that differs from its description.
+        Raise CellFailed if the program fails, is too slow or produces an output that does not match its description.
         """
         described = self.description
         with tempfile.TemporaryDirectory(prefix="megbench-") as folder, self._in_turn():
@@ -120,13 +123,13 @@ class External:
             return frames_of(output_of(work, described, before), described, driver.n_frames)
 
     def _in_turn(self) -> contextlib.AbstractContextManager[None]:
-        """Allow one run at a time if outputs are in the checkout, so that the newest is certainly this run's."""
+        """Allow only one run at a time if outputs are in the checkout, so that the newest is certainly this run's."""
         if not self.description.leaves_in_checkout:
             return contextlib.nullcontext()
         return in_turn(Path(self.description.checkout) / ".megbench.lock")
 
     def _hand_over(self, work: Path, template: Template, driver: Clip) -> dict[str, str]:
-        """Write copies of the inputs, and return the values of the placeholders."""
+        """Write copies of the inputs and return the values of the placeholders."""
         described, frames = self.description, driver.frames()
         rate = described.driver_fps or driver.fps or 25.0
         if described.template == "picture":
@@ -187,7 +190,7 @@ class External:
 
 
 def _filled(word: str, places: Mapping[str, str]) -> str:
-    """Return a word of the command with its placeholders filled in; other braces are left unchanged."""
+    """Return a word of the command with its placeholders filled in. Other braces are left unchanged."""
     for name, value in places.items():
         word = word.replace(f"{{{name}}}", value)
     return word
@@ -203,7 +206,7 @@ def _write_config(work: Path, described: Description, places: Mapping[str, str])
 
 
 def _in_place(value: Any, places: Mapping[str, str]) -> Any:
-    """Return a setting with its placeholders filled in; {frames} alone becomes a number."""
+    """Return a setting with its placeholders filled in. {frames} on its own becomes a number."""
     if isinstance(value, dict):
         return {_in_place(name, places): _in_place(item, places) for name, item in value.items()}
     if isinstance(value, list):
@@ -216,7 +219,7 @@ def _in_place(value: Any, places: Mapping[str, str]) -> Any:
 
 
 def _answer(command: list[str]) -> str:
-    """Return the first line that a command prints, or "" if it fails."""
+    """Return the first line printed by a command, or "" if it fails."""
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -225,9 +228,9 @@ def _answer(command: list[str]) -> str:
 
 
 def _code(checkout: Path, results: PurePath | None) -> str:
-    """Return a hash of a checkout's code and settings, committed or not.
+    """Return a hash of a checkout's code and settings, whether committed or not.
 
-    Environments inside it are left out, as is the folder of its results, where programs also write settings.
+    Environments inside the checkout are excluded, as is the folder of its results, where programs also write settings.
     """
     inside = {path.relative_to(checkout): path for kind in CODE for path in checkout.rglob(f"*{kind}")}
     others = ("site-packages", "__pycache__")

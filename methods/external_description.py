@@ -1,4 +1,4 @@
-"""A small YAML file that describes an external program: its command, inputs and output."""
+"""The small YAML file that describes an external program: its command, inputs and output."""
 
 from __future__ import annotations
 
@@ -40,20 +40,21 @@ class Description(BaseModel):
     """How a program is run. Unknown entries are errors. docs/external.md has examples.
 
     command: the words of the command line, which may contain {python}, {checkout}, {template}, {driver}, {output},
-    {work}, {suite} and {frames}. {work} is the cell's own folder, with its inputs and output; {suite} is this
-    repository; {frames} is the number of the driver's frames. methods/external_inputs.py has further inputs. config:
-    settings in YAML or JSON, with placeholders, for programs that read the paths of their inputs from a file, whose
-    path is {config}.
-    python, conda, image: the environment, as the path of an interpreter, the name of a conda environment or a container
-    image; if none is given, it is the python3 on the PATH. checkout: the program's working folder. template, driver:
-    the form of these inputs; the template is a picture or a video of the driver's length. driver_fps: the rate written
-    into input videos, for programs that resample; None for the driver's own rate. output: the form of the output.
-    found: a pattern that finds the output if the program chooses its name. It applies in {output} or, if it begins with
-    {checkout}/, in the checkout, where the output is the newest match that this run wrote. panel: the part of pictures
-    side by side that is the result, "3/3" for the last of three. skipped: whether a few frames that the program omits
-    are filled with those before them. size: the height and width of its pictures. weights: files in the checkout whose
-    hashes are recorded. arguments: a link to the file, at a commit, that defines the command's arguments, or "" if none
-    was read. The entries in ABOUT are for readers.
+    {work}, {suite} and {frames}. {work} is the cell's own folder, which contains its inputs and output; {suite} is this
+    repository; {frames} is the number of the driver's frames. methods/external_inputs.py defines further inputs.
+    config: settings in YAML or JSON, with placeholders, for programs that read the paths of their inputs from a file,
+    whose path is {config}.
+
+    python, conda, image: the environment, given as the path of an interpreter, the name of a conda environment or a
+    container image; if none of them is given, it is the python3 on the PATH. checkout: the program's working folder.
+    template, driver: the form of these inputs; the template is a picture or a video of the driver's length. driver_fps:
+    the frame rate of the input videos, for programs that resample; None for the driver's own rate. output: the form of
+    the output. found: a pattern that finds the output if the program chooses its name. It applies within {output} or,
+    if it begins with {checkout}/, within the checkout, where the output is the newest match written by this run. panel:
+    the part that contains the result if pictures are side by side, "3/3" for the last of three. skipped: whether a few
+    frames that the program omits are filled with the preceding ones. size: the height and width of its pictures.
+    weights: files in the checkout whose hashes are recorded. arguments: a link to the file, at a specific commit, that
+    defines the command's arguments, or "" if no such file was read. The entries in ABOUT are for readers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -93,7 +94,7 @@ class Description(BaseModel):
 
     @property
     def read_at(self) -> str:
-        """The shortened commit at which the program's own argument parser was read, or "" if it was not."""
+        """The abbreviated commit at which the program's own argument parser was read, or "" if it was not read."""
         return re.split(r"/([0-9a-f]{40})/", self.arguments)[1][:7] if self.arguments else ""
 
     @property
@@ -103,7 +104,7 @@ class Description(BaseModel):
 
     @property
     def panels(self) -> tuple[int, int]:
-        """Which picture of how many side by side is the result, counted from 1."""
+        """The position of the result among pictures side by side, counted from 1, and their number."""
         match = PANEL.fullmatch(self.panel)
         return (int(match[1]), int(match[2])) if match else (1, 1)
 
@@ -116,7 +117,7 @@ class Description(BaseModel):
 
     @property
     def config_suffix(self) -> str:
-        """The suffix of the file that holds `config`."""
+        """The suffix of the file that contains `config`."""
         try:
             json.loads(self._quoted)
         except ValueError:
@@ -155,11 +156,9 @@ class Description(BaseModel):
 
 
 def read_description(name: str, sets: Sequence[str] = ()) -> Description:
-    """Return the description `name`, the user's own or else a ready-made one.
+    """Return the description `name`: the user's own or otherwise a ready-made one.
 
-    Raise BenchError if it is unknown or faulty.
-
-    sets: entries "key=value" that replace those in the file.
+    Raise BenchError if it is unknown or invalid. sets: entries "key=value" that replace those in the file.
     """
     places = [folder / f"{name}.yaml" for folder in (in_store(OWN), READY_MADE)]
     path = next((path for path in places if path.is_file()), None)

@@ -1,4 +1,4 @@
-"""Additional inputs for some programs: FPB-FOMM's given points and edge maps, written if a command names them."""
+"""Additional inputs for some programs: FPB-FOMM's given points, and edge maps, written if a command refers to them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ EDGES = (100, 200)
 def extras(text: str, work: Path, template: Template, driver: Clip, rate: float) -> dict[str, str]:
     """Write the files for this module's placeholders {NAME} in a text, and return their paths by NAME.
 
-    Raise CellFailed if a face is needed and none is found.
     template_points, driver_points: JSON, 18 points [x, y] in pixels of the clip's first frame (megbench.fpfomm.points).
-    template_edges: PNG, driver_edges: lossless video of `rate` frames a second; Canny edges, white on black.
+    template_edges: PNG; driver_edges: lossless video of `rate` frames per second; both are Canny edges, white on black.
+    Raise CellFailed if a face is needed but not found.
     """
     made: Mapping[str, Callable[[], Path]] = {
         "template_points": lambda: _points(work / "template_points.json", template.image, f"template {template.name}"),

@@ -1,4 +1,4 @@
-"""Find an external program's output, crop it to the result, and make one frame for each frame of the driver."""
+"""Find an external program's output, crop it to the result, and return one frame for each frame of the driver."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from megbench.core.video import TooShort, is_video, read_clip
 from megbench.faces.crop import resized
 from megbench.methods.external_description import IN_CHECKOUT, Description
 
-# The largest share of a driver's frames that a program may omit if they are to be filled (`skipped: repeat`).
+# The largest share of a driver's frames that a program may omit if omitted frames are filled (`skipped: repeat`).
 MOST_SKIPPED = 0.1
 
 
 def place_of(work: Path, described: Description) -> Path:
-    """Return the path for which {output} stands: a video to be written, or a folder."""
+    """Return the path that {output} stands for: a video to be written, or a folder."""
     return work / ("output.mp4" if described.output == "video" and not described.found else "output")
 
 
@@ -33,7 +33,7 @@ def results_folder(described: Description) -> PurePath | None:
 
 
 def there_already(described: Description) -> dict[Path, int]:
-    """Return the paths in the checkout that `found` matches before a run, with their modification times.
+    """Return the paths in the checkout that match `found` before a run, with their modification times.
 
     Return {} if outputs are in {output}.
     """
@@ -45,7 +45,8 @@ def there_already(described: Description) -> dict[Path, int]:
 def output_of(work: Path, described: Description, before: Mapping[Path, int]) -> Path:
     """Return a program's only output; in the checkout, the newest of those that have changed since `before`.
 
-    Raise CellFailed if there is none, if there are several, or if it contains links to places outside its folder.
+    Raise CellFailed if there is no output, if there are several, or if the output contains links to places outside its
+    folder.
     """
     kind = "video" if described.output == "video" else "folder of pictures"
     if described.leaves_in_checkout:
@@ -69,7 +70,7 @@ def output_of(work: Path, described: Description, before: Mapping[Path, int]) ->
 
 
 def _left(place: Path, candidates: Sequence[Path]) -> str:
-    """Return the names of several outputs, or of other files if there is none, for an error message."""
+    """Return the names of several outputs, or of other files if there are no outputs, for an error message."""
     shown = candidates or sorted(path for path in place.rglob("*") if path.is_file())
     names = few([path.relative_to(place).as_posix() for path in shown]) or "nothing"
     return f" (found: {names})" if candidates else f"; {{output}} holds {names} (found)"
@@ -98,7 +99,7 @@ def frames_of(output: Path, described: Description, n_frames: int) -> Frames:
 
 
 def _candidates(place: Path, described: Description) -> list[Path]:
-    """Return possible outputs in a place, or the place itself, sorted by name."""
+    """Return the possible outputs that match in a place, or the place itself, sorted by name."""
     found = sorted(place.glob(described.found.removeprefix(IN_CHECKOUT))) if described.found else [place]
     if described.output == "video":
         return [path for path in found if is_video(path)]
@@ -106,7 +107,7 @@ def _candidates(place: Path, described: Description) -> list[Path]:
 
 
 def _changed(path: Path) -> int:
-    """Return the time at which a file, or anything in a folder, was last changed, in nanoseconds."""
+    """Return the time, in nanoseconds, at which a file or anything in a folder was last changed."""
     return max(each.stat().st_mtime_ns for each in [path, *(path.iterdir() if path.is_dir() else [])])
 
 
@@ -123,9 +124,10 @@ def _panel(picture: Picture, described: Description) -> Picture:
 
 
 def _filled(output: Path, count: int, n_frames: int, described: Description) -> Sequence[int]:
-    """Return the index of the picture to show for each frame of the driver: the last that is not later.
+    """Return the index of the picture shown for each frame of the driver: the last one that is not later.
 
-    Numbers in the pictures' names show which are missing; if there are no numbers, pictures are spread evenly.
+    Numbers in the pictures' names show which frames are missing; if there are no numbers, the pictures are spaced
+    evenly.
     """
     made = f"{described.system} made {count} frame{'s' if count > 1 else ''}, but the driver has {n_frames}"
     if described.driver_fps:
@@ -141,9 +143,9 @@ def _filled(output: Path, count: int, n_frames: int, described: Description) -> 
 
 
 def _numbers(output: Path, n_frames: int) -> np.ndarray | None:
-    """Return the indices of the driver's frames that a folder's pictures show, from the numbers in their names.
+    """Return the indices of the driver's frames shown by a folder's pictures, from the numbers in their names.
 
-    The names may count from 0 or 1. Return None for a video, or if the names do not give the frames.
+    The names may be numbered from 0 or 1. Return None for a video, or if the frames cannot be derived from the names.
     """
     if not output.is_dir():
         return None

@@ -14,7 +14,7 @@ from megbench.core.errors import CellFailed, clause
 from megbench.methods import containers
 from megbench.methods.external_description import Description
 
-# The number of bytes at the end of a program's output in which its last message is sought.
+# The number of bytes at the end of a program's output that are searched for its last message.
 LOG_BYTES = 1_000_000
 # Lines of the box that tyro and Rich draw around a message: its top, a rule in it, and the side of the other lines.
 TOP, RULE, SIDE = "╭", re.compile(r"[─━]+"), "│"
@@ -52,7 +52,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], described: Descr
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a program and everything it started; Windows has no process groups, so only the program is ended there."""
+    """End a program and all its child processes, except on Windows, where only the program itself is ended."""
     if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -62,7 +62,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def said_last(log: Path) -> str:
-    """Return the last line that a program printed, or the text above the rule if its message is in a box."""
+    """Return the last line that a program printed or, if its message is in a box, the text above the rule."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - LOG_BYTES))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""The contender without training, which warps the template by the driver's motion, and three controls made from it."""
+"""The contender without training, which warps the template by the driver's motion, and three controls based on it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from megbench.methods.controls import Plain
 
 
 class FlowWarp(Plain):
-    """The template repeats the driver's motion as measured by dense flow.
+    """The template repeating the driver's motion as measured by dense flow.
 
-    Head motion is included, as in rendered truths and generators with relative motion; motion agreement ignores it.
+    Head motion is included, as it is in rendered truths and in generators with relative motion; motion agreement
+    ignores it.
     """
 
     name = "flow_warp"
@@ -37,7 +38,7 @@ class ApexRamp(Plain):
     purpose = "flow_warp's apex with a linear rise and fall: right place, wrong time"
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB. If no apex is coded, it is the frame with the largest motion."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. If the apex is not coded, use the frame with the largest motion."""
         motion = lift_motion(cell.driver)
         apex = cell.driver.apex_frame
         if apex is None:
@@ -60,19 +61,19 @@ class Reversed(Plain):
 
 
 class WrongDriver(Plain):
-    """Wrong place: another driver, which moves another part of the face, stretched to the driver's length."""
+    """Wrong place: another driver, which moves a different part of the face, stretched to the driver's length."""
 
     name = "wrong_driver"
     purpose = "flow_warp of another expression, scored against this driver: wrong place"
     needs = "foil"
 
     def check(self, cell: Cell) -> None:
-        """Raise NotSupplied if the protocol names no foil."""
+        """Raise NotSupplied if the protocol provides no foil."""
         if cell.foil is None:
             raise NotSupplied("this cell has no foil: the protocol names no driver that moves another part of the face")
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB. Raise NotSupplied if the protocol names no foil."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. Raise NotSupplied if the protocol provides no foil."""
         self.check(cell)
         assert cell.foil is not None
         return still_face(cell.template.image).move(_stretched(lift_motion(cell.foil), cell.driver.n_frames))
@@ -92,7 +93,7 @@ def _scaled(motion: CarriedMotion, apex: int, strength: npt.NDArray[np.float64])
 
 
 def _stretched(motion: CarriedMotion, n_frames: int) -> CarriedMotion:
-    """Return motion interpolated linearly in time to another number of frames."""
+    """Return the motion interpolated linearly in time to another number of frames."""
     at = np.linspace(0, len(motion.head) - 1, n_frames)
     low = np.floor(at).astype(int)
     high = np.minimum(low + 1, len(motion.head) - 1)

@@ -41,7 +41,7 @@ from megbench.methods.cards import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# The variant with the demo networks and seeded random weights, which shows what they do before any training.
+# The variant with the demo networks and seeded random weights, which shows what these do before any training.
 UNTRAINED = "untrained"
 SEED = 0
 # The number of frames in one call on each kind of device. Rounding depends on it, so it is part of the identity.
@@ -52,7 +52,7 @@ SPEED = {"precision": ("float32", "bf16"), "compile": ("no", "yes")}
 # The number of encoded templates kept at a time; each holds its features (6 MB at the demo sizes, 30 MB at the
 # published sizes).
 MOST_FACES = 16
-# The module that finds landmarks, imported by name so that only generators that need it have it in their keys.
+# The module that finds landmarks, imported by name so that it is in the keys of only those generators that need it.
 LANDMARKS = "megbench.faces.landmarks"
 # The settings of weights whose networks move the template instead of painting it, used if a card says `displaced`.
 DISPLACED = {
@@ -62,17 +62,18 @@ DISPLACED = {
 
 
 class GeneratorMethod(ABC):
-    """A generator with weights: `name[@variant][:mode=MODE]`, and the options of its descriptor.
+    """A generator with weights: `name[@variant][:mode=MODE]`, and the options in its descriptor.
 
-    Every generator takes `precision` (bf16: convolutions in bfloat16, geometry and softmaxes in float32) and `compile`
-    (yes: use torch.compile, which needs a C++ compiler).
-    Variant "" is "demo", the weights in the repository. "untrained" is the demo variant with random weights, and is a
-    control. Any other variant is the file <name>@<variant> in the folder that MEGBENCH_WEIGHTS names, or in
-    `.megbench/weights`: .safetensors (and its JSON), .pth or .pth.tar (published sizes). Raise BenchError if an option
-    or a mode is unknown, or if weights are missing.
+    Every generator has the options `precision` (bf16: convolutions in bfloat16, geometry and softmaxes in float32) and
+    `compile` (yes: use torch.compile, which requires a C++ compiler).
+
+    Variant "" is "demo", the weights in the repository. "untrained" is the demo variant with random weights, which is a
+    control. Any other variant is the file <name>@<variant> in the folder specified by MEGBENCH_WEIGHTS, or in
+    `.megbench/weights`: .safetensors (with its JSON file), .pth or .pth.tar (published sizes). Raise BenchError if an
+    option or a mode is unknown, or if weights are missing.
     """
 
-    # Options, with their choices, of all generators that are driven by the same input.
+    # Options and their choices, shared by all generators that are driven by the same input.
     takes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(self, generator: Generator, variant: str, options: Mapping[str, str]) -> None:
@@ -105,25 +106,25 @@ class GeneratorMethod(ABC):
 
     @abstractmethod
     def moved(self, template: Template, driver: Clip) -> Frames:
-        """Return what `animate` returns."""
+        """Return the frames that `animate` returns."""
 
     @functools.cached_property
     def mode(self) -> str:
-        """The mode of motion transfer: the one requested, or else the first whose networks the weights hold."""
+        """The mode of motion transfer: the one requested, or else the first whose networks are in the weights."""
         return self._mode or next(mode for mode in self.generator.modes if not self._lacking(mode))
 
     @property
     def whose(self) -> str:
-        """The variant whose weights are used: demo if the variant is a mode."""
+        """The variant whose weights are used, which is demo if the variant is a mode."""
         return DEMO if self._is_mode else self.variant
 
     @property
     def weights(self) -> Path:
-        """The variant's weights file. Raise BenchError if there is none, saying where to put it or how to train it."""
+        """The variant's weights file. If there is none, raise BenchError with where to put it or how to train it."""
         return find_weights(self.name, DEMO if self.is_control else self.whose)
 
     def settings(self) -> dict[str, Any]:
-        """Return the config in the weights' card, or {} for published checkpoints, which have default sizes."""
+        """Return the config from the weights' card, or {} for published checkpoints, which have the default sizes."""
         if self._is_blank or self.weights.suffix != ".safetensors":
             return {}
         config = read_card(self.weights).get("config")
@@ -134,7 +135,7 @@ class GeneratorMethod(ABC):
         return current(config)
 
     def seen(self) -> Mapping[str, list[str]]:
-        """Return the "clips" and "people" that the weights were trained on, or {} if unknown."""
+        """Return the "clips" and "people" that the weights were trained on, or {} if these are unknown."""
         return {} if self.is_control else clips_seen(self.weights)
 
     @property
@@ -148,9 +149,9 @@ class GeneratorMethod(ABC):
         return card_marks(card_of(self.weights), card_of(demo_weights(self.name)), known)
 
     def identity(self) -> Mapping[str, Any]:
-        """Return everything that determines frames besides inputs and code: weights, config, mode, batch, arithmetic.
+        """Return what determines frames apart from inputs and code: weights, config, mode, batch size and arithmetic.
 
-        The code of modules that are imported by name only (networks, landmarks) is added.
+        This includes the code of modules that are imported only by name (networks, landmarks).
         """
         settings, mode = self.settings(), self.generator.modes[self.mode]
         return {
@@ -184,12 +185,12 @@ class GeneratorMethod(ABC):
         self._faces: dict[str, Any] = {}
 
     def check_files(self) -> None:
-        """Load the weights as `prepare` does and discard them. Raise BenchError if they cannot be loaded."""
+        """Load the weights as in `prepare` and discard them. Raise BenchError if they cannot be loaded."""
         if not self.is_control:
             self._loaded()
 
     def _loaded(self) -> tuple[Any, dict[str, nn.Module]]:
-        """Return the networks' settings, and the networks with their weights."""
+        """Return the networks' settings and the networks with their weights."""
         import torch
 
         states = {} if self.is_control else read_weights(self.weights)
@@ -201,9 +202,10 @@ class GeneratorMethod(ABC):
         return config, networks
 
     def build(self, states: Mapping[str, Mapping[str, Tensor]]) -> tuple[Any, dict[str, nn.Module]]:
-        """Return the networks' settings, and the networks that the mode needs, not yet loaded.
+        """Return the networks' settings and the networks that the mode needs, without their weights.
 
-        states: the weights by network name, or {} for random ones; they reveal the settings of published checkpoints.
+        states: the weights by network name, or {} for random ones; the settings of published checkpoints are inferred
+        from them.
         """
         if lacking := self._lacking(self.mode):
             other = next(mode for mode in self.generator.modes if not self._lacking(mode))
@@ -220,7 +222,7 @@ class GeneratorMethod(ABC):
         return config, {name: made[name] for name in self.generator.modes[self.mode].networks}
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed with the reason if this is not possible."""
+        """Return frames uint8 (T, 256, 256, 3) RGB. If this is not possible, raise CellFailed with the reason."""
         import torch
 
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -258,13 +260,13 @@ class GeneratorMethod(ABC):
         return self.is_control and DEMO not in self.generator.weights
 
     def _places(self, settings: Mapping[str, Any]) -> list[str]:
-        """Return the networks as "module:Class": the published ones, then those of the weights if they differ."""
+        """Return the networks as "module:Class": the published ones, then those of the weights if these differ."""
         published = self.generator.model
         other = DISPLACED.get(self.name, published) if is_displaced(settings) else published
         return list(dict.fromkeys([published, other]))
 
     def _lacking(self, mode: str) -> Sequence[str]:
-        """Return the networks of later stages that a mode needs but that the weights lack or hold untrained."""
+        """Return the networks of later stages that a mode needs but that are missing or untrained in the weights."""
         wanted = [name for name in self.generator.modes[mode].networks if name in self.generator.later]
         return [name for name in wanted if name not in self._trained]
 

@@ -1,4 +1,4 @@
-"""Magnify, animate, de-magnify: `NAME:magnify=K` around a method that takes a driver (docs/magnified.md)."""
+"""Magnify, animate, de-magnify: `NAME:magnify=K` around a method that receives a driver (docs/magnified.md)."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ UNITS = (
 
 
 def magnifying(name: str, maker: Maker, factor: float) -> Maker:
-    """Return a callable that makes the method `name` with motion magnified by `factor`; 1 means the method itself.
+    """Return a callable that creates the method `name` with motion magnified by `factor`; 1 gives the method itself.
 
-    Raise BenchError if the method takes no driver, as controls and outputs made elsewhere do not.
+    Raise BenchError if the method does not receive a driver, which is the case for controls and outputs made elsewhere.
     """
     if hasattr(maker, "animate_cell"):
         raise _handed_nothing(name, factor)
@@ -51,13 +51,13 @@ def _handed_nothing(name: str, factor: float) -> BenchError:
 
 @dataclass(frozen=True)
 class Magnifying:
-    """A callable that makes a method with magnified motion."""
+    """A callable that creates a method with magnified motion."""
 
     maker: Maker
     factor: float
 
     def __call__(self, variant: str, options: Mapping[str, str]) -> Magnified:
-        """Return the method. Raise BenchError if the inner method cannot be made."""
+        """Return the method. Raise BenchError if the inner method cannot be created."""
         return Magnified(self.maker, self.factor, variant, options)
 
     @property
@@ -67,19 +67,19 @@ class Magnifying:
 
     @property
     def purpose(self) -> str:
-        """The purpose of the inner method's row, or "" if its class does not state it."""
+        """The purpose of the inner method's row, or "" if its class does not state one."""
         return getattr(self.maker, "purpose", "")
 
     @property
     def needs(self) -> str:
-        """What a cell must have for the inner method, or "" if its class does not state it."""
+        """What a cell must have for the inner method, or "" if its class does not state anything."""
         return getattr(self.maker, "needs", "")
 
 
 class Magnified:
-    """A method that sees the driver's facial motion multiplied by `factor`; the motion of its output is divided by it.
+    """A method that receives the driver's facial motion multiplied by `factor`; its output's motion is divided by it.
 
-    Methods driven by action units see intensities multiplied by the factor. Everything else comes from the inner
+    Methods driven by action units receive intensities multiplied by the factor. Everything else comes from the inner
     method.
     """
 
@@ -112,7 +112,7 @@ class Magnified:
         return found
 
     def seen(self) -> Mapping[str, list[str]]:
-        """Return what the inner method's model was trained on, or {} if unknown."""
+        """Return what the inner method's model was trained on, or {} if this is unknown."""
         found: Mapping[str, list[str]] = self._inner("seen", dict)()
         return found
 
@@ -122,7 +122,7 @@ class Magnified:
         return found
 
     def identity_on(self, cell: Cell) -> Mapping[str, Any]:
-        """Return what else determines the inner method's frames of a cell."""
+        """Return whatever else determines the inner method's frames for a cell."""
         found: Mapping[str, Any] = self._inner("identity_on", dict)(cell)
         return found
 
@@ -145,13 +145,14 @@ class Magnified:
         return magnify.magnified(frames, 1 / self.factor, "the output, whose motion is to be made smaller again")
 
     def _inner(self, name: str, empty: type) -> Callable[..., Any]:
-        """Return an optional function of the inner method, or one that returns an `empty` value if it is missing."""
+        """Return an optional function of the inner method, or one that returns `empty()` if there is none."""
         return getattr(self.method, name, lambda *_: empty())
 
     def _magnified(self, driver: Clip) -> Clip:
-        """Return the driver with its facial motion magnified. Its exact motion is unknown, so `known` is dropped.
+        """Return the driver with its facial motion magnified.
 
-        It is made once for all rows: other workers wait and then find it in the store.
+        The exact motion is then unknown, so `known` is dropped. The driver is created once for all rows: other workers
+        wait and then find it in the store.
         """
         clip = seen_clip(f"driver {driver.name}", driver)
         with one_at_a_time(clip):
@@ -166,7 +167,7 @@ class Magnified:
             return dataclasses.replace(made, folder=folder)
 
     def _clips(self) -> Path:
-        """Return the folder of magnified drivers: in the store if there is one, otherwise one that the method owns."""
+        """Return the folder of magnified drivers: in the store if there is one, otherwise the method's own folder."""
         if (store := own_store()) is not None:
             return store / "clips"
         self._own = self._own or TemporaryDirectory(prefix="megbench-")

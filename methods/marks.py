@@ -1,9 +1,9 @@
-"""The words of marks, and the form of a mark that concerns only some of a row's cells."""
+"""The wording of marks, and the form of a mark that concerns only some of a row's cells."""
 
-# Marks rows whose action units are estimated from the same optical flow with which outputs are scored.
+# Marks rows whose action units are estimated from the same optical flow that is used to score outputs.
 FROM_FLOW = "units from flow"
 
 
 def counted(word: str, concerned: int, scored: int) -> str:
-    """Return the word of a mark, with the number of cells if it does not concern all of them: "GIF: 3 of 18"."""
+    """Return the word of a mark, with the number of cells if the mark does not concern all of them: "GIF: 3 of 18"."""
     return word if concerned == scored else f"{word}: {concerned} of {scored}"

@@ -1,9 +1,9 @@
 """Outputs made elsewhere: `--methods outputs:DIR` scores folders of pictures or videos as they are.
 
-DIR holds outputs (folders of pictures, videos or GIFs) named `<driver>__<template>` or as in a challenge's kit
+DIR contains outputs (folders of pictures, videos or GIFs) named `<driver>__<template>` or as in a challenge's kit
 (methods/outputs_folder.py), or outputs with any names and a `mapping.csv` with the columns output, driver, template and
-frames. The column frames lists the driver's frames that the pictures show, counted from 0: "0-11 13 15" if frames were
-dropped, "0 0 1 1 2" if they are repeated; it is empty if there is one picture per frame.
+frames. The column frames lists the driver's frames that are shown by the pictures, counted from 0: "0-11 13 15" if
+frames were dropped, "0 0 1 1 2" if they are repeated. It is empty if there is one picture per frame.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from megbench.faces.crop import crop, display_size, whole_square
 from megbench.methods.marks import counted
 from megbench.methods.outputs_folder import MAPPING, MARKS, Output, OutputsFolder
 
-# The largest ratio of the longer side to the shorter: face crops reach 1.3, and a strip of two pictures has 2.
+# The largest ratio of the longer side to the shorter one: face crops reach 1.3, and a strip of two pictures has 2.
 LONGEST_SHAPE = 1.5
 
 
 class Outputs:
-    """Frames made elsewhere, scored as they are. Outputs that are compressed, resized or lack frames are marked.
+    """Frames made elsewhere, scored as they are. Outputs that are compressed or resized or that lack frames are marked.
 
-    It receives the whole cell because it needs the names that a kit gives to the driver and the template.
+    The method receives the whole cell because it needs the kit's names for the driver and the template.
     """
 
     name = "outputs"
@@ -41,7 +41,7 @@ class Outputs:
         self.folder = OutputsFolder(Path(options["folder"]))
 
     def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
-        """Return what a reader of these cells' scores must know about their files: a word and a sentence each."""
+        """Return notes on these cells' files that a reader of the scores needs: a word and a sentence each."""
         scored = [(output, cell.driver) for cell in cells if (output := self.folder.of(cell))]
         marks = {}
         for word, sentence in MARKS.items():
@@ -52,7 +52,7 @@ class Outputs:
         return marks
 
     def unused(self, cells: Sequence[Cell]) -> list[str]:
-        """Return the names in the folder that belong to no cell's output, except the mapping and hidden files."""
+        """Return the names in the folder that belong to no cell's output, except for the mapping and hidden files."""
         return self.folder.others({output.path for cell in cells if (output := self.folder.of(cell))})
 
     def identity(self) -> Mapping[str, object]:
@@ -60,12 +60,12 @@ class Outputs:
         return {}
 
     def sources(self, cell: Cell) -> Sequence[Path]:
-        """Return the files of one cell's output, or none if it has no output."""
+        """Return the files of one cell's output, or [] if it has no output."""
         output = self.folder.of(cell)
         return output.files() if output else []
 
     def identity_on(self, cell: Cell) -> Mapping[str, object]:
-        """Return which of the driver's frames one cell's output shows, or None for all of them."""
+        """Return which of the driver's frames are shown by one cell's output, or None for all of them."""
         output = self.folder.of(cell)
         return {"frames": output.frames if output else None}
 
@@ -85,7 +85,7 @@ class Outputs:
     def animate_cell(self, cell: Cell) -> Frames:
         """Return frames uint8 (T, 256, 256, 3) RGB.
 
-        Raise CellFailed if their number is wrong, and NotSupplied if there is no output.
+        Raise CellFailed if the number of frames is wrong, and NotSupplied if there is no output.
         """
         self.check(cell)
         output = self.folder.of(cell)
@@ -109,10 +109,10 @@ class Outputs:
 
 
 def _squared(path: Path) -> Frames:
-    """Return all frames of an output as (T, 256, 256, 3), padded to squares as `megbench.faces.crop` pads face crops.
+    """Return all frames of an output as (T, 256, 256, 3), padded to squares in the same way as face crops.
 
-    A method that was given face crops of 137x168 returns frames of that shape; its driver was padded in the same way.
-    Raise CellFailed for pictures that cannot be a single face.
+    A method that was given face crops of 137x168 returns frames of that shape; its driver was padded in the same way
+    (see megbench.faces.crop). Raise CellFailed for pictures whose shape is not that of a single face.
     """
     frames: list[Frames] = []
     aspect = pixel_aspect(path)
@@ -128,7 +128,7 @@ def _squared(path: Path) -> Frames:
 
 
 def _once_each(frames: Frames, n_frames: int) -> Frames:
-    """Return each frame once if all are repeated equally often and unchanged, as in published GIFs."""
+    """Return each frame once if all frames are repeated equally often without change, as in published GIFs."""
     times, rest = divmod(len(frames), n_frames)
     if times < 2 or rest:
         return frames
@@ -137,7 +137,7 @@ def _once_each(frames: Frames, n_frames: int) -> Frames:
 
 
 def _held(frames: Frames, output: Output, n_frames: int) -> Frames:
-    """Return a picture for every frame of the driver: each kept frame's first picture is held until the next one."""
+    """Return a picture for every frame of the driver, holding the first picture of each kept frame until the next."""
     shown = np.array(output.frames)
     if len(shown) != len(frames):
         raise CellFailed(f"{output.path} has {len(frames)} frames, but its mapping lists {len(shown)}")

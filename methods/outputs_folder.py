@@ -1,4 +1,4 @@
-"""A folder of outputs: which file or folder belongs to which cell, and what a reader must know about it.
+"""A folder of outputs: which file or folder belongs to which cell, and what a reader needs to know about it.
 
 Names are `<driver>__<template>`, or those in a `mapping.csv`. Outputs for the cells of a challenge's kit are also found
 by the kit's own names, whatever their case and separators: `Positive_022_3_3-normalized_asianFemale.mp4`, or nested
@@ -44,15 +44,15 @@ LOSSY: dict[str, Callable[[bytes], bool]] = {
 }
 LIMITS = SheetLimits("a mapping of outputs", bytes=1_000_000, rows=20_000, columns=50)
 LONGEST_CLIP = 5000
-# Published outputs lie no deeper than in a driver's folder within a database's folder. Deeper folders, and folders
-# beyond this number, are not searched.
+# Published outputs are no deeper than in a driver's folder within a database's folder. Deeper folders, and
+# folders beyond this number, are not searched.
 DEEPEST, MOST_FOLDERS = 3, 2000
 Place = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Output:
-    """The path of one cell's output, and the driver's frames that it shows, or None for all of them."""
+    """The path of one cell's output, and the driver's frames shown by it, or None for all of them."""
 
     path: Path
     frames: tuple[int, ...] | None = None
@@ -63,7 +63,7 @@ class Output:
 
     @functools.cached_property
     def marks(self) -> frozenset[str]:
-        """Return the words of MARKS for a compressed or resized output. Raise BenchError if files cannot be read."""
+        """Return the words of MARKS for a compressed or resized output. Raise BenchError if a file cannot be read."""
         if self.path.is_dir():
             heads = [_head(path) for path in self.files()]
             kinds = {word for word, is_so in LOSSY.items() if any(map(is_so, heads))}
@@ -74,7 +74,7 @@ class Output:
         return frozenset(kinds | {word for word, is_so in found.items() if is_so})
 
     def marks_on(self, driver: Clip) -> frozenset[str]:
-        """Return the words of `marks`, and HELD if the output lacks frames of the driver."""
+        """Return the words in `marks`, and also HELD if the output lacks frames of the driver."""
         lacks = self.frames is not None and len(set(self.frames)) < driver.n_frames
         return self.marks | {HELD} if lacks else self.marks
 
@@ -85,7 +85,7 @@ class Output:
 
 
 class OutputsFolder:
-    """A folder of outputs. Raise BenchError if it is missing, holds no outputs or has a faulty mapping."""
+    """A folder of outputs. Raise BenchError if it is missing, contains no outputs or has an invalid mapping."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -100,7 +100,10 @@ class OutputsFolder:
             )
 
     def of(self, cell: Cell) -> Output | None:
-        """Return a cell's output, found by its own name or else by a kit's names. Raise BenchError if there are two."""
+        """Return a cell's output, found by the cell's name or else by a kit's names.
+
+        Raise BenchError if there are two.
+        """
         if found := self._named.get((cell.driver.name, cell.template.name)):
             return found
         keys = {_key(*names) for pair in cell.known_as for names in (pair, pair[::-1])}
@@ -115,9 +118,9 @@ class OutputsFolder:
         return [path.name for path in sorted(self.folder.iterdir()) if _label(path).lower() == cell.name.lower()]
 
     def others(self, used: set[Path]) -> list[str]:
-        """Return what is in the folder besides the outputs in `used`, the mapping and hidden files.
+        """Return everything in the folder except the outputs in `used`, the mapping and hidden files.
 
-        These are entries of the folder, and unused outputs inside entries that hold a used one.
+        The result contains entries of the folder, and unused outputs inside entries that contain a used one.
         """
         inside = {path.relative_to(self.folder).parts[0] for path in used}
         names = [path.name for path in self.folder.iterdir() if path.name not in {*inside, MAPPING}]
@@ -128,7 +131,7 @@ class OutputsFolder:
 
     @functools.cached_property
     def _keyed(self) -> dict[str, list[Output]]:
-        """Return outputs by the keys of all their possible names: the file's name alone or with its last folders."""
+        """Return outputs by the keys of all their possible names: the file's name, alone or with parent folders."""
         found: dict[str, list[Output]] = {}
         if self.mapped:
             for names, output in self._named.items():
@@ -143,12 +146,12 @@ class OutputsFolder:
 
 
 def _key(*names: str) -> str:
-    """Return joined names without regard to case and separators."""
+    """Return names joined in a form that ignores case and separators."""
     return re.sub(r"[\W_]+", "_", " ".join(names)).strip("_").casefold()
 
 
 def _deeper(folder: Path) -> list[Path]:
-    """Return the folders of pictures, the videos and the GIFs within a folder, in order, except in hidden folders."""
+    """Return the folders of pictures, videos and GIFs within a folder, in order, except those in hidden folders."""
     found = []
     for where, folders, files in itertools.islice(os.walk(folder), MOST_FOLDERS):
         here = Path(where)
@@ -211,10 +214,10 @@ def _mapped(folder: Path, mapping: Path) -> dict[Place, Output]:
 
 
 def kept_frames(text: str, where: str) -> tuple[int, ...] | None:
-    """Return the frame numbers in "0-11 13 15" or "0 0 1 1 2", or None for an empty text.
+    """Return the frame numbers in "0-11 13 15" or "0 0 1 1 2", or None if the text is empty.
 
-    A repeated number means several pictures of that frame. Raise BenchError if a part is no number or range, or if the
-    numbers decrease or do not begin with 0.
+    A repeated number means that there are several pictures of that frame. Raise BenchError if a part is not a number or
+    range, or if the numbers decrease or do not begin with 0.
     """
     if not text.strip():
         return None
@@ -235,7 +238,7 @@ def kept_frames(text: str, where: str) -> tuple[int, ...] | None:
 
 
 def _inside(folder: Path, path: Path) -> Path:
-    """Return `path`. Raise BenchError if it is outside `folder`, itself or through a link."""
+    """Return `path`. Raise BenchError if it is outside `folder`, either itself or through a link."""
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BenchError(f"outputs: {str(path)!r} is outside {folder}. Put the outputs into the folder itself.")
     return path

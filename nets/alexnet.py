@@ -1,9 +1,9 @@
-"""AlexNet's five convolutions as LPIPS uses them (Krizhevsky 2014, torchvision's sizes), fast on a CPU.
+"""AlexNet's five convolutions as used by LPIPS (Krizhevsky 2014, torchvision's sizes), fast on a CPU.
 
-This file holds the architecture only. Maps are in channels-last layout, in which pooling is many times as fast. The
-last three convolutions work on small maps (15 x 15 for pictures of 256 x 256), which are individually too small for
-nets/winograd.py. The maps of a batch are therefore laid out as one tall map, and lines of zeros below and beside each
-map serve as padding.
+This file contains the architecture only. Maps are in the channels-last layout, in which pooling is many times faster.
+The last three convolutions process small maps (15 x 15 for pictures of 256 x 256), which are individually too small for
+nets/winograd.py. The maps of a batch are therefore laid out as one tall map, with lines of zeros below and beside each
+map as padding.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FEWEST = 4
 
 
 class AlexNet(nn.Module):
-    """AlexNet up to its fifth ReLU, frozen. It reuses the five convolutions passed to it."""
+    """AlexNet up to its fifth ReLU, frozen. It reuses the five convolutions that are passed to it."""
 
     def __init__(self, layers: Sequence[nn.Conv2d]) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class AlexNet(nn.Module):
 def _laid_out(maps: Tensor) -> Tensor:
     """Return maps (B, C, H, W) laid out below each other as one map (1, C, B H', W'), channels last.
 
-    H' and W' are the next multiples of 4; the added cells are zeros.
+    H' and W' are the next multiples of 4; the added cells are zero.
     """
     height, width = maps.shape[2:]
     count = max(len(maps), FEWEST)
@@ -64,7 +64,7 @@ def _laid_out(maps: Tensor) -> Tensor:
 
 
 def _fields(tall: Tensor, height: int) -> Tensor:
-    """Return a view (B, H', W', C) of a tall map (1, C, B H', W') that holds maps of `height` lines each."""
+    """Return a view (B, H', W', C) of a tall map (1, C, B H', W') that contains maps of `height` lines each."""
     return tall[0].permute(1, 2, 0).unflatten(0, (-1, _side(height)))
 
 

@@ -1,8 +1,9 @@
 """Convolution blocks shared by the generators, key point detectors and dense motion networks of the FOMM family.
 
-`norm` takes a number of channels and returns a normalisation layer: batch norm in FOMM, FPB-FOMM and MRAA,
-`instance_norm` in TPS. Attribute names and their order are those of the published checkpoints, so that published state
-dicts load unchanged.
+`norm` takes a number of channels and returns a normalisation layer: batch norm in FOMM, FPB-FOMM and MRAA, and
+`instance_norm` in TPS. The names and order of attributes are those of the published checkpoints, so that published
+state dicts load unchanged.
+
 Source: Siarohin et al., First Order Motion Model for Image Animation, NeurIPS 2019, supplementary material.
 """
 
@@ -22,12 +23,12 @@ Norm = Callable[[int], nn.Module]
 
 
 def instance_norm(channels: int) -> nn.Module:
-    """Return an instance norm with learnt scale and shift; it behaves alike in training and evaluation."""
+    """Return an instance norm with learnt scale and shift; it behaves the same in training and evaluation."""
     return nn.InstanceNorm2d(channels, affine=True)
 
 
 class SameBlock(nn.Module):
-    """Convolution, norm, ReLU at unchanged resolution: (B, cin, H, W) -> (B, cout, H, W)."""
+    """Convolution, norm and ReLU at unchanged resolution: (B, cin, H, W) -> (B, cout, H, W)."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int = 3, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
@@ -48,7 +49,7 @@ class DownBlock(SameBlock):
 
 
 class UpBlock(SameBlock):
-    """Nearest-neighbour doubling followed by a SameBlock: (B, cin, H, W) -> (B, cout, 2H, 2W)."""
+    """Nearest-neighbour 2x upsampling followed by a SameBlock: (B, cin, H, W) -> (B, cout, 2H, 2W)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features at twice the resolution."""
@@ -56,7 +57,7 @@ class UpBlock(SameBlock):
 
 
 class ResBlock(nn.Module):
-    """Pre-activation residual block: (B, C, H, W) -> (B, C, H, W)."""
+    """A pre-activation residual block: (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, channels: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
@@ -74,7 +75,7 @@ class ResBlock(nn.Module):
 
 @dataclass(frozen=True)
 class HourglassConfig:
-    """Widths of an hourglass: level i has min(max_features, block_expansion * 2^i) channels, i from 0 to num_blocks."""
+    """Widths of an hourglass: level i, from 0 to num_blocks, has min(max_features, block_expansion * 2^i) channels."""
 
     block_expansion: Count = 32
     max_features: Count = 1024
@@ -104,7 +105,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The upward path of an hourglass: after each doubling, the encoder's map of that resolution is appended."""
+    """The upward path of an hourglass: after each 2x upsampling, the encoder's map of that resolution is appended."""
 
     def __init__(self, config: HourglassConfig, channels_in: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
@@ -120,7 +121,7 @@ class Decoder(nn.Module):
         return self.maps(maps)[-1]
 
     def maps(self, encoded: list[Tensor]) -> list[Tensor]:
-        """Return num_blocks maps decoded from the encoder's, coarsest first.
+        """Return num_blocks maps decoded from those of the encoder, coarsest first.
 
         Level i is (B, width(i) + the encoder's channels, H/2^i, W/2^i).
         """
@@ -160,8 +161,8 @@ class AntiAliasDown(nn.Module):
     """Downsampling by an integer factor: a Gaussian with sigma (factor - 1) / 2, then every factor-th pixel from 0.
 
     (B, C, H, W) -> (B, C, ceil(H / factor), ceil(W / factor)). Blur and subsampling are one strided convolution with
-    zero padding. With factor 1 pictures pass through unchanged. As published, borders darken (zero padding) and the
-    small picture lies (factor - 1) / 2 pixels up and left of a centred one.
+    zero padding. With factor 1, pictures pass through unchanged. As published, borders darken (because of the zero
+    padding), and the small picture is shifted up and left by (factor - 1) / 2 pixels relative to a centred one.
     """
 
     weight: Tensor

@@ -1,7 +1,7 @@
 """Dense motion: K sparse motions combined into one backward grid and an occlusion map.
 
 FOMM and FPB-FOMM (jacobians) and MRAA (region affines, background motion) share this part. They differ only in how they
-compute the heatmaps and the sparse motions, which the caller passes in.
+compute the heatmaps and the sparse motions, which are passed in by the caller.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from megbench.nets.geometry import coordinate_grid, in_float32, resized_map, war
 class DenseMotionConfig:
     """Widths of the dense motion network.
 
-    down: factor by which the picture is reduced to the map. variance: variance of the key points' Gaussians.
+    down: the factor by which the picture is reduced to the size of the map. variance: the variance of the key points'
+    Gaussians.
     """
 
     hourglass: HourglassConfig = HourglassConfig(64)
@@ -30,10 +31,11 @@ class DenseMotionConfig:
 
 @dataclass(frozen=True)
 class Motion:
-    """The position in the source from which each cell is sampled, and its visibility there.
+    """For each cell, the position in the source from which it is sampled and its visibility there.
 
-    deformation: (B, h, w, 2), backward grid in [-1, 1] (may exceed this range). occlusion: (B, 1, h, w), 1 = visible.
-    mask: (B, K+1, h, w), sums to 1 over K+1, background first. warped: (B, K+1, 3, h, w), the source under each motion.
+    deformation: (B, h, w, 2), backward grid in [-1, 1] (values may exceed this range). occlusion: (B, 1, h, w), 1 =
+    visible. mask: (B, K+1, h, w), sums to 1 over K+1, background first. warped: (B, K+1, 3, h, w), the source under
+    each motion.
     """
 
     deformation: Tensor
@@ -47,7 +49,7 @@ class Motion:
 
 
 class DenseMotion(nn.Module):
-    """Weighs K sparse motions and the background's by a predicted mask (Siarohin et al. 2019, section 3.2)."""
+    """A network that weights K sparse motions and the background by a mask (Siarohin et al. 2019, section 3.2)."""
 
     def __init__(self, config: DenseMotionConfig, num_kp: int, align_corners: bool) -> None:
         super().__init__()
@@ -61,8 +63,9 @@ class DenseMotion(nn.Module):
     def forward(self, small: Tensor, heatmaps: Tensor, sparse: Tensor) -> Motion:
         """Return the dense motion of a picture that is already small (see `down`), in float32 even under autocast.
 
-        small: (B or 1, 3, h, w), source in [0, 1]. heatmaps: (B, K+1, h, w), driving minus source, background (zeros)
-        first. sparse: (B, K+1, h, w, 2), backward grids, background first. h and w are multiples of 2^num_blocks.
+        small: (B or 1, 3, h, w), the source in [0, 1]. heatmaps: (B, K+1, h, w), driving minus source, background
+        (zeros) first. sparse: (B, K+1, h, w, 2), backward grids, background first. h and w must be multiples of
+        2^num_blocks.
         """
         motions, height = heatmaps.shape[1:3]
         # The grids are stacked along the height, so that the source is not copied K+1 times.
@@ -76,7 +79,7 @@ class DenseMotion(nn.Module):
         return Motion(deformation, torch.sigmoid(visible), mask, warped)
 
     def heads(self, features: Tensor) -> tuple[Tensor, ...]:
-        """Return the logits of the mask (B, K+1, h, w) and of visibility (B, 1, h, w)."""
+        """Return the logits of the mask (B, K+1, h, w) and those of visibility (B, 1, h, w)."""
         return self.mask(features), self.occlusion(features)
 
 

@@ -1,4 +1,4 @@
-"""The multi-scale patch discriminator of the FOMM family (least squares GAN with feature matching)."""
+"""The multi-scale patch discriminator of the FOMM family (least-squares GAN with feature matching)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from megbench.nets.geometry import gaussians
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """Widths of the discriminator; block i has min(max_features, block_expansion * 2^(i+1)) channels.
+    """Settings of the discriminator; block i has min(max_features, block_expansion * 2^(i+1)) channels.
 
-    factors: the factors by which pictures are shrunk (1 = original size). spectral_norm: whether every convolution has
-    spectral normalisation. use_kp: whether the Gaussians of the driving key points are appended to the picture's
+    factors: the factors by which pictures are downsampled (1 = original size). spectral_norm: whether every convolution
+    has spectral normalisation. use_kp: whether the Gaussians of the driving key points are appended to the picture's
     channels.
     """
 
@@ -36,14 +36,14 @@ class DiscriminatorConfig:
 
 
 class Verdict(NamedTuple):
-    """A discriminator's output: the features of every block, and the map of scores (1 = real)."""
+    """A discriminator's output: the features of every block, and a map of scores (1 = real)."""
 
     features: list[Tensor]
     scores: Tensor
 
 
 class Block(nn.Module):
-    """A 4x4 convolution without padding, instance norm (not in the first), leaky ReLU, pooling (not in the last)."""
+    """A 4x4 convolution without padding, instance norm (not in the first), leaky ReLU and pooling (not in the last)."""
 
     def __init__(self, channels_in: int, channels_out: int, spectral_norm: bool, norm: bool, pool: bool) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Block(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """A discriminator of overlapping patches of a picture; a picture of 256x256 gives a map of 26x26 scores."""
+    """A discriminator of overlapping patches of a picture; a 256x256 picture gives a 26x26 map of scores."""
 
     def __init__(self, config: DiscriminatorConfig, channels_in: int) -> None:
         super().__init__()
@@ -96,7 +96,8 @@ class Discriminator(nn.Module):
     def forward(self, pyramid: dict[int, Tensor], key_points: Tensor | None = None) -> list[Verdict]:
         """Return one verdict per factor on pictures (B, 3, H, W) keyed by factor (see megbench.nets.losses.pyramid).
 
-        key_points: (B, K, 2), required with use_kp; they are detached, so that the adversarial loss cannot move them.
+        key_points: (B, K, 2), required if use_kp is set; they are detached, so that the adversarial loss cannot move
+        them.
         """
         verdicts = []
         for factor in self.config.factors:

@@ -1,6 +1,6 @@
 """Fast convolutions for networks that are trained on a CPU, and networks rearranged for inference.
 
-The networks themselves are plain torch and work without this file and without nets/winograd.py. Tests compare both
+The networks themselves are plain torch and work without this file and without nets/winograd.py. The tests compare both
 paths.
 """
 
@@ -23,21 +23,22 @@ from megbench.nets.winograd import Conv3x3, Fixable
 FEW_CHANNELS = 4
 
 
-# The pairs of a convolution and the batch norm that directly follows it.
+# Pairs of a convolution and the batch norm that directly follows it.
 FOLDS: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
     SameBlock: (("conv", "norm"),),
     ResBlock: (("conv1", "norm2"),),
     BasicBlock: (("conv1", "bn1"), ("conv2", "bn2")),
     ResNet18: (("conv1", "bn1"),),
 }
-# DoublingBlock pays from this many cells of a map on, forwards and backwards (16x16; at 8x8 it is 1.3 times slower).
+# DoublingBlock pays off on maps with at least this many cells, forwards and backwards (16x16; at 8x8 it is 1.3 times
+# slower).
 LARGE_MAP = 256
 
 
 class DoublingBlock(Fixable, UpBlock):
-    """An UpBlock whose doubling and 3x3 convolution are one transposed 4x4 convolution of stride 2.
+    """An UpBlock whose upsampling and 3x3 convolution are merged into one transposed 4x4 convolution of stride 2.
 
-    It needs 2.25 times less arithmetic and never creates the doubled map. Its weights are sums of the 3x3 weights. On
+    It needs 2.25 times less arithmetic and never creates the upsampled map. Its weights are sums of the 3x3 weights. On
     small maps, computing these sums costs more than the block saves.
     """
 
@@ -49,13 +50,13 @@ class DoublingBlock(Fixable, UpBlock):
         return F.relu(self.norm(y), inplace=True)
 
     def _taps(self) -> Tensor:
-        """Return the 3x3 weights (cout, cin, 3, 3) as those of the transposed convolution: (cin, cout, 4, 4)."""
+        """Return the 3x3 weights (cout, cin, 3, 3) as weights of the transposed convolution: (cin, cout, 4, 4)."""
         taps = _doubled_taps(_doubled_taps(self.conv.weight).mT).mT.transpose(0, 1)
         return taps.contiguous(memory_format=torch.channels_last) if self.fixed else taps
 
 
 def _doubled_taps(weight: Tensor) -> Tensor:
-    """Return a transposed convolution's taps (..., 4), equal to doubling and then convolving with taps (..., 3)."""
+    """Return a transposed convolution's taps (..., 4), equivalent to upsampling and convolving with taps (..., 3)."""
     left, middle, right = weight.unbind(-1)
     return torch.stack([right, middle + right, left + middle, left], -1)
 
@@ -64,7 +65,7 @@ def speed_up(network: nn.Module) -> None:
     """Make a network's convolutions fast on a CPU, in place; it can be trained as before.
 
     Only the classes of modules change; parameters, hooks and the entries of the state dict do not. Results differ from
-    the plain network's only by rounding.
+    those of the plain network only by rounding.
     """
     for module in network.modules():
         if type(module) is UpBlock:
@@ -74,11 +75,11 @@ def speed_up(network: nn.Module) -> None:
 
 
 def rearrange(network: nn.Module) -> None:
-    """Make a network fast, in place; it must be in eval mode and cannot be trained again.
+    """Make a network fast, in place; it must be in eval mode and cannot be trained afterwards.
 
-    In addition to `speed_up`, fold batch norms into the convolutions before them, keep transformed weights and use the
-    channels-last layout; join convolutions that have few output channels, or compute them for several pixels at once.
-    Results differ from the plain path only by rounding.
+    In addition to `speed_up`, this folds batch norms into the convolutions before them, keeps transformed weights, uses
+    the channels-last layout, and merges convolutions that have few output channels or computes them for several pixels
+    at once. Results differ from those of the plain path only by rounding.
     """
     speed_up(network)
     for module in list(network.modules()):
@@ -109,7 +110,7 @@ def _folds(module: nn.Module) -> tuple[tuple[str, str], ...]:
 
 
 class Joined(nn.Conv2d):
-    """Several convolutions of the same maps, computed as one: (B, C, H, W) -> the results of each."""
+    """Several convolutions of the same maps, computed as one: (B, C, H, W) -> the result of each convolution."""
 
     def __init__(self, parts: Sequence[nn.Conv2d]) -> None:
         first = parts[0]
@@ -119,15 +120,15 @@ class Joined(nn.Conv2d):
         self.bias = nn.Parameter(torch.cat([_bias(part) for part in parts]), requires_grad=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        """Return the results of every part."""
+        """Return the result of each part."""
         return super().forward(x).split(self.widths, dim=1)
 
 
 class FourAtOnce(nn.Conv2d):
-    """A wide convolution with few output channels, computed as one of stride 2 for 2x2 neighbours; even sides only.
+    """A wide convolution with few output channels, computed with stride 2 for 2x2 neighbours at once; even sides only.
 
-    Three channels of a 7x7 kernel become twelve of an 8x8 kernel at a quarter of the positions: three times less work
-    for registers of 16 numbers.
+    Three channels of a 7x7 kernel become twelve channels of an 8x8 kernel at a quarter of the positions. This takes a
+    third of the work with 16-element registers.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
@@ -142,7 +143,7 @@ class FourAtOnce(nn.Conv2d):
 
     @staticmethod
     def suits(conv: nn.Conv2d) -> bool:
-        """Return whether this class can replace `conv`, and `conv` has few output channels and many input channels."""
+        """Return whether this class can replace `conv` and `conv` has few output channels and many input channels."""
         size = conv.kernel_size[0]
         same = conv.stride == (1, 1) and conv.padding == (size // 2, size // 2) and conv.groups == 1
         return same and size == 7 and conv.out_channels <= FEW_CHANNELS < conv.in_channels
@@ -155,9 +156,9 @@ class FourAtOnce(nn.Conv2d):
 class InstanceNormLast(nn.Module):
     """Instance norm of float32 maps that keeps the channels-last layout: (B, C, H, W) -> (B, C, H, W).
 
-    Torch's instance norm is made for planar maps and takes four times as long, including the conversion to that layout
-    and back. Torch's group norm with one channel per group would be faster still, but is 200 times less exact in this
-    layout.
+    Torch's instance norm is designed for planar maps and takes four times as long, including the conversion to that
+    layout and back. Torch's group norm with one channel per group would be even faster, but it is 200 times less exact
+    in this layout.
     """
 
     def __init__(self, norm: nn.InstanceNorm2d) -> None:
@@ -169,7 +170,7 @@ class InstanceNormLast(nn.Module):
         if x.dtype != torch.float32 or x.device.type != "cpu" or torch.compiler.is_compiling():
             return self.norm(x)
         y = torch.empty_like(x, memory_format=torch.channels_last)
-        for cells, out in zip(x.permute(0, 2, 3, 1), y.permute(0, 2, 3, 1), strict=True):  # a picture fits the cache
+        for cells, out in zip(x.permute(0, 2, 3, 1), y.permute(0, 2, 3, 1), strict=True):  # a picture fits in the cache
             torch.sub(cells, _mean(cells), out=out)
             scale = torch.rsqrt(_mean(out * out) + self.norm.eps)
             out.mul_(scale if self.norm.weight is None else scale * self.norm.weight)
@@ -179,7 +180,7 @@ class InstanceNormLast(nn.Module):
 
 
 def _mean(cells: Tensor) -> Tensor:
-    """Return the means of channels, (H, W, C) -> (C), by rows first, because long running sums lose precision."""
+    """Return the mean of each channel, (H, W, C) -> (C), by rows first, because long running sums lose precision."""
     return cells.mean(0).mean(0)
 
 
@@ -188,7 +189,7 @@ def _bias(conv: nn.Conv2d) -> Tensor:
 
 
 def _channels_last(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Convert a module's input to channels last; one appended planar map would make the result of a join planar."""
+    """Convert a module's input to channels last; one planar map would make the result of a concatenation planar."""
     return tuple(x.contiguous(memory_format=torch.channels_last) for x in given)
 
 

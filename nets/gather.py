@@ -1,7 +1,7 @@
-"""Bilinear sampling of maps in channels-last layout, several times as fast as torch's, which is made for planar maps.
+"""Bilinear sampling of channels-last maps, several times faster than torch's, which is designed for planar maps.
 
 A pixel of the result is a weighted sum of four rows of a table that has a row of channels for every pixel. This is
-exactly what `embedding_bag` computes, and its result is also in channels-last layout.
+exactly what `embedding_bag` computes, and its result is also in the channels-last layout.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FEWEST_CHANNELS = 16
 def suits(picture: Tensor, grid: Tensor) -> bool:
     """Return whether `gathered` can sample a picture at a grid.
 
-    It can do so for a single wide float32 map, in inference, on a CPU.
+    It can do so for a single wide float32 map, during inference, on a CPU.
     """
     one = picture.shape[0] == 1 and picture.shape[1] >= FEWEST_CHANNELS and picture.device.type == "cpu"
     one = one and picture.dtype == grid.dtype == torch.float32
@@ -28,8 +28,8 @@ def suits(picture: Tensor, grid: Tensor) -> bool:
 def gathered(picture: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     """Sample a picture (1, C, H, W) at backward grids (B, h, w, 2) in [-1, 1].
 
-    Return (B, C, h, w), channels last, 0 outside. Sampling is bilinear, as in torch.nn.functional.grid_sample. A NaN
-    coordinate counts as outside.
+    Return (B, C, h, w), channels last, 0 outside the picture. Sampling is bilinear, as in
+    torch.nn.functional.grid_sample. A NaN coordinate counts as outside.
     """
     _, channels, height, width = picture.shape
     stride = width + 3  # a border of zeros, one pixel before and two after
@@ -53,6 +53,6 @@ def gathered(picture: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
 
 
 def _pixels(coordinate: Tensor, size: int, align_corners: bool) -> Tensor:
-    """Convert coordinates in [-1, 1] along an axis of `size` pixels to pixels, clipped to one pixel outside."""
+    """Convert coordinates in [-1, 1] along an axis of `size` pixels to pixels, clipped to one pixel beyond its ends."""
     pixels = (coordinate + 1) * ((size - 1) / 2) if align_corners else (coordinate + 1) * (size / 2) - 0.5
     return pixels.nan_to_num_(-1.0).clamp_(-1, size)

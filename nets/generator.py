@@ -16,14 +16,14 @@ from megbench.nets.geometry import Sampling, resized_grid, warp, widened
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """Widths of the generator; level i has min(max_features, block_expansion * 2^i) channels.
+    """Settings of the generator; level i has min(max_features, block_expansion * 2^i) channels.
 
-    skips: False as published for FOMM and FPB-FOMM; True adds MRAA's blends of warped source features and pixels by the
-    occlusion map, which add no parameters. resize_align_corners: how the grid is resized to the pictures' resolution.
-    The published False magnifies a warped picture by about 1 %. This shows only in a generator with skips: otherwise
-    features are warped at the grid's resolution. picture_sampling: how the source's pixels are warped for the last
-    skip. The published bilinear sampling takes up to half of the finest detail's contrast wherever motion is half a
-    pixel, as micro-motion is.
+    skips: False, as published for FOMM and FPB-FOMM; True adds MRAA's blending of warped source features and pixels by
+    the occlusion map, which adds no parameters. resize_align_corners: how the grid is resized to the pictures'
+    resolution. The published False magnifies a warped picture by about 1 %. This is visible only in a generator with
+    skips; otherwise features are warped at the grid's resolution. picture_sampling: how the source's pixels are warped
+    for the last skip. The published bilinear sampling removes up to half of the contrast of the finest detail wherever
+    motion is half a pixel, which is typical of micro-motion.
     """
 
     block_expansion: Count = 64
@@ -43,7 +43,8 @@ class GeneratorConfig:
 class Encoded:
     """A source picture and its features.
 
-    picture: (B, 3, H, W) RGB in [0, 1]. small: the picture that the dense motion network sees. features: finest first.
+    picture: (B, 3, H, W) RGB in [0, 1]. small: the picture as input to the dense motion network. features: finest
+    first.
     """
 
     picture: Tensor
@@ -55,7 +56,7 @@ class Generator(nn.Module):
     """A generator that warps the source's features by a motion and paints the picture (Siarohin et al. 2019, sec. 3.2).
 
     The motion network is registered first, under `motion_name`, as in published state dicts. Subclasses call this
-    network, whereas this class paints a given `Motion`.
+    network, whereas this class paints the `Motion` that it is given.
     """
 
     def __init__(self, config: GeneratorConfig, motion: nn.Module, motion_name: str, align_corners: bool) -> None:
@@ -80,7 +81,7 @@ class Generator(nn.Module):
         return Encoded(picture, self.small(picture), self.features(picture))
 
     def small(self, picture: Tensor) -> Tensor:
-        """Return the picture as the dense motion network sees it: (B, 3, H/4, W/4) with the published factor."""
+        """Return the picture as input to the dense motion network: (B, 3, H/4, W/4) with the published factor."""
         motion = self.get_submodule(self.motion_name)
         assert isinstance(motion, DenseMotion)
         small: Tensor = motion.down(picture)
@@ -103,9 +104,9 @@ class Generator(nn.Module):
     def decode(self, encoded: Encoded, motion: Motion) -> Tensor:
         """Return the source under a motion: (B, 3, H, W) RGB in [0, 1].
 
-        An `encoded` of batch 1 serves any batch of motions. Without skips the coarsest features are warped, masked by
-        the occlusion map and decoded. With skips the warped source enters again at every resolution, pixels last: o
-        W(source) + (1 - o) decoded.
+        An `encoded` of batch size 1 can be used with any batch of motions. Without skips, the coarsest features are
+        warped, masked by the occlusion map and decoded. With skips, the warped source is blended in again at every
+        resolution, pixels last: o W(source) + (1 - o) decoded.
         """
         maps = encoded.features if self.config.skips else encoded.features[-1:]
         warped = [self.warped(features, motion) for features in maps]

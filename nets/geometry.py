@@ -1,8 +1,8 @@
 """Grids, Gaussians, moments, 2 x 2 matrices and warps, always in float32.
 
-Coordinates are (x, y) in [-1, 1]; -1 is the centre of the first pixel and +1 of the last (the align_corners=True
-convention). Micro-motion is 0.5 to 3 pixels of 256, and bfloat16 resolves coordinates near 1 to only half a pixel,
-so nothing here may run below float32 precision: `in_float32` switches autocast off.
+Coordinates are (x, y) in [-1, 1]; -1 is the centre of the first pixel and +1 that of the last (the align_corners=True
+convention). Micro-motion is 0.5 to 3 pixels of 256, and bfloat16 resolves coordinates near 1 to only half a pixel, so
+nothing here may run at less than float32 precision: `in_float32` switches autocast off.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def widened(value: Any) -> Any:
 
 
 def in_float32(function: Function) -> Function:
-    """Decorate a function so that half-precision tensor arguments become float32 and autocast is off inside.
+    """Decorate a function so that half-precision tensor arguments become float32 and autocast is off inside it.
 
-    Float64 tensors stay float64.
+    Float64 tensors remain float64.
     """
 
     @functools.wraps(function)
@@ -46,7 +46,7 @@ def in_float32(function: Function) -> Function:
 
 
 def coordinate_grid(height: int, width: int, like: Tensor) -> Tensor:
-    """Return the coordinates of a map's cells: (H, W, 2), x then y, on the device of `like`, float32 at least."""
+    """Return the coordinates of a map's cells: (H, W, 2), x before y, on the device of `like`, at least float32."""
     dtype = torch.promote_types(like.dtype, torch.float32)
     y = torch.linspace(-1, 1, height, device=like.device, dtype=dtype)
     x = torch.linspace(-1, 1, width, device=like.device, dtype=dtype)
@@ -57,7 +57,7 @@ def coordinate_grid(height: int, width: int, like: Tensor) -> Tensor:
 def gaussians(mean: Tensor, height: int, width: int, variance: float | Tensor) -> Tensor:
     """Return unnormalised Gaussians exp(-(z - p)^T S^-1 (z - p) / 2): mean (B, K, 2) -> (B, K, H, W), 1 at the mean.
 
-    `variance` is one number for round Gaussians, or the covariances (B, K, 2, 2).
+    `variance` is either one number for round Gaussians or the covariances (B, K, 2, 2).
     """
     offset = coordinate_grid(height, width, mean) - mean[:, :, None, None]  # B K H W 2
     if isinstance(variance, Tensor):
@@ -90,7 +90,7 @@ def covariance(heatmap: Tensor, mean: Tensor) -> Tensor:
 
 @in_float32
 def inverse_2x2(matrix: Tensor) -> Tensor:
-    """Return the inverse in closed form: (..., 2, 2) -> (..., 2, 2); finite even for singular matrices."""
+    """Return the inverse in closed form: (..., 2, 2) -> (..., 2, 2). It is finite even for singular matrices."""
     a, b, c, d = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 0], matrix[..., 1, 1]
     determinant = a * d - b * c
     sign = torch.where(determinant < 0, -1.0, 1.0)
@@ -120,10 +120,10 @@ def warp(
 ) -> Tensor:
     """Sample a picture at a backward grid: (B, C, H, W), (B, h, w, 2) -> (B, C, h, w).
 
-    A picture of batch 1 serves a grid of any batch. align_corners=True agrees with this file's coordinates. False is
-    the default of torch >= 1.3: an identity grid then shrinks the picture by half a pixel per border. The result has
-    the picture's memory layout. Torch always samples into a planar map; combined with maps in channels-last layout,
-    that would make every later operation several times slower.
+    A picture of batch size 1 can be used with a grid of any batch size. align_corners=True agrees with this file's
+    coordinates. False is the default of torch >= 1.3; an identity grid then shrinks the picture by half a pixel at each
+    border. The result has the picture's memory layout. Torch always samples into a planar map, which, combined with
+    maps in the channels-last layout, would make every later operation several times slower.
     """
     layout = memory_layout(picture)
     plainly = (sampling, padding) == ("bilinear", "zeros")
@@ -142,9 +142,9 @@ def memory_layout(maps: Tensor) -> torch.memory_format:
 
 @in_float32
 def resized_grid(grid: Tensor, height: int, width: int, align_corners: bool = False) -> Tensor:
-    """Return a backward grid at another resolution, bilinear: (B, h, w, 2) -> (B, H, W, 2).
+    """Return a backward grid at another resolution, interpolated bilinearly: (B, h, w, 2) -> (B, H, W, 2).
 
-    With align_corners False, as published, an identity grid magnifies the picture by about 1 %; with True it stays an
+    With align_corners False, as published, an identity grid magnifies the picture by about 1 %; with True it remains an
     identity.
     """
     if grid.shape[1:3] == (height, width):
@@ -154,7 +154,7 @@ def resized_grid(grid: Tensor, height: int, width: int, align_corners: bool = Fa
 
 @in_float32
 def resized_map(maps: Tensor, height: int, width: int, align_corners: bool = False) -> Tensor:
-    """Return maps at another resolution, bilinear: (B, C, h, w) -> (B, C, H, W)."""
+    """Return maps at another resolution, interpolated bilinearly: (B, C, h, w) -> (B, C, H, W)."""
     if maps.shape[2:] == (height, width):
         return maps
     # Planar: in channels last, torch takes seven times as long for maps of few channels.

@@ -32,10 +32,10 @@ Points = TypeVar("Points", bound=PointSet)
 
 
 class Painter(Protocol):
-    """A model that can animate and be taught: megbench.nets.generator.Generator, or TPS's two networks used as one."""
+    """A generator that can animate and be trained: megbench.nets.generator.Generator, or TPS's two networks as one."""
 
     def small(self, picture: Tensor) -> Tensor:
-        """Return the picture as the dense motion network sees it: (B, 3, H/4, W/4) with the published factor."""
+        """Return the picture as input to the dense motion network: (B, 3, H/4, W/4) with the published factor."""
 
     def features(self, picture: Tensor) -> tuple[Tensor, ...]:
         """Return the features of a source (B, 3, H, W) RGB in [0, 1], finest first."""
@@ -52,7 +52,7 @@ class Painter(Protocol):
 
 @dataclass(frozen=True)
 class Face(Generic[Points]):
-    """A template prepared for animation: its features and its points, batch size 1."""
+    """A template prepared for animation: its features and its points, with batch size 1."""
 
     encoded: Encoded
     points: Points
@@ -62,8 +62,8 @@ class Face(Generic[Points]):
 class Animator(Generic[Points]):
     """A generator with the two steps that differ between the methods.
 
-    transfer: takes the points of the template, the driver and the driver's first frame and returns the moved points of
-    the template. motion: takes the small template, its points and its moved points and returns the dense motion.
+    transfer: takes the points of the template, the driver and the driver's first frame, and returns the moved points of
+    the template. motion: takes the small template, its points and its moved points, and returns the dense motion.
     Everything runs on `device` in eval mode.
     """
 
@@ -75,13 +75,13 @@ class Animator(Generic[Points]):
 
     @torch.inference_mode()
     def face(self, image: Frames, detect: Callable[[Tensor], Points]) -> Face[Points]:
-        """Encode a template, uint8 (H, W, 3) RGB; the result serves every driver."""
+        """Encode a template, uint8 (H, W, 3) RGB; the result can be used with every driver."""
         picture = pictures(image[None], self.device)
         return Face(self.generator.encode(picture), detect(picture))
 
     @torch.inference_mode()
     def read(self, frames: Frames, detect: Callable[[Tensor], Points]) -> Points:
-        """Return the points of a driver's frames, uint8 (T, H, W, 3) RGB; the result serves every template."""
+        """Return the points of a driver's frames, uint8 (T, H, W, 3) RGB; they can be used with every template."""
         found = [detect(pictures(frames[part], self.device)) for part in parts(len(frames), self.batch_size)]
         return type(found[0]).join(found)
 
@@ -111,6 +111,6 @@ def pictures(frames: Frames, device: str) -> Tensor:
 
 
 def levels(painted: Tensor) -> Frames:
-    """Return pictures (T, 3, H, W) in [0, 1] as frames uint8 (T, H, W, 3), rounded."""
+    """Return pictures (T, 3, H, W) in [0, 1] as rounded frames uint8 (T, H, W, 3)."""
     rounded = (painted.clamp(0, 1) * 255).round().to(torch.uint8)
     return rounded.permute(0, 2, 3, 1).cpu().numpy()

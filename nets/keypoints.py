@@ -1,7 +1,8 @@
 """Key points with jacobians, shared by FOMM and FPB-FOMM.
 
-FOMM finds its key points by soft-argmax of learned heatmaps; FPB-FOMM receives them as input (see fpfomm/). Both learn
-the jacobians, and both move the source by T_k(z) = p_s + J_s J_d^-1 (z - p_d) (Siarohin et al. 2019, equation 4).
+FOMM finds its key points by soft-argmax of learned heatmaps, whereas FPB-FOMM receives them as input (see fpfomm/).
+Both learn the jacobians, and both move the source by T_k(z) = p_s + J_s J_d^-1 (z - p_d) (Siarohin et al. 2019,
+equation 4).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from megbench.nets.geometry import affine_grid, gaussians, in_float32, inverse_2
 class KeyPoints:
     """K key points of a batch: value (B, K, 2) in [-1, 1], jacobian (B, K, 2, 2).
 
-    heatmap: (B, K, h, w), where the detector looked; None for key points that were computed from other key points.
+    heatmap: (B, K, h, w), the detector's heatmaps; None for key points that were computed from other key points.
     """
 
     value: Tensor
@@ -46,10 +47,10 @@ class KeyPoints:
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """Widths of a detector.
+    """Settings of a detector.
 
-    down: factor by which the picture is reduced to the map. temperature: the softmax temperature. padding: padding of
-    the 7x7 heads, 0 for FOMM and FPB-FOMM, 3 for MRAA.
+    down: the factor by which the picture is reduced to the size of the map. temperature: the softmax temperature.
+    padding: the padding of the 7x7 heads, 0 for FOMM and FPB-FOMM, 3 for MRAA.
     """
 
     hourglass: HourglassConfig = HourglassConfig(32)
@@ -59,9 +60,9 @@ class DetectorConfig:
 
 
 class JacobianDetector(nn.Module):
-    """Base of both detectors; it predicts heatmaps and their jacobians from a small picture of `channels_in` channels.
+    """Base of both detectors; it predicts heatmaps and their jacobians from small pictures with `channels_in` channels.
 
-    Before training every jacobian is the identity.
+    Before training, every jacobian is the identity.
     """
 
     def __init__(self, config: DetectorConfig, num_kp: int, channels_in: int) -> None:
@@ -81,7 +82,7 @@ class JacobianDetector(nn.Module):
     def heatmap_and_jacobian(self, small: Tensor) -> tuple[Tensor, Tensor]:
         """Return heatmaps (B, K, h', w') that sum to 1, and jacobians (B, K, 2, 2), averaged with these weights.
 
-        small: (B, C, h, w). Everything is computed in float32 even under autocast.
+        small: (B, C, h, w). Everything is computed in float32, even under autocast.
         """
         features = self.predictor(small)
         heatmap = spatial_softmax(self.kp(features), self.temperature)  # B K h' w'
@@ -92,7 +93,7 @@ class JacobianDetector(nn.Module):
 
 @in_float32
 def heatmap_difference(source: Tensor, driving: Tensor, size: tuple[int, int], variance: float) -> Tensor:
-    """Return Gaussians at the driving key points minus those at the source's, zeros first: (B, K+1, h, w)."""
+    """Return Gaussians at the driving key points minus those at the source points, zeros first: (B, K+1, h, w)."""
     return with_background(gaussians(driving, *size, variance) - gaussians(source, *size, variance))
 
 
@@ -118,13 +119,13 @@ class KeyPointGenerator(Generator):
         self.variance = motion.variance
 
     def motion(self, small: Tensor, source: KeyPoints, driving: KeyPoints) -> Motion:
-        """Return the dense motion on a small source, (B or 1, 3, h, w); key points may be of any picture size."""
+        """Return the dense motion of a small source (B or 1, 3, h, w); key points may be from pictures of any size."""
         size = (small.shape[2], small.shape[3])
         heatmaps = heatmap_difference(source.value, driving.value, size, self.variance)
         motion: Motion = self.dense_motion_network(small, heatmaps, sparse_motions(source, driving, size))
         return motion
 
     def forward(self, picture: Tensor, source: KeyPoints, driving: KeyPoints) -> Tensor:
-        """Return a source picture (B, 3, H, W) in [0, 1], moved from its key points to the driving ones."""
+        """Return a source picture (B, 3, H, W) in [0, 1], moved from its own key points to the driving ones."""
         encoded = self.encode(picture)
         return self.decode(encoded, self.motion(encoded.small, source, driving))

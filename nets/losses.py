@@ -22,16 +22,16 @@ class PointMap(Protocol):
     """A smooth map of the plane, such as nets.transform.RandomTransform or nets.thin_plate.ThinPlate."""
 
     def points(self, points: Tensor) -> Tensor:
-        """Return the map's values at points (B, N, 2), in coordinates [-1, 1]: (B, N, 2)."""
+        """Return the map's values (B, N, 2) at points (B, N, 2), in coordinates [-1, 1]."""
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the losses; the defaults are those of FOMM's vox-256, and MRAA has the same where it uses them.
+    """Weights of the losses; the defaults are those of FOMM's vox-256, which MRAA shares where it uses them.
 
-    perceptual: "vgg19" (published) or "vgg16", which need their ImageNet weights, or "pyramid", which needs none.
+    perceptual: "vgg19" (published) or "vgg16", which require their ImageNet weights, or "pyramid", which requires none.
     factors: the scales of all three losses. generator_gan: 0 means that no discriminator is run. equivariance_value:
-    also weighs MRAA's shift loss. equivariance_jacobian: also weighs MRAA's affine loss.
+    also the weight of MRAA's shift loss. equivariance_jacobian: also the weight of MRAA's affine loss.
     """
 
     perceptual: Literal["vgg19", "vgg16", "pyramid"] = "vgg19"
@@ -49,7 +49,7 @@ PYRAMID_PARTS = (1.0, 1.0, 0.25)
 
 
 def pyramid(picture: Tensor, factors: Sequence[int]) -> dict[int, Tensor]:
-    """Return the picture (B, 3, H, W) shrunk by each factor with anti-aliasing, keyed by factor."""
+    """Return the picture (B, 3, H, W) downsampled by each factor with anti-aliasing, keyed by factor."""
     return {factor: _down(picture.shape[1], factor, picture.device, picture.dtype)(picture) for factor in factors}
 
 
@@ -63,7 +63,7 @@ def perceptual(
 ) -> Tensor:
     """Return the sum over scales and feature maps of mean |f(prediction) - f(target)|.
 
-    The target does not receive a gradient.
+    The target receives no gradient.
     """
     terms = []
     for factor, picture in prediction.items():
@@ -75,9 +75,9 @@ def perceptual(
 
 @in_float32
 def pyramid_distance(prediction: dict[int, Tensor], target: dict[int, Tensor]) -> Tensor:
-    """Return a perceptual loss that needs no weights: L1 + L1 of gradients + (1 - SSIM) / 4, over all scales.
+    """Return a perceptual loss that requires no weights: L1 + L1 of gradients + (1 - SSIM) / 4, summed over all scales.
 
-    It is meant for machines without VGG weights. SSIM (Wang et al. 2004) is taken over 5x5 boxes.
+    It is meant for machines without VGG weights. SSIM (Wang et al. 2004) is computed over 5x5 boxes.
     """
     pixels, edges, structure = PYRAMID_PARTS
     terms = []
@@ -111,12 +111,12 @@ def _l1(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def generator_gan(fake: Sequence[Verdict]) -> Tensor:
-    """Return the generator's least squares loss, summed over scales: fake pictures should be judged 1."""
+    """Return the generator's least-squares loss, summed over scales: fake pictures should be judged 1."""
     return torch.stack([((1 - widened(verdict.scores)) ** 2).mean() for verdict in fake]).sum()
 
 
 def discriminator_gan(fake: Sequence[Verdict], real: Sequence[Verdict]) -> Tensor:
-    """Return the discriminator's least squares loss, summed over scales: 1 for real pictures, 0 for fake ones."""
+    """Return the discriminator's least-squares loss, summed over scales: 1 for real pictures, 0 for fake ones."""
     terms = [((1 - widened(r.scores)) ** 2 + widened(f.scores) ** 2).mean() for f, r in zip(fake, real, strict=True)]
     return torch.stack(terms).sum()
 
@@ -133,7 +133,7 @@ def feature_matching(fake: Sequence[Verdict], real: Sequence[Verdict]) -> Tensor
 
 @in_float32
 def equivariance_value(value: Tensor, transformed: Tensor, transform: PointMap) -> Tensor:
-    """Return mean |p - T(p_T)|: points (B, K, 2) of a frame and of the transformed frame."""
+    """Return mean |p - T(p_T)| for points (B, K, 2) of a frame and of the transformed frame."""
     return F.l1_loss(value, transform.points(transformed))
 
 
@@ -145,10 +145,10 @@ def equivariance_jacobian(
     transform: RandomTransform,
     revert_axis_swap: bool = False,
 ) -> Tensor:
-    """Return mean |I - J^-1 (dT/dz)(p_T) J_T|, jacobians (B, K, 2, 2) of a frame and of the transformed frame.
+    """Return mean |I - J^-1 (dT/dz)(p_T) J_T| for jacobians (B, K, 2, 2) of a frame and of the transformed frame.
 
-    revert_axis_swap (MRAA): the product is multiplied by the sign of its first entry, since PCA axes have no sign.
-    The gradient also flows through dT/dz to p_T.
+    revert_axis_swap (MRAA): whether the product is multiplied by the sign of its first entry, since PCA axes have no
+    sign. The gradient also flows through dT/dz to p_T.
     """
     chain = product(inverse_2x2(jacobian), transform.jacobian(transformed_value), transformed_jacobian)
     if revert_axis_swap:

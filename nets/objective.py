@@ -1,4 +1,4 @@
-"""The parts shared by the published trainings, and a training step of FOMM and FPB-FOMM that reads top to bottom."""
+"""The parts shared by the published training procedures, and the training step of FOMM and FPB-FOMM."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from megbench.nets.vgg import Vgg16, Vgg19
 
 
 class PublishedConfig(Protocol):
-    """The part of a model's config that concerns its published training."""
+    """The part of a model's config that concerns its published training procedure."""
 
     @property
     def loss(self) -> LossConfig:
-        """The losses' settings, with their weights."""
+        """The settings of the losses, including their weights."""
 
     @property
     def transform(self) -> TransformConfig:
@@ -37,14 +37,14 @@ class PublishedConfig(Protocol):
 
     @property
     def milestones(self) -> tuple[int, ...]:
-        """The epochs after which the learning rate falls to a tenth."""
+        """The epochs after which the learning rate is divided by ten."""
 
 
 class PublishedTrainer:
-    """Base of the published trainings: networks, the loss's VGG, one Adam per network, the random transform.
+    """Base of the published training procedures: networks, the loss's VGG, one Adam per network, the random transform.
 
-    Raises BenchError if the config requires a VGG loss whose weights are missing. VGG-19's weights are first searched
-    for at `vgg`.
+    Raises BenchError if the config requires a VGG loss whose weights are missing. The weights of VGG-19 are first
+    looked for at `vgg`.
     """
 
     stages: tuple[str, ...] = ("main",)
@@ -55,21 +55,21 @@ class PublishedTrainer:
         self.vgg = _vgg(config.loss, vgg)
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the networks by the published checkpoints' names."""
+        """Return the networks, keyed by their names in published checkpoints."""
         return self._networks
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """Return one Adam per network, as published; a discriminator that is never run has none."""
+        """Return one Adam optimiser per network, as published; a discriminator that is never run has none."""
         config = self._published
         names = [name for name in self._networks if name != "discriminator" or config.loss.generator_gan]
         return {name: OptimiserSpec((name,), config.lr, milestones=config.milestones) for name in names}
 
     def judge(self, like: Tensor) -> nn.Module | None:
-        """Return the loss's VGG on the device of `like`, or None if the loss needs none."""
+        """Return the loss's VGG on the device of `like`, or None if the loss does not use one."""
         return None if self.vgg is None else self.vgg.to(like.device)
 
     def random_transform(self, driving: Tensor, rng: np.random.Generator) -> RandomTransform:
-        """Draw the transforms of the equivariance losses, one per driving picture."""
+        """Draw the random transforms of the equivariance losses, one per driving picture."""
         return RandomTransform.draw(self._published.transform, len(driving), rng, driving)
 
 
@@ -94,8 +94,8 @@ def pair_step(
     """Yield the generator's phase, then (with generator_gan) the discriminator's, on pairs (B, 3, H, W) in [0, 1].
 
     source and driving are frames of one video. The order of the network calls is the published one, since it affects
-    batch norm and spectral norm: the detector is called three times, the fake is judged before the real, and the
-    discriminator judges the prediction made before the generator's step. vgg: None for the "pyramid" loss.
+    batch norm and spectral norm: the detector is called three times, the fake picture is judged before the real one,
+    and the discriminator judges the prediction made before the generator's step. vgg: None for the "pyramid" loss.
     """
     generator, discriminator = networks["generator"], networks["discriminator"]
     kp_source, kp_driving = detect(source), detect(driving)
@@ -123,7 +123,7 @@ def pair_step(
 
 
 def appearance_loss(config: LossConfig, vgg: nn.Module | None, prediction: Tensor, driving: Tensor) -> Tensor:
-    """Return the weighted perceptual loss of predictions (B, 3, H, W): by `vgg`, or "pyramid" if it is None."""
+    """Return the weighted perceptual loss of predictions (B, 3, H, W): with `vgg` or, if it is None, "pyramid"."""
     found, wanted = losses.pyramid(prediction, config.factors), losses.pyramid(driving, config.factors)
     if vgg is None:
         return config.perceptual_weight * losses.pyramid_distance(found, wanted)

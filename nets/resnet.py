@@ -1,4 +1,4 @@
-"""ResNet-18 with torchvision's names, in any width: from pictures to a vector of numbers.
+"""ResNet-18 with torchvision's names, of any width, which maps pictures to a vector of numbers.
 
 Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016.
 """
@@ -31,7 +31,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """A ResNet-18, (B, channels_in, H, W) -> (B, numbers). width: channels of the first stage, 64 in torchvision's."""
+    """A ResNet-18: (B, channels_in, H, W) -> (B, numbers). width: channels of the first stage; 64 in torchvision."""
 
     def __init__(self, channels_in: int, numbers: int, width: int = 64) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class ResNet18(nn.Module):
         self.fc = nn.Linear(8 * width, numbers)
 
     def forward(self, picture: Tensor) -> Tensor:
-        """Return the numbers for pictures whose sides are multiples of 32."""
+        """Return the numbers for pictures whose sides must be multiples of 32."""
         x = self.maxpool(F.relu(self.bn1(self.conv1(picture))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         numbers: Tensor = self.fc(self.avgpool(x).flatten(1))

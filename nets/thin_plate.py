@@ -1,7 +1,7 @@
 """Thin plate splines: smooth maps of the plane that bend at control points.
 
 Source: Zhao and Zhang, Thin-Plate Spline Motion Model for Image Animation, CVPR 2022, section 3.2, and the published
-code, whose kernel is U(r^2) = r^2 log(r^2 + 1e-9) of the squared distance.
+code, whose kernel of the squared distance is U(r^2) = r^2 log(r^2 + 1e-9).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from megbench.nets.transform import TransformConfig
 
 # Keeps the logarithm finite at the control points themselves.
 EPSILON = 1e-9
-# Added to the whole diagonal of the system that is solved, as published. The map then misses its targets a little, and
+# Added to the whole diagonal of the system that is solved, as published. The map then misses its targets slightly, and
 # even equal points do not give the identity: for five points spread over a face of 256 pixels, the error is two pixels
 # on average.
 PUBLISHED_RIDGE = 0.01
@@ -28,8 +28,8 @@ PUBLISHED_RIDGE = 0.01
 class ThinPlate:
     """K maps T(z) = A z + b + sum_i w_i U(|z - c_i|^2) for each sample.
 
-    theta: (B, K, 2, 3), [A | b]. controls: (B or 1, K, N, 2), the points c. weights: (B, K, N, 2), or (B, K, N, 1)
-    if x and y bend alike.
+    theta: (B, K, 2, 3), [A | b]. controls: (B or 1, K, N, 2), the points c. weights: (B, K, N, 2), or (B, K, N, 1) if x
+    and y bend by the same amount.
     """
 
     theta: Tensor
@@ -39,7 +39,7 @@ class ThinPlate:
     @classmethod
     @in_float32
     def fitted(cls, controls: Tensor, targets: Tensor, ridge: float = PUBLISHED_RIDGE) -> ThinPlate:
-        """Return the maps that carry control points (B, K, N, 2) to targets (B, K, N, 2), approximately if `ridge` > 0.
+        """Return the maps that send control points (B, K, N, 2) to targets (B, K, N, 2), approximately if `ridge` > 0.
 
         The system is solved in float64: for points that nearly coincide it is almost singular, and float32 would be off
         by a pixel.
@@ -60,9 +60,10 @@ class ThinPlate:
 
     @classmethod
     def draw(cls, config: TransformConfig, own: Sequence[np.random.Generator], like: Tensor) -> ThinPlate:
-        """Draw one random map near the identity for each sample's generator, on the device of `like`, float32.
+        """Draw one random map near the identity from each sample's generator, on the device of `like`, in float32.
 
-        The control points lie on a grid over [-1, 1]^2, x fastest; as published, x and y move by the same amount.
+        The control points form a grid over [-1, 1]^2 in which x varies fastest. As published, x and y move by the same
+        amount.
         """
         noise = np.stack([one.standard_normal((2, 3)) for one in own]) * config.sigma_affine
         weights = np.stack([one.standard_normal((1, config.points_tps**2)) for one in own]) * config.sigma_tps
@@ -71,7 +72,7 @@ class ThinPlate:
 
     @classmethod
     def near_identity(cls, noise: Tensor, weights: Tensor) -> ThinPlate:
-        """Return maps near the identity from drawn numbers.
+        """Return maps near the identity, constructed from random numbers.
 
         noise: (B, 2, 3), added to the identity. weights: (B, 1, P^2), for a P x P grid of control points.
         """
@@ -82,19 +83,19 @@ class ThinPlate:
 
     @in_float32
     def __call__(self, points: Tensor) -> Tensor:
-        """Return the maps' values at points (B or 1, K or 1, M, 2): (B, K, M, 2)."""
+        """Return the values (B, K, M, 2) of the maps at points (B or 1, K or 1, M, 2)."""
         affine = points @ self.theta[..., :2].transpose(-1, -2) + self.theta[..., 2][:, :, None]
         distance = (points[:, :, :, None] - self.controls[:, :, None]).square().sum(-1)  # B K M N
         return affine + _kernel(distance) @ self.weights
 
     @in_float32
     def grids(self, height: int, width: int) -> Tensor:
-        """Return the maps' values at the cells of a picture, as backward grids: (B, K, H, W, 2)."""
+        """Return the values of the maps at the cells of a picture, as backward grids: (B, K, H, W, 2)."""
         cells = coordinate_grid(height, width, self.theta).flatten(0, 1)[None, None]  # 1 1 HW 2
         return self(cells).unflatten(2, (height, width))
 
     def points(self, points: Tensor) -> Tensor:
-        """Return the values of the only map (K = 1) at points (B, M, 2): (B, M, 2)."""
+        """Return the values (B, M, 2) of the only map (K = 1) at points (B, M, 2)."""
         return self(points[:, None])[:, 0]
 
     def frame(self, frame: Tensor) -> Tensor:
@@ -106,5 +107,5 @@ class ThinPlate:
 
 
 def _kernel(squared: Tensor) -> Tensor:
-    """Return U of squared distances."""
+    """Return the kernel U of squared distances."""
     return squared * torch.log(squared + EPSILON)

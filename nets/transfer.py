@@ -17,9 +17,10 @@ TransferMode = Literal["relative", "relative_scale", "relative_value", "absolute
 def transfer_key_points(source: KeyPoints, driving: KeyPoints, first: KeyPoints, mode: TransferMode) -> KeyPoints:
     """Return key points that move the source as the driver moves from `first` to `driving`.
 
-    source and first have batch 1, driving any batch. "relative" (published default): p = p_s + (p_d - p_d0), J = J_d
-    J_d0^-1 J_s. "relative_scale": the displacement is multiplied by the ratio of the faces' sizes. "relative_value": as
-    "relative", but J = J_d. "absolute": the driving key points unchanged, for a driver with the same face.
+    source and first have batch size 1, driving any batch size. "relative" (published default): p = p_s + (p_d - p_d0),
+    J = J_d J_d0^-1 J_s. "relative_scale": the displacement is multiplied by the ratio of the faces' sizes.
+    "relative_value": like "relative", but with J = J_d. "absolute": the unchanged driving key points, for a driver with
+    the same face.
     """
     if mode == "absolute":
         return driving
@@ -31,10 +32,10 @@ def transfer_key_points(source: KeyPoints, driving: KeyPoints, first: KeyPoints,
 
 
 def hull_scale(source: Tensor, first: Tensor) -> Tensor:
-    """Return the ratio of the sizes of two sets of points (B, K, 2): (B, 1, 1).
+    """Return the ratio (B, 1, 1) of the sizes of two sets of points (B, K, 2).
 
-    A size is the square root of the convex hull's area. The ratio is 1 if a hull has no area (all points on a line).
-    The published code uses the first sample's ratio for all.
+    The size is the square root of the area of the convex hull. The ratio is 1 if a hull has no area (all points on a
+    line). The published code uses the first sample's ratio for all samples.
     """
     sizes = [(hull_size(s), hull_size(f)) for s, f in zip(source, first, strict=True)]
     ratios = [s / f if s and f else 1.0 for s, f in sizes]

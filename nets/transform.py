@@ -30,10 +30,10 @@ class TransformConfig:
 
 @dataclass(frozen=True)
 class RandomTransform:
-    """T(z) = A z + b + (1, 1) sum_j w_j U(|z - c_j|_1), U(r) = r^2 log(r + 1e-6), one T per sample.
+    """T(z) = A z + b + (1, 1) sum_j w_j U(|z - c_j|_1) with U(r) = r^2 log(r + 1e-6), one T per sample.
 
     theta: (B, 2, 3), [A | b]. control_params: (B, 1, P^2), the weights w of control points c on a P x P grid over
-    [-1, 1]^2, x fastest. As published, the distance is L1, and x and y move by the same amount.
+    [-1, 1]^2, in which x varies fastest. As published, the distance is L1, and x and y move by the same amount.
     """
 
     theta: Tensor
@@ -41,7 +41,7 @@ class RandomTransform:
 
     @classmethod
     def draw(cls, config: TransformConfig, batch: int, rng: np.random.Generator, like: Tensor) -> RandomTransform:
-        """Draw `batch` transforms on the device of `like`, float32 at least; each sample has a generator of its own."""
+        """Draw `batch` transforms on the device of `like`, at least float32, each with its own random generator."""
         draws = np.stack([own.standard_normal(6 + config.points_tps**2) for own in each(rng, batch)])
         theta = np.eye(2, 3) + draws[:, :6].reshape(batch, 2, 3) * config.sigma_affine
         weights = draws[:, None, 6:] * config.sigma_tps
@@ -57,7 +57,7 @@ class RandomTransform:
 
     @in_float32
     def points(self, points: Tensor) -> Tensor:
-        """Return T at points (B, N, 2), in coordinates [-1, 1]: (B, N, 2)."""
+        """Return the values (B, N, 2) of T at points (B, N, 2), in coordinates [-1, 1]."""
         affine = points @ self.theta[:, :, :2].transpose(1, 2) + self.theta[:, None, :, 2]
         _, length = self._offsets(points)
         lift = (self.control_params * length**2 * torch.log(length + EPSILON)).sum(-1, keepdim=True)
@@ -65,7 +65,7 @@ class RandomTransform:
 
     @in_float32
     def jacobian(self, points: Tensor) -> Tensor:
-        """Return dT/dz at points (B, N, 2) in closed form: (B, N, 2, 2); gradients reach the points through it.
+        """Return dT/dz (B, N, 2, 2) at points (B, N, 2) in closed form; gradients flow through it to the points.
 
         dT/dz = A + (1, 1)^T sum_j w_j (2 r log(r + e) + r^2 / (r + e)) sign(z - c_j)^T.
         """

@@ -1,6 +1,6 @@
-"""VGG features for the perceptual loss (Johnson et al. 2016): VGG-19 as FOMM uses it, and VGG-16.
+"""VGG features for the perceptual loss (Johnson et al. 2016): VGG-19 as used by FOMM, and VGG-16.
 
-The weights are torchvision's ImageNet weights; this file holds the architectures only. Published systems use VGG-19.
+The weights are torchvision's ImageNet weights; this file contains the architectures only. Published systems use VGG-19.
 VGG-16 has one convolution fewer in each of the third and fourth blocks; its taps are at the same layers.
 """
 
@@ -46,7 +46,7 @@ class Vgg19(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, picture: Tensor) -> list[Tensor]:
-        """Return five feature maps of RGB pictures (B, 3, H, W) in [0, 1], not clipped; H and W are at least 16."""
+        """Return five feature maps of RGB pictures (B, 3, H, W) in [0, 1], not clipped; H and W must be at least 16."""
         x = (picture - self.mean) / self.std
         found = []
         for index, layer in enumerate(self.features, start=1):

@@ -1,10 +1,10 @@
-"""3x3 convolutions with 4 times fewer multiplications, forwards and backwards, in float32 on a CPU.
+"""3x3 convolutions with a quarter of the multiplications, forwards and backwards, in float32 on a CPU.
 
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, F(4x4, 3x3): tiles of 6x6 pixels
 give 4x4 results with 36 products instead of the usual 144. A tile is treated as a polynomial, and the products are
-taken at six points. With 0, +-a, +-1/a and infinity, a^2 = 1/2, the rounding error is half of that with the usual 0,
-+-1, +-2 and infinity: 1e-6 of the values (docs/performance.md). The additions before and after the products cost memory
-traffic, so the method pays only if there are many channels.
+taken at six points. With 0, +-a, +-1/a and infinity, where a^2 = 1/2, the rounding error is half of that with the usual
+0, +-1, +-2 and infinity: 1e-6 of the values (docs/performance.md). The additions before and after the products cost
+memory traffic, so the method pays off only if there are many channels.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# The numbers of channels (the smaller of input and output) and of pixels from which this is faster, with AVX2 and
-# with AVX-512 (docs/performance.md). The gradient of the weights gains most, so for trainable weights it pays off with
-# fewer channels, provided that both sides together have enough. Fixed rather than measured at start: results differ
-# from torch's in their last bits, so a machine must always make the same choice.
+# The numbers of channels (the smaller of input and output) and of pixels above which this is faster, with AVX2 and with
+# AVX-512 (docs/performance.md). The gradient of the weights gains most, so for trainable weights it pays off with fewer
+# channels, provided that input and output together have enough. The numbers are fixed rather than measured at start:
+# results differ from torch's in their last bits, so a machine must always make the same choice.
 FEWEST_CHANNELS, FEWEST_LEARNING, FEWEST_TOGETHER = 128, 64, 192
 SMALLEST_MAP = 32 * 32
 
@@ -44,13 +44,13 @@ WEIGHTS = torch.kron(_weight_transform(), _weight_transform()).float()  # 36 9
 
 
 class Fixable(nn.Module):
-    """A layer that computes with a tensor derived from its weights, and may keep it once the weights are final."""
+    """A layer that computes with a tensor derived from its weights and may keep it once the weights are final."""
 
     fixed = False
     _kept: Tensor | None = None
 
     def fix(self) -> None:
-        """Declare the weights final: the derived tensor is then made only once and has no gradient."""
+        """Declare the weights final; the derived tensor is then computed only once and has no gradient."""
         self.fixed, self._kept = True, None
 
     def kept(self, make: Callable[[], Tensor]) -> Tensor:
@@ -67,8 +67,8 @@ class Fixable(nn.Module):
 class Conv3x3(Fixable, nn.Conv2d):
     """A convolution of kernel 3, stride 1 and padding 1, (B, C, H, W) -> (B, O, H, W), fast for wide float32 maps.
 
-    It is the plain convolution if there are few channels, if maps are small or their sides are not multiples of 4, in
-    other precisions, on other devices and when compiled. Otherwise it cannot be differentiated twice.
+    The plain convolution is used if there are few channels, if maps are small or their sides are not multiples of 4,
+    for other precisions and devices, and when compiled. Otherwise the result cannot be differentiated twice.
     """
 
     @staticmethod
@@ -105,7 +105,10 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, x: Tensor, weight: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
-        """Return (B, O, H, W), channels last, of x (B, C, H, W) and taps (36, C, O) made from weight (O, C, 3, 3)."""
+        """Return the convolution (B, O, H, W), channels last, of x (B, C, H, W) with taps (36, C, O).
+
+        The taps are derived from weight (O, C, 3, 3).
+        """
         context.save_for_backward(x, taps)
         height, width = x.shape[2:]
         y = torch.empty(len(x), taps.shape[2], height, width, memory_format=torch.channels_last)
@@ -120,7 +123,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, Tensor | None]:
-        """Return the gradients of x, weight and bias, by the transposes of the forward pass's transforms."""
+        """Return the gradients of x, weight and bias, using the transposes of the forward pass's transforms."""
         x, taps = context.saved_tensors
         of_x, of_weight, _, of_bias = context.needs_input_grad
         batch, channels, height, width = x.shape
@@ -167,7 +170,7 @@ def _strips(height: int, width: int, taps: Tensor) -> Iterator[range]:
 
 
 def _tiles(picture: Tensor, rows: range) -> Tensor:
-    """Return the 6x6 tiles of some rows of tiles of a padded picture (H + 2, W + 2, C), transformed: (36, tiles, C)."""
+    """Return the transformed 6x6 tiles (36, tiles, C) of some rows of tiles of a padded picture (H + 2, W + 2, C)."""
     strip = picture[4 * rows.start : 4 * rows.stop + 2]
     width, channels = strip.shape[1:]
     lines = strip.new_empty(6, len(rows), width, channels)
@@ -178,7 +181,7 @@ def _tiles(picture: Tensor, rows: range) -> Tensor:
 
 
 def _paint(products: Tensor, out: Tensor) -> None:
-    """Transform products at the points (36, tiles, O) to every tile's 4x4 results and write them to maps (H, W, O)."""
+    """Transform products at the points (36, tiles, O) to each tile's 4x4 results and write these to maps (H, W, O)."""
     height, width, channels = out.shape
     points = products.view(6, 6, height // 4, width // 4, channels)
     lines = points.new_empty(4, *points.shape[1:])
@@ -207,7 +210,7 @@ def _collect(products: Tensor, into: Tensor) -> None:
 
 
 def _sixes(maps: Tensor, dimension: int = 0) -> list[Tensor]:
-    """Return six maps, the first to sixth cell of n tiles, which overlap by two, along a dimension of 4n + 2."""
+    """Return six maps along a dimension of length 4n + 2: the first to sixth cells of n tiles that overlap by two."""
     count = maps.shape[dimension] // 4
     return [maps[(slice(None),) * dimension + (slice(k, k + 4 * count - 3, 4),)] for k in range(6)]
 

@@ -1,7 +1,8 @@
-"""The protocols that `--protocol` can name, each created as `Class(cache, ...)` with the folders its parameters name.
+"""The protocols that `--protocol` can name, each created as `Class(cache, ...)` with the folders that it requires.
 
-Users can give the folders `drivers`, `templates`, `data` and `portraits`. `face` selects a face if a driver shows
-several, and `workers` is the number of processes that may render. Parameters without a default are required.
+Users can supply the folders `drivers`, `templates`, `data` and `portraits`, by the names of the class's parameters.
+`face` selects a face if a driver shows several, and `workers` is the number of processes that may render. Parameters
+without a default are required.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def make(
 ) -> CellSource:
     """Create the protocol with the user's folders and face. Raise BenchError for a missing or an unknown folder.
 
-    workers: the number of rendering processes, if the protocol takes this parameter; 0 for one per processor.
+    workers: the number of rendering processes, if the protocol has this parameter; 0 means one per processor.
     """
     parameters = dict(inspect.signature(maker).parameters)
     del parameters["cache"]

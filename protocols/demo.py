@@ -1,8 +1,8 @@
-"""The demo protocol: rendered micro-expressions with a true answer in every cell, laid out like MEGC2021.
+"""The demo protocol: rendered micro-expressions with a known truth in every cell, arranged as in MEGC2021.
 
-Nine drivers (three emotions in three recording styles) on two templates. A driver and its reference show the same
-motion with different noise. Truths are sharp and free of noise, like the templates, so that a method need not imitate a
-camera.
+It has nine drivers (three emotions in three recording styles) on two templates. A driver and its reference show the
+same motion with different noise. Truths are sharp and free of noise, like the templates, so that a method need not
+imitate a camera.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Strict(BaseModel):
 
 
 class Style(Strict):
-    """A recording style, named like a database. `exposures`: the moments, in frames, that are averaged in a frame."""
+    """A recording style, named like a database. `exposures`: the moments, in frames, averaged in each frame."""
 
     colour: Literal["grey", "rgb"]
     fps: float
@@ -64,7 +64,7 @@ class Driver(Strict):
     units: dict[str, tuple[tuple[float, float], ...]]
 
     def performance(self) -> Performance:
-        """Return what the person does."""
+        """Return the person's performance."""
         tracks = tuple(Track(unit, keys) for unit, keys in self.units.items())
         return Performance(tracks, self.frames, self.manner, self.head_px)
 
@@ -84,9 +84,9 @@ SHEET = DemoSheet.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yam
 
 
 class Demo:
-    """Nine rendered micro-expressions on two invented people, with the true answer of every cell.
+    """Nine rendered micro-expressions on two invented people, with a known truth for every cell.
 
-    workers: the number of rendering processes; 0 for one per processor.
+    workers: the number of rendering processes; 0 means one per processor.
     """
 
     name = "demo"
@@ -106,7 +106,10 @@ class Demo:
         self.portraits = [role.portrait for role in self.templates.values()] if own else [self.sheet.portrait]
 
     def cells(self) -> list[Cell]:
-        """Return all cells, driver by driver, rendered on first use. Raise BenchError if a portrait shows no face."""
+        """Return all cells, driver by driver, rendering them on first use.
+
+        Raise BenchError if a portrait shows no face.
+        """
         return self._cells([driver.name for driver in self.sheet.drivers], list(self.templates))
 
     def few(self) -> list[Cell]:
@@ -137,7 +140,7 @@ class Demo:
         ]
 
     def answer(self, cell: Cell) -> Answer:
-        """Return the scenes from which a cell's true answer is rendered, so that it can be degraded on purpose."""
+        """Return the scenes from which a cell's truth is rendered, so that it can be degraded deliberately."""
         sheet = {driver.name: driver for driver in self.sheet.drivers}
         driver = sheet[cell.driver.name]
         other = next((name for name in self.templates if name != cell.template.name), cell.template.name)
@@ -151,17 +154,17 @@ class Demo:
         return Scene(driver.name, driver.style, driver.emotion, role, performance, camera, takes=2)
 
     def _camera(self, index: int) -> Camera:
-        """Return the camera that films the sheet's driver at this index."""
+        """Return the camera that films the driver at this index of the sheet."""
         style = self.sheet.styles[self.sheet.drivers[index].style]
         return Camera(style.colour, style.fps, exposures=style.exposures)
 
     def _face(self, index: int) -> Role:
-        """Return the person on the sheet's template at this index."""
+        """Return the person on the template at this index of the sheet."""
         face = self.sheet.templates[index]
         return Role(face.portrait, self.sheet.series, face.number)
 
     def _truth(self, driver: Driver, name: str) -> Scene:
-        """Return the scene in which the template's person does what the driver does, in the driver's manner."""
+        """Return the scene in which the template's person performs the driver's motion in the driver's manner."""
         role, name = self.templates[name], _truth_name(driver, name)
         return Scene(name, driver.style, driver.emotion, role, driver.performance(), TEMPLATE_CAMERA)
 

@@ -1,6 +1,6 @@
-"""The demo protocol with pictures like those of published kits: soft, saved as JPEG, enlarged, with weak motion.
+"""The demo protocol with pictures like those of published kits: soft, saved as JPEG and enlarged, with weak motion.
 
-Nine drivers on two templates, laid out as in `demo`. Each truth animates the template's own picture, with the
+It has nine drivers on two templates, arranged as in `demo`. Each truth animates the template's own picture, with the
 template's blur and without noise, so that a method need neither sharpen nor imitate a camera.
 """
 
@@ -22,14 +22,14 @@ Light = tuple[float, float, float]
 
 
 class Photograph(Strict):
-    """How a picture is saved: its height and width in pixels, and the JPEG quality."""
+    """How a picture is saved: its height and width in pixels, and its JPEG quality."""
 
     pixels: int
     quality: int
 
 
 class KitStyle(Style):
-    """A recording style with its noise, its blur (in pixels of the filmed picture) and how its frames are saved."""
+    """A recording style with its noise, its blur (in pixels of the filmed picture) and the way its frames are saved."""
 
     noise: float
     lens: float
@@ -37,14 +37,14 @@ class KitStyle(Style):
 
 
 class KitFace(Face):
-    """A template with its light and the blur of its picture (in pixels of the saved picture)."""
+    """A template with its lighting and the blur of its picture (in pixels of the saved picture)."""
 
     light: Light
     lens: float
 
 
 class KitDriver(Driver):
-    """A driver with its light."""
+    """A driver with its lighting."""
 
     light: Light
 
@@ -62,7 +62,7 @@ SHEET = DemoKitSheet.model_validate(yaml.safe_load(Path(__file__).with_suffix(".
 
 
 class DemoKit(Demo):
-    """Nine weak rendered micro-expressions, made to look like published kits: soft, noisy, saved as JPEG, enlarged.
+    """Nine weak rendered micro-expressions made to look like published kits: soft, noisy, saved as JPEG and enlarged.
 
     workers: as in Demo.
     """

@@ -13,7 +13,7 @@ from megbench.core.clip import Cell, Clip
 class Folder:
     """Your own drivers (videos or folders of frames) on your own portraits; the truth is unknown.
 
-    face: which face to take if a driver's first frame shows several: "left", "right", its rank by size, or "" for the
+    face: which face to use if a driver's first frame shows several: "left", "right", a rank by size, or "" for the
     largest.
     """
 
@@ -25,7 +25,7 @@ class Folder:
         self.templates = templates
 
     def cells(self) -> list[Cell]:
-        """Return all cells; cells of an unusable driver carry its problem. Raise BenchError for an unusable folder."""
+        """Return all cells; those of an unusable driver carry its problem. Raise BenchError for an unusable folder."""
         portraits = read_templates(self.templates)
         clips = self.drivers.clips()
         others = foils(clips)
@@ -37,7 +37,7 @@ class Folder:
 
 
 def foils(clips: Sequence[Clip]) -> dict[str, Clip]:
-    """Return a foil for each usable clip, by the clip's name: the next usable clip, if possible with another emotion.
+    """Return a foil for each usable clip, by the clip's name: the next usable clip, with another emotion if possible.
 
     Two drivers in a folder may move the same parts of the face, so the floor computed from foils may be high.
     """

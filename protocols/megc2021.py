@@ -1,6 +1,6 @@
-"""The generation task of MEGC2021: nine micro-expressions of CASME II, SAMM and SMIC on two templates.
+"""The generation task of MEGC2021: nine micro-expressions from CASME II, SAMM and SMIC on two templates.
 
-Users supply the kit themselves, under its licence: no part of it is shipped or downloaded.
+Users supply the kit themselves, under its licence; no part of it is shipped or downloaded.
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ SHEET = Megc2021Sheet.model_validate(yaml.safe_load(Path(__file__).with_suffix("
 
 
 def recordings() -> frozenset[str]:
-    """Return the nine drivers' names in the databases, such as "casme2/sub01_EP19_06f"."""
+    """Return the names of the nine drivers in the databases, such as "casme2/sub01_EP19_06f"."""
     return frozenset(driver.recording for driver in SHEET.drivers)
 
 
 class Megc2021:
-    """Nine clips of CASME II, SAMM and SMIC on two templates, from the kit; a note names what is missing.
+    """Nine clips from CASME II, SAMM and SMIC on two templates, as in the kit; a note lists what is missing.
 
     templates: the names of the templates to use, separated by commas, as the last part of a path (this is how
-    --templates passes them); None for all. Raise BenchError for a name that the kit does not have.
+    --templates passes them), or None for all of them. Raise BenchError for a name that is not in the kit.
     """
 
     name = "megc2021"
@@ -83,7 +83,10 @@ class Megc2021:
         self.chosen = {name: names for name, names in self.faces.items() if name in chosen}
 
     def cells(self) -> list[Cell]:
-        """Return all cells of the kit in the sheet's order. Raise BenchError if it has no clip or no template."""
+        """Return all cells of the kit in the sheet's order.
+
+        Raise BenchError if the kit contains no clip or no template.
+        """
         kit = self.name.upper()
         if not self.data.is_dir():
             raise BenchError(f"The kit {self.data} is not a folder. Pass the unpacked {kit} kit to --data.")
@@ -105,7 +108,7 @@ class Megc2021:
 
     @classmethod
     def entry_names(cls) -> dict[str, str]:
-        """Return the name of each cell's video in a challenge entry, from the kit's names for clip and template."""
+        """Return the name of each cell's video in a challenge entry, composed of the kit's clip and template names."""
         return {
             f"{driver.name}__{face}": f"{driver.names[0]}-{names[0]}"
             for driver in SHEET.drivers
@@ -126,7 +129,7 @@ class Megc2021:
         return path if path and (is_video(path) or (path.is_dir() and pictures_in(path))) else None
 
     def _picture_path(self, names: Names) -> Path | None:
-        """Return the template's picture under any of its names, in the kit's template folder or else in the kit."""
+        """Return the template's picture under any of its names, from the kit's template folder or else from the kit."""
         for folder in (_child(self.data, ("target_template_face",)), self.data):
             path = _child(folder, names) if folder else None
             if path and is_picture(path):
@@ -135,7 +138,10 @@ class Megc2021:
 
 
 def _child(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """Return a folder's entry with one of the names, ignoring case and extension, or None; the first name wins."""
+    """Return the entry of a folder that has one of the names, ignoring case and extension, or None.
+
+    Earlier names take precedence.
+    """
     entries: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         entries.setdefault((path.name if path.is_dir() else path.stem).lower(), path)
@@ -143,7 +149,7 @@ def _child(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _mention_missing(found: dict[str, Path], portraits: dict[str, Path], chosen: Iterable[str]) -> None:
-    """Write a note that names the drivers and templates the kit lacks and counts the cells that need them."""
+    """Print a note that names the drivers and templates missing from the kit and counts the cells that need them."""
     faces = list(chosen)
     drivers = [driver for driver in SHEET.drivers if driver.name not in found]
     lacking = [f"{driver.name} ({driver.folder}/{driver.names[0]})" for driver in drivers]
@@ -171,7 +177,7 @@ def _recording(driver: Driver, path: Path) -> Recording:
 
 
 def _coded(driver: Driver, clip: Clip) -> Clip:
-    """Return the clip with onset, apex and offset counted from its first frame, if the clip has a known length."""
+    """Return the clip with its onset, apex and offset counted from its first frame if its length is a known one."""
     expected = driver.offset - driver.onset + 1
     if clip.problem:
         return clip

@@ -1,7 +1,7 @@
 """The generation task of MEGC2022: the nine micro-expressions of MEGC2021 on four templates, in colour.
 
-The kit is licensed for the challenge only and must be deleted afterwards. Other research needs a separate agreement.
-Users supply the kit themselves: no part of it is shipped or downloaded. A report made from the kit shows its faces.
+The kit is licensed for the challenge only and must be deleted afterwards; other research needs a separate agreement.
+Users supply the kit themselves; no part of it is shipped or downloaded. A report made from the kit shows its faces.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHEET = Faces.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yaml").
 
 
 class Megc2022(Megc2021):
-    """Nine clips of CASME II, SAMM and SMIC on four templates, 36 cells in colour; a note names what is missing.
+    """Nine clips from CASME II, SAMM and SMIC on four templates: 36 cells in colour. A note lists what is missing.
 
     `--templates NAME` gives the grid of the MEGC2022 repository: nine drivers on one template.
     """

@@ -1,4 +1,4 @@
-"""Self-reenactment: a clip drives its own first frame, so the clip is the truth."""
+"""Self-reenactment: a clip drives its own first frame, so that the clip is the truth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from megbench.protocols.folder import foils
 
 
 class Self:
-    """Each clip of a folder drives its own first frame, and the clip itself is the truth.
+    """A protocol in which each clip of a folder drives its own first frame, and the clip itself is the truth.
 
     face: as in the protocol `folder`.
     """

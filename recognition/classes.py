@@ -1,4 +1,4 @@
-"""The emotions that a recogniser distinguishes: MEGC2019's three classes, or each database's own words."""
+"""The emotions that a recogniser distinguishes: MEGC2019's three classes, or the words used by each database."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ COMPOSITE = {
     **dict.fromkeys(("happiness", "positive"), "positive"),
     "surprise": "surprise",
 }
-# The composite leaves these out of CASME II, which has two clips of fear and seven of sadness.
+# The composite excludes these from CASME II, which has two clips of fear and seven of sadness.
 NOT_IN_CASME2 = ("fear", "sadness")
-# What an adapter writes if nobody coded an emotion.
+# What an adapter writes if no emotion was coded.
 UNCODED = ("", "not coded")
 
 
 def three_classes(database: str, emotion: str) -> str | None:
-    """Return a clip's class in MEGC2019's composite database, or None if the composite leaves it out."""
+    """Return a clip's class in MEGC2019's composite database, or None if the composite excludes the clip."""
     word = emotion.lower()
     if family(database) == "casme2" and word in NOT_IN_CASME2:
         return None
@@ -31,7 +31,7 @@ def three_classes(database: str, emotion: str) -> str | None:
 
 
 def own_class(database: str, emotion: str) -> str | None:
-    """Return a clip's emotion in its database's words, or None if nobody coded one."""
+    """Return a clip's emotion in the words of its database, or None if no emotion was coded."""
     return None if emotion in UNCODED else emotion
 
 
@@ -39,5 +39,5 @@ CLASSES: dict[str, Callable[[str, str], str | None]] = {MEGC2019: three_classes,
 
 
 def classes(name: str) -> Callable[[str, str], str | None]:
-    """Return the function from database and emotion to class that `--classes` names, or raise BenchError."""
+    """Return the function from database and emotion to class that `--classes` selects. Raise BenchError if unknown."""
     return CLASSES[check_choice("classes", name, CLASSES)]

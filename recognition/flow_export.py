@@ -4,10 +4,11 @@
     STSNet_whole_norm_u_v_os/<subject>_<clip> .png                               each picture once
     combined_3_class2_for_optical_flow.csv                                       one row per clip
     flow.npy                                                                     (N, 3, 28, 28) float32, in row order
-    recipe.txt                                                                   how the files were made
+    recipe.txt                                                                   how the files were created
 
 The names are the published ones, including the space before ".png", which HTNet expects when it looks up files.
-Pictures are stretched to 0..255 channel by channel (red u, green v, blue strain), whereas the arrays keep amplitude.
+Pictures are stretched to 0..255 channel by channel (red u, green v, blue strain), whereas the arrays preserve
+amplitude.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ ONE_DIGIT = re.compile(r"^s(\d)(?=_|$)")
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """One clip.
+    """One clip to be exported.
 
     name: its name, without the subject's name. label: its class. generated: whether it is an output of a run, which is
-    used for training but never for testing.
+    used only for training, never for testing.
     """
 
     sample: Sample
@@ -53,7 +54,7 @@ class Exported:
 
     @property
     def subject(self) -> str:
-        """The person in the clip, or the person who drove the output, as spelt in the published lists."""
+        """The person in the clip, or the person who drove the output, as spelled in the published lists."""
         database, _, subject = self.sample.person.partition("/")
         return ONE_DIGIT.sub(r"s0\1", subject) if database == "smic" else subject
 
@@ -73,9 +74,9 @@ def listed_name(sample: Sample) -> str:
 
 
 def write_flow(out: Path, clips: Sequence[Exported], scheme: str, notes: Sequence[str] = ()) -> int:
-    """Write the layout into the new folder `out`, completely or not at all; return the number of pictures.
+    """Write the layout into the new folder `out`, completely or not at all, and return the number of pictures.
 
-    Raise BenchError if the folder exists, if there are fewer than two people, or if two clips would share a name.
+    Raise BenchError if the folder exists, if there are fewer than two people, or if two clips would have the same name.
     """
     if out.exists():
         raise BenchError(f"{out} exists. Give --out another folder, or delete it.")

@@ -1,7 +1,7 @@
-"""The input of recognisers: the flow of an aligned face from onset to apex, as a small picture of u, v and strain.
+"""The input to recognisers: the flow of an aligned face from onset to apex, as a small picture of u, v and strain.
 
-The face is aligned with the mean face by its landmarks, head motion is subtracted, and lengths are in units of the eye
-distance. Pictures of different faces are therefore comparable, and a faint expression stays faint.
+The face is aligned with the mean face using its landmarks, head motion is subtracted, and lengths are in units of the
+eye distance. Pictures of different faces are therefore comparable, and a faint expression remains faint.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ CORNER, EXTENT = (-1.2, -0.65), 2.4
 
 
 def flow_picture(first: Grey, later: Grey, points: Points) -> Float32s:
-    """Return u, v and strain (3, 28, 28) float32 of a face's motion from one frame to another.
+    """Return u, v and strain (3, 28, 28) float32 for a face's motion from one frame to another.
 
     first, later: grey (256, 256) uint8. points: (68, 2), the landmarks of `first`. u and v are the motion to the right
-    and down in the aligned face, in eye distances; strain is sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2), without a unit
-    (Liong et al. 2019). All three are 0 outside the face, and everywhere if the frames are equal.
+    and down in the aligned face, in eye distances; strain is sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2), which is
+    dimensionless (Liong et al. 2019). All three are 0 outside the face, and 0 everywhere if the frames are equal.
     """
     regions = face_regions(points)
     flow = FlowFrom(first, box_around(regions.face))(later)
@@ -53,7 +53,7 @@ def flow_picture(first: Grey, later: Grey, points: Points) -> Float32s:
 def stretched(pictures: Float32s) -> Float32s:
     """Return pictures (..., 28, 28) with each channel of each picture scaled to 0..1 by its own extremes, as published.
 
-    A channel without any motion becomes 0. Amplitude is lost: the small motion that camera noise causes on a still face
+    A channel without any motion becomes 0. Amplitude is lost: the small motion caused by camera noise on a still face
     gets the full contrast of an expression.
     """
     low, high = pictures.min((-2, -1), keepdims=True), pictures.max((-2, -1), keepdims=True)
@@ -63,7 +63,7 @@ def stretched(pictures: Float32s) -> Float32s:
 
 @functools.cache
 def _grid() -> Complex:
-    """Return the points at which the mean face is sampled (SIDE * FINE, SIDE * FINE), in eye distances."""
+    """Return the points (SIDE * FINE, SIDE * FINE) at which the mean face is sampled, in eye distances."""
     step = EXTENT / (SIDE * FINE)
     return np.asarray(as_complex((pixel_grid(SIDE * FINE) + 0.5) * step) + complex(*CORNER))
 

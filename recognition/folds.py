@@ -1,4 +1,4 @@
-"""Leave-one-person-out folds: each person is held out in turn, with every clip that shows that person."""
+"""Leave-one-person-out folds: each person is held out in turn, together with every clip that shows that person."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Places = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """The folds of leave-one-subject-out.
+    """The folds of leave-one-subject-out cross-validation.
 
-    people: the person whom each of the F folds holds out, such as "casme2/sub01". fold_of: (N,), the fold tested on
-    each sample. training: (F, N) bool, the samples on which each fold is trained. notes: remarks for the reader.
+    people: the person held out by each of the F folds, such as "casme2/sub01". fold_of: (N,), the fold that is tested
+    on each sample. training: (F, N) bool, the samples on which each fold is trained. notes: remarks for the reader.
     """
 
     people: tuple[str, ...]
@@ -49,9 +49,9 @@ def leave_one_out(data: Labelled) -> Folds:
 
 
 def may_learn(data: Labelled, people: Collection[str], pixels: Collection[str]) -> Flags:
-    """Return the mask (N,) of the samples that may train a recogniser which must not see these people or frames.
+    """Return a mask (N,) of the samples on which a recogniser may be trained that must not see these people or frames.
 
-    All clips of a person are left out if any of these frames shows that person, under whatever name.
+    All clips of a person are excluded if any of these frames shows that person, under whatever name.
     """
     groups = _groups(data.people, [sample.pixels for sample in data.samples])
     known = zip(data.samples, groups, strict=True)
@@ -60,7 +60,7 @@ def may_learn(data: Labelled, people: Collection[str], pixels: Collection[str]) 
 
 
 def _groups(people: Sequence[str], pixels: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return for each sample the first person of its group, the people who share a frame directly or through others."""
+    """Return, for each sample, the first person in its group: people who share a frame, directly or through others."""
     leader = {name: name for name in people}
 
     def first(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The training and the answers of one fold. Of the person it holds out, a fold receives only the test pictures."""
+"""The training and the predictions of one fold. Of the held-out person, a fold receives only the test pictures."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from megbench.recognition.ststnet import StstNet, cut
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """The input of one fold.
+    """The input to one fold.
 
     pictures: (n, 3, 28, 28), with labels (n,), the complete training set. asked: (m, 3, 28, 28), the test pictures.
-    true: (m,), the classes of the test pictures. No answer depends on these classes, only `Learnt.habit` does.
+    true: (m,), the classes of the test pictures. No predictions depend on these classes except `Learnt.habit`.
     """
 
     pictures: Float32s
@@ -49,9 +49,9 @@ class Lesson:
 class Learnt:
     """The output of one fold.
 
-    answers: (S, m) for S seeds, each after its last epoch. habit: the answers of the best test epoch, or None for
-    recognisers without epochs. Choosing that epoch is a leak, because it is chosen by the very answers that are to be
-    scored; `habit` is reported as a leak and used for nothing else.
+    answers: (S, m), the predictions for S seeds, each after the last epoch. habit: the predictions of the best test
+    epoch, or None for recognisers without epochs. Choosing that epoch is a leak, because it is chosen by the very
+    predictions that are to be scored; `habit` is reported as a leak and used for nothing else.
     """
 
     answers: tuple[tuple[int, ...], ...]
@@ -59,7 +59,7 @@ class Learnt:
 
 
 def learn(recogniser: Recogniser, lesson: Lesson) -> Learnt:
-    """Train a recogniser on a lesson and return its answers to the test pictures."""
+    """Train a recogniser on a lesson and return its predictions for the test pictures."""
     if isinstance(recogniser, StstNet):
         pairs = [_epochs(recogniser, lesson, seed) for seed in recogniser.seeds]
         return Learnt(_rows(np.stack([last for last, _ in pairs])), _rows(np.stack([best for _, best in pairs])))
@@ -70,7 +70,7 @@ def learn(recogniser: Recogniser, lesson: Lesson) -> Learnt:
 
 
 def _epochs(recogniser: StstNet, lesson: Lesson, seed: int) -> tuple[Answers, Answers]:
-    """Return the answers (m,) after the last epoch, and after the (last) epoch with the most correct answers."""
+    """Return the predictions (m,) after the last epoch, and those after the (last) epoch with the most correct ones."""
     everything = np.ones((1, len(lesson.labels)), bool)
     parts, most = cut(lesson.asked), -1
     for net in recogniser.epochs_of(lesson.pictures, lesson.labels, everything, lesson.n_classes, seed):
@@ -89,8 +89,9 @@ def _rows(answers: Answers) -> tuple[tuple[int, ...], ...]:
 class Course:
     """All lessons of one row.
 
-    pictures: (N + M, 3, 28, 28), first the N clips themselves and then M added ones, with labels (N + M,). training:
-    (F, N + M) bool, the pictures on which each fold is trained. fold_of: (N,), the fold that is tested on each clip.
+    pictures: (N + M, 3, 28, 28), first the N clips themselves and then M additional ones, with labels (N + M,).
+    training: (F, N + M) bool, the pictures on which each fold is trained. fold_of: (N,), the fold that is tested on
+    each clip.
     """
 
     pictures: Float32s
@@ -100,7 +101,7 @@ class Course:
     n_classes: int
 
     def lesson(self, fold: int) -> Lesson:
-        """Return the input of a fold."""
+        """Return the input to a fold."""
         learns, mine = self.training[fold], np.flatnonzero(self.fold_of == fold)
         return Lesson(
             self.pictures[learns], self.labels[learns], self.pictures[mine], self.labels[mine], self.n_classes
@@ -127,7 +128,7 @@ class Teacher:
     recogniser: Recogniser
 
     def __call__(self) -> Callable[[tuple[int, int]], Learnt]:
-        """Return a function that runs a fold; its arguments are the numbers of the row and of the fold."""
+        """Return a function that runs a fold, given the numbers of the row and the fold."""
         with np.load(self.course, allow_pickle=False) as stored:
             arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
         course = Course(**{**arrays, "n_classes": int(arrays["n_classes"])})

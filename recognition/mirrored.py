@@ -1,4 +1,4 @@
-"""Augmentation at no cost: mirrored flow, slightly weaker or stronger."""
+"""Augmentation at no cost: mirrored flow with slightly weaker or stronger motion."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def mirrored(picture: Float32s) -> Float32s:
 
 
 def mirrored_and_scaled(data: Labelled, each: int = 1, seed: int = 0) -> Float32s:
-    """Return `each` new pictures of every sample, (each * N, 3, 28, 28), mirrored and with another amplitude.
+    """Return `each` new pictures for every sample, (each * N, 3, 28, 28), mirrored and with a different amplitude.
 
-    Copies of one sample differ in amplitude, and every second copy is not mirrored. The random draws for a sample
+    Copies of one sample differ in amplitude, and every second copy is not mirrored. The random numbers for a sample
     depend only on its name and the seed.
     """
     draws = [np.random.default_rng([seed, *sample.clip.encode()]).uniform(-1, 1, each) for sample in data.samples]

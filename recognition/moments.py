@@ -1,4 +1,4 @@
-"""Measurements of clips from onset to apex: one flow per clip, kept in the store by content."""
+"""Measurements of clips from onset to apex: one flow per clip, stored by content."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from megbench.faces.landmarks import Grey, Points, landmarks
 from megbench.faces.regions import face_regions
 from megbench.recognition.flow_picture import flow_picture
 
-# The maximum number of frames among which the largest motion is searched for.
+# The maximum number of frames that are searched for the largest motion.
 LOOKED_AT = 64
 
 
@@ -32,9 +32,9 @@ LOOKED_AT = 64
 class Moment:
     """A clip whose motion from onset to apex is to be measured.
 
-    what: its name in messages. content: hash of everything that determines its frames. read: returns a frame, grey
-    (256, 256) uint8. apex: None if nobody coded it. points: the landmarks (68, 2) of the onset frame, or None if they
-    are unknown.
+    what: its name in messages. content: a hash of everything that determines its frames. read: returns a frame, grey
+    (256, 256) uint8. apex: None if the apex was not coded. points: the landmarks (68, 2) of the onset frame, or None if
+    they are unknown.
     """
 
     what: str
@@ -52,7 +52,7 @@ class Moment:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A clip's measurement.
+    """The measurement of a clip.
 
     picture: u, v, strain (3, 28, 28) float32. apex: the apex frame. pixels: hashes of the two frames, in grey.
     """
@@ -63,7 +63,7 @@ class Measured:
 
 
 def grey_frame(folder: Path, index: int) -> Grey:
-    """Read a frame from a folder of PNG files; return it in grey, (256, 256) uint8."""
+    """Return a frame from a folder of PNG files in grey, (256, 256) uint8."""
     return grey(read_png(frame_path(folder, index))[None])[0]
 
 
@@ -77,7 +77,7 @@ def why_guessed(onset: int, apex: int | None, n_frames: int) -> str:
 
 
 def guessed_notes(whys: Sequence[str], things: str) -> list[str]:
-    """Return a line for each reason found among the `things` ("clips", "drivers"), with the number affected."""
+    """Return a line for each reason why apexes of `things` ("clips", "drivers") were replaced, with their number."""
     return [
         f"{count} of {len(whys)} {things} have {why}; their frame of largest motion is used instead"
         for why, count in Counter(filter(None, whys)).items()
@@ -85,9 +85,9 @@ def guessed_notes(whys: Sequence[str], things: str) -> list[str]:
 
 
 def measure(moments: Sequence[Moment], cache: Path | None, title: str, workers: int = 1) -> list[Measured | str]:
-    """Return the clips' measurements, in order; a string states why a clip cannot be measured.
+    """Return the measurements of the clips, in order; a string states why a clip cannot be measured.
 
-    Measurements in `cache` are reused. workers: number of processes; 0 for one per processor that may be used.
+    Measurements in `cache` are reused. workers: the number of processes; 0 means one per processor that may be used.
     """
     found: dict[int, Measured | str] = {
         index: kept for index, moment in enumerate(moments) if (kept := _kept(moment, cache))
@@ -99,7 +99,7 @@ def measure(moments: Sequence[Moment], cache: Path | None, title: str, workers: 
 
 
 def _keep(cache: Path | None, moment: Moment) -> Measured | str:
-    """Measure a clip and store the result at once, so that nothing is measured again after an interruption."""
+    """Measure a clip and store the result at once, so that nothing has to be measured again after an interruption."""
     result = _measured(moment)
     if cache is not None and isinstance(result, Measured):
         with whole_file(_path(moment, cache), lasting=False) as file:

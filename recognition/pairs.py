@@ -1,4 +1,4 @@
-"""Pairs of training clips and faces: each driver moves another person's face, and the training set has both people."""
+"""Pairs of training clips and faces: each driver moves another person's face; both are in the training set."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from megbench.recognition.samples import Labelled
 class Pairs:
     """Drivers on templates.
 
-    drivers, templates: (M,), indices of samples; the template is that sample's onset. used: (F, M) bool, the pairs on
-    which each fold is trained, never one with the person it holds out, either as a driver or as a template.
+    drivers, templates: (M,), indices of samples; a template is the onset of its sample. used: (F, M) bool, the pairs on
+    which each fold is trained, which never include the held-out person, either as a driver or as a template.
     """
 
     drivers: np.ndarray

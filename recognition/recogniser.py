@@ -1,4 +1,4 @@
-"""The interface of recognisers, and the two recognisers that implement it."""
+"""The interface of recognisers, and the recognisers that can be chosen by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from megbench.recognition.ststnet import StstNet
 from megbench.recognition.svm import LinearSvm
 
 Answers = npt.NDArray[np.int64]
-# The answer of a fold without training pictures.
+# The prediction of a fold without training pictures.
 NO_ANSWER = -1
 
 
@@ -32,11 +32,11 @@ class Recogniser(Protocol):
     def answers(
         self, pictures: Float32s, labels: Places, training: Flags, asked: Float32s, fold_of: Places, n_classes: int
     ) -> Answers:
-        """Return the answers (S, M) of S seeds to M pictures; -1 from a fold without training pictures.
+        """Return the predictions (S, M) of S seeds for M pictures; -1 for a fold without training pictures.
 
         pictures: (N, 3, 28, 28) float32, with labels (N,) below `n_classes`. training: (F, N) bool, the pictures on
-        which each fold is trained. asked: (M, 3, 28, 28), the test pictures. fold_of: (M,), the fold that answers each
-        of them.
+        which each fold is trained. asked: (M, 3, 28, 28), the test pictures. fold_of: (M,), the fold that classifies
+        each of them.
         """
 
 
@@ -45,7 +45,7 @@ RECOGNISERS: dict[str, Callable[[], Recogniser]] = {"svm": LinearSvm, "ststnet":
 
 @dataclass(frozen=True)
 class OnStretched:
-    """A recogniser that sees every picture scaled to its own extremes, as published (flow_picture.stretched)."""
+    """A recogniser whose pictures are each scaled to their own extremes, as published (flow_picture.stretched)."""
 
     recogniser: Recogniser
 
@@ -57,7 +57,7 @@ class OnStretched:
     def answers(
         self, pictures: Float32s, labels: Places, training: Flags, asked: Float32s, fold_of: Places, n_classes: int
     ) -> Answers:
-        """Return the answers to stretched pictures; see Recogniser."""
+        """Return the predictions for stretched pictures; see Recogniser."""
         return self.recogniser.answers(stretched(pictures), labels, training, stretched(asked), fold_of, n_classes)
 
 
@@ -68,7 +68,7 @@ def make_recogniser(name: str, stretch: bool = False) -> Recogniser:
 
 
 def answers_left_out(recogniser: Recogniser, data: Labelled, folds: Folds) -> Answers:
-    """Return the answers (S, N) to the samples themselves, each from the fold that has not seen the sample's person."""
+    """Return the predictions (S, N) for the samples, each from the fold that has not seen the sample's person."""
     return recogniser.answers(
         data.pictures, data.labels, folds.training, data.pictures, folds.fold_of, len(data.classes)
     )

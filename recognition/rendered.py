@@ -1,7 +1,8 @@
-"""Rendered people as training data if there is no database: a rule assigns sets of action units to emotions.
+"""Rendered people as training data if no database is available: a rule assigns sets of action units to emotions.
 
-This set has no clip in common with the demo: people and manners are drawn for this set alone, and no set of units
-occurs in the demo. Both share the renderer and its two portraits, so a recogniser learns only how rendered faces move.
+This set has no clips in common with the demo: people and manners are drawn for this set alone, and none of its sets of
+units occurs in the demo. Both use the same renderer and its two portraits, so a recogniser learns only how rendered
+faces move.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ LEAST, MOST, HEAD_PX = 0.5, 1.0, 1.0
 
 @dataclass(frozen=True)
 class Shown:
-    """One expression of one person. manner: seed of the person's way of moving, the head motion and the camera."""
+    """One expression of one person. manner: the seed of the person's manner, the head motion and the camera noise."""
 
     role: Role
     emotion: str
@@ -95,7 +96,7 @@ class Shown:
 
 
 def expressions(people: int = PEOPLE) -> list[Shown]:
-    """Return every person's expressions, EACH per emotion; the random draws are always the same."""
+    """Return every person's expressions, EACH per emotion; the random choices are always the same."""
     return [shown for number in range(people) for shown in _of_person(number)]
 
 
@@ -110,7 +111,7 @@ def _of_person(number: int) -> Iterator[Shown]:
 
 
 def rendered_samples(cache: Path | None, workers: int = 1, people: int = PEOPLE) -> tuple[list[Sample], list[str]]:
-    """Return rendered people's expressions as samples of two frames, and notes on unusable expressions."""
+    """Return the expressions of rendered people as samples of two frames, and notes on unusable expressions."""
     shown = expressions(people)
     moments = [Moment(one.name, one.key(), functools.partial(_frame, one), 2, 0, 1) for one in shown]
     found = measure(moments, cache, "Flow of rendered people", workers)
@@ -139,7 +140,7 @@ def _frame(shown: Shown, index: int) -> Grey:
 
 @functools.lru_cache(maxsize=1)  # callers request the two frames one after the other
 def two_frames(shown: Shown) -> Frames:
-    """Return the neutral frame and the apex, (2, 256, 256, 3), as recorded by a camera."""
+    """Return the neutral frame and the apex frame, (2, 256, 256, 3), as recorded by a camera."""
     actor = _actor(shown.role)
     manner = personal_basis(np.random.default_rng([shown.manner, 0]))
     moved = sum(strength * manner[ACTION_UNITS.index(unit)] for unit, strength in shown.units)

@@ -1,4 +1,4 @@
-"""The training data of a recogniser: clips of prepared databases, each with a picture of flow, emotion and person."""
+"""The training data of a recogniser: clips of prepared databases, with a flow picture, emotion and person each."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from megbench.recognition.moments import Measured, Moment, guessed_notes, measur
 class Sample:
     """One clip.
 
-    emotion: in the database's words. person: such as "smic/s11". clip: such as "smic/s11_ne_02". picture: u, v, strain
-    (3, 28, 28) float32 (megbench.recognition.flow_picture). onset, apex: frames. apex_coded: whether somebody coded the
-    apex; if not, it is the frame with the largest motion. pixels: hashes of both frames, in grey.
+    emotion: in the database's words. person: for example "smic/s11". clip: for example "smic/s11_ne_02". picture: u, v,
+    strain (3, 28, 28) float32 (megbench.recognition.flow_picture). onset, apex: frame numbers. apex_coded: whether the
+    apex was coded; if not, it is the frame with the largest motion. pixels: hashes of both frames, in grey.
     """
 
     database: str
@@ -41,9 +41,10 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Samples with their classes: the input of recognisers.
+    """Samples with their classes: the training data of recognisers.
 
-    pictures: (N, 3, 28, 28) float32. labels: (N,), indices in `classes`. notes: remarks on the samples for the reader.
+    pictures: (N, 3, 28, 28) float32. labels: (N,), indices into `classes`. notes: remarks on the samples for the
+    reader.
     """
 
     samples: tuple[Sample, ...]
@@ -65,10 +66,10 @@ class Labelled:
 def stored_samples(
     folders: Iterable[Path], cache: Path | None = None, workers: int = 1
 ) -> tuple[list[Sample], list[str]]:
-    """Return the clips of prepared databases as samples, and notes on clips left out or without a coded apex.
+    """Return the clips of prepared databases as samples, and notes on clips that are left out or have no coded apex.
 
-    cache: the folder in which measurements are kept. workers: number of processes; 0 for one per processor. Raise
-    BenchError if a folder is not a finished store, or if no clip can be used.
+    cache: the folder in which measurements are stored. workers: the number of processes; 0 means one per processor.
+    Raise BenchError if a folder is not a finished store, or if no clip can be used.
     """
     found: list[Sample] = []
     notes: list[str] = []
@@ -85,7 +86,7 @@ def stored_samples(
 
 
 def labelled(samples: Sequence[Sample], scheme: str, notes: Sequence[str] = ()) -> Labelled:
-    """Return the samples that have a class in `scheme` ("megc2019" or "own"); a note states how many have none.
+    """Return the samples that have a class in `scheme` ("megc2019" or "own"); a note states how many have no class.
 
     Raise BenchError if there are fewer than two classes.
     """
@@ -133,7 +134,7 @@ def _sample(clip: StoredClip, found: Measured) -> Sample:
 
 
 def _notes(store: ClipStore, pairs: Sequence[tuple[StoredClip, Measured | str]]) -> list[str]:
-    """Return notes on one store: clips that cannot be used, and apexes that nobody coded."""
+    """Return notes on one store: clips that cannot be used, and apexes that are not coded."""
     database, many = store.facts.database, len(pairs)
     lost = [result for _, result in pairs if isinstance(result, str)]
     whys = [

@@ -1,9 +1,9 @@
-"""STSTNet (Liong et al. 2019, table I), all folds at once: one grouped network over the same pictures.
+"""STSTNet (Liong et al. 2019, table I), with all folds trained at once as one grouped network on the same pictures.
 
-Three streams of 3, 5 and 8 kernels of 3 x 3 see u, v and strain. Each stream is max-pooled by 3, all 16 planes are
+Three streams of 3, 5 and 8 kernels of 3 x 3 process u, v and strain. Each stream is max-pooled by 3, all 16 planes are
 average-pooled by 2 x 2, and the resulting 400 numbers give the classes: 1,651 parameters for three classes. The table
-names no activation; this implementation uses ReLU. There is no batch normalisation, so only the weights are learnt from
-clips.
+does not specify an activation; this implementation uses ReLU. There is no batch normalisation, so only the weights are
+learnt from clips.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ def parameters(n_classes: int) -> int:
 
 @dataclass(frozen=True)
 class StstNet:
-    """STSTNet with the published schedule: Adam, a fixed number of epochs of which the last counts, several seeds.
+    """STSTNet with the published schedule: Adam, a fixed number of epochs of which the last counts, and several seeds.
 
-    Channels are divided by their root mean square over the fold's training clips. A batch holds the same clips for all
-    folds, and a fold skips the clips that it may not see. Each fold therefore learns what it would learn on its own.
+    Channels are divided by their root mean square over the fold's training clips. A batch contains the same clips for
+    all folds, and a fold skips the clips that it may not see. Each fold therefore learns what it would learn on its
+    own.
     """
 
     epochs: int = 500
@@ -58,7 +59,7 @@ class StstNet:
     def answers(
         self, pictures: Float32s, labels: Ints, training: Flags, asked: Float32s, fold_of: Ints, n_classes: int
     ) -> Ints:
-        """Return the answers; see megbench.recognition.recogniser.Recogniser."""
+        """Return the predictions; see megbench.recognition.recogniser.Recogniser."""
         found = []
         for seed in self.seeds:
             for net in self.epochs_of(pictures, labels, training, n_classes, seed):
@@ -69,7 +70,7 @@ class StstNet:
     def epochs_of(
         self, pictures: Float32s, labels: Ints, training: Flags, n_classes: int, seed: int
     ) -> Iterator[GroupedNet]:
-        """Yield the networks of all folds after each epoch; the same object is yielded each time."""
+        """Yield the networks of all folds after each epoch, always as the same object."""
         net = GroupedNet(_scales(pictures, training), n_classes, seed, np.asarray(training.any(1)))
         parts, truth = cut(pictures), torch.from_numpy(labels)
         learns = torch.from_numpy(training.astype(np.float32))
@@ -87,7 +88,7 @@ class StstNet:
 
 
 class GroupedNet:
-    """F networks side by side. scales: (F, 3), the divisor of each channel of the pictures."""
+    """F networks side by side. scales: (F, 3), the divisor for each channel of the pictures."""
 
     def __init__(self, scales: Float32s, n_classes: int, seed: int, learns: Flags) -> None:
         folds = len(scales)
@@ -96,7 +97,7 @@ class GroupedNet:
         draws = torch.Generator().manual_seed(seed)
 
         def drawn(inputs: int, *shape: int) -> Tensor:
-            """Return a layer's initial values, drawn as in PyTorch and equal for every fold."""
+            """Return a layer's initial values, drawn as in PyTorch and equal for all folds."""
             reach = inputs**-0.5
             one = torch.empty(shape).uniform_(-reach, reach, generator=draws)
             return one.expand(folds, *shape).clone().requires_grad_()
@@ -106,7 +107,7 @@ class GroupedNet:
 
     @property
     def weights(self) -> list[Tensor]:
-        """All learnt parameters; the first axis is the fold."""
+        """All learnt parameters; the first axis is that of the folds."""
         return [self.kernels, self.bias, self.last, self.last_bias]
 
     def __call__(self, parts: Tensor) -> Tensor:
@@ -122,7 +123,7 @@ class GroupedNet:
 
     @torch.no_grad()
     def answers(self, pictures: Float32s, fold_of: Ints) -> Ints:
-        """Return the answers (M,) of each picture's own fold; -1 from a fold without training pictures."""
+        """Return the prediction (M,) for each picture by its own fold; -1 for a fold without training pictures."""
         found = np.full(len(pictures), -1, np.int64)
         for chosen in np.array_split(np.arange(len(pictures)), max(1, len(pictures) // 64)):
             if len(chosen):
@@ -135,8 +136,8 @@ class GroupedNet:
 class _Peaks(torch.autograd.Function):
     """Fused convolution and max pooling: the largest of the nine products of parts (9, R, 29) and columns (28, C).
 
-    The last of a part's 29 numbers is the position's flag, which is added to every product. Only the peaks are kept.
-    The backward pass recomputes the products and passes gradients on at the peaks.
+    The last of a part's 29 numbers is the position's flag, which is added to every product. Only the maxima are stored.
+    The backward pass recomputes the products and propagates gradients at the maxima.
     """
 
     @staticmethod
@@ -172,10 +173,10 @@ def _products(parts: Tensor, columns: Tensor) -> Iterator[Tensor]:
 
 
 def cut(pictures: Float32s) -> Tensor:
-    """Return the parts (9, N, 100, 29) of pictures (N, 3, 28, 28) that a kernel sees, in the order of the pooling.
+    """Return the parts (9, N, 100, 29) of pictures (N, 3, 28, 28) seen by a kernel, in pooling order.
 
-    A peak is taken over nine positions. Each position has the 27 numbers under the kernel, a 1, and a flag: OUTSIDE if
-    the position is not a pixel (padding of the pooling), otherwise 0.
+    A maximum is taken over nine positions. Each position has the 27 numbers under the kernel, a 1, and a flag: OUTSIDE
+    if the position is not a pixel (padding for pooling), otherwise 0.
     """
     number = len(pictures)
     seen = torch.nn.functional.unfold(torch.from_numpy(np.ascontiguousarray(pictures)), KERNEL, padding=1)
@@ -199,7 +200,7 @@ def _scales(pictures: Float32s, training: Flags) -> Float32s:
 
 
 def _loss(scores: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
-    """Return the sum over folds of the mean cross-entropy over those pictures of a batch that the fold may see."""
+    """Return the sum over folds of the mean cross-entropy over the pictures in a batch that the fold may see."""
     folds, batch, _ = scores.shape
     each = torch.nn.functional.cross_entropy(
         scores.reshape(folds * batch, -1), truth.repeat(folds), reduction="none"

@@ -14,10 +14,10 @@ Products = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LinearSvm:
-    """One machine per fold (scikit-learn's SVC, linear, rarer classes weighted more).
+    """One machine per fold (scikit-learn's SVC, linear, with rarer classes weighted more).
 
     Channels are divided by their root mean square over the fold's training clips, so that no channel outweighs the
-    others and amplitude is kept. cost: the machines' C, for pictures whose squares sum to 1 on average.
+    others and amplitude is preserved. cost: the C of the machines, for pictures whose squares sum to 1 on average.
     """
 
     cost: float = 1.0
@@ -32,7 +32,7 @@ class LinearSvm:
         fold_of: npt.NDArray[np.int64],
         n_classes: int,
     ) -> npt.NDArray[np.int64]:
-        """Return the answers of one seed, (1, M); see megbench.recognition.recogniser.Recogniser."""
+        """Return the predictions of one seed, (1, M); see megbench.recognition.recogniser.Recogniser."""
         among, between = _products(pictures, pictures), _products(asked, pictures)
         found = np.full(len(asked), -1, np.int64)
         for fold, learns in enumerate(training):
@@ -45,9 +45,9 @@ class LinearSvm:
         return found[None]
 
     def _answered(self, inside: Products, labels: npt.NDArray[np.int64], across: Products) -> npt.NDArray[np.int64]:
-        """Return the answers to M pictures.
+        """Return the predictions for M pictures.
 
-        across: their products (M, N) with N training pictures. inside: the products (N, N) among the training pictures.
+        across: their products (M, N) with N training pictures. inside: the products (N, N) of the training pictures.
         """
         if len(np.unique(labels)) == 1:
             return np.full(len(across), labels[0], np.int64)
@@ -58,13 +58,13 @@ class LinearSvm:
 
 
 def _products(first: Float32s, second: Float32s) -> Products:
-    """Return the scalar products of pictures by channel, (3, M, N), the only input that the machines need."""
+    """Return the scalar products of pictures by channel, (3, M, N), which are the only input to the machines."""
     flat = [np.ascontiguousarray(one.reshape(*one.shape[:2], -1).swapaxes(0, 1), np.float64) for one in (first, second)]
     return np.stack([one @ two.T for one, two in zip(*flat, strict=True)])
 
 
 def _shares(among: Products, seen: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Return the factor (3,) of each channel's products, computed from the training pictures alone."""
+    """Return the factor (3,) for each channel's products, computed from the training pictures alone."""
     squares = among[:, seen, seen].mean(1)
     moving = squares > 0
     return np.divide(1 / max(moving.sum(), 1), squares, out=np.zeros_like(squares), where=moving)

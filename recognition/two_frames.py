@@ -1,4 +1,4 @@
-"""Clips of two frames, onset and apex. Recognisers read only these two frames, so only they are animated."""
+"""Clips of two frames, onset and apex: recognisers read only these two frames, so only they are animated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from megbench.core.prepared_clips import ClipStore, StoredClip, three_channels
 from megbench.recognition.rendered import Shown, expressions, two_frames
 from megbench.recognition.samples import Sample
 
-# A database's facts about a clip that hold whichever of its frames are used.
+# A database's facts about a clip that apply whichever of its frames are used.
 FACTS = (
     "database",
     "subject",
@@ -39,8 +39,8 @@ FACTS = (
 class Origin:
     """The source of a sample's frames.
 
-    key: hash of everything that determines the frames. read: returns two frames, in RGB. facts: facts about the clip
-    by field of megbench.core.clip.Clip.
+    key: a hash of everything that determines the frames. read: returns two frames, in RGB. facts: facts about the clip,
+    keyed by field of megbench.core.clip.Clip.
     """
 
     key: str
@@ -49,7 +49,7 @@ class Origin:
 
 
 def stored_origins(folders: Iterable[Path]) -> dict[str, Origin]:
-    """Return the origins of prepared databases' clips, by the clips' names in samples."""
+    """Return the origins of the clips in prepared databases, keyed by the clips' names in samples."""
     found: dict[str, Origin] = {}
     for store in map(ClipStore, folders):
         for clip in store.clips:
@@ -59,7 +59,7 @@ def stored_origins(folders: Iterable[Path]) -> dict[str, Origin]:
 
 
 def rendered_origins(people: int) -> dict[str, Origin]:
-    """Return the origins of rendered people's expressions, by the clips' names in samples."""
+    """Return the origins of rendered people's expressions, keyed by the clips' names in samples."""
 
     def facts(shown: Shown) -> dict[str, Any]:
         person = shown.person.partition("/")
@@ -69,10 +69,10 @@ def rendered_origins(people: int) -> dict[str, Origin]:
 
 
 def as_drivers(samples: Sequence[Sample], origins: Mapping[str, Origin], cache: Path, workers: int) -> list[Clip]:
-    """Return samples as clips of onset and apex, kept in `cache`.
+    """Return samples as clips of onset and apex, stored in `cache`.
 
-    origins: by the clips' names in samples. A rendered clip counts as a recording: no method is given its motion.
-    workers: number of processes; 0 for one per processor.
+    origins: keyed by the clips' names in samples. A rendered clip counts as a recording: its motion is not passed to
+    any method. workers: the number of processes; 0 means one per processor.
     """
     tasks = [_Task(origins[one.clip], one.clip, one.onset, one.apex, cache) for one in samples]
     found = {place: clip for place, task in enumerate(tasks) if (clip := load_clip(task.folder))}
@@ -86,7 +86,7 @@ def as_drivers(samples: Sequence[Sample], origins: Mapping[str, Origin], cache: 
 
 @dataclass(frozen=True)
 class _Task:
-    """A clip of two frames to be made."""
+    """A clip of two frames to be created."""
 
     origin: Origin
     name: str
@@ -96,7 +96,7 @@ class _Task:
 
     @property
     def folder(self) -> Path:
-        """The folder in which the clip is kept, named by a hash of everything that determines the clip."""
+        """The folder in which the clip is stored, named by a hash of everything that determines the clip."""
         return self.cache / digest(["onset and apex", self.origin.key, self.name, self.onset, self.apex])
 
 

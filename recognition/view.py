@@ -23,7 +23,8 @@ from megbench.recognition.samples import Labelled
 class Shown:
     """An output, or the driver itself: frames in a folder, with the driver's onset and apex.
 
-    row, cell: the place of its answer. driver: the driver's name. template: the template's picture, None for a driver.
+    row, cell: where its label belongs. driver: the driver's name. template: the template's picture, or None for a
+    driver.
     """
 
     row: str
@@ -35,7 +36,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Driver:
-    """The facts about a driver. apex: None if nobody coded it; the frame of its largest motion is then used."""
+    """The facts about a driver. apex: None if it was not coded; the frame of its largest motion is then used."""
 
     name: str
     database: str
@@ -47,7 +48,7 @@ class Driver:
 
     @property
     def person(self) -> str:
-        """The driver's person, such as "smic/s11"."""
+        """The person who is the driver, such as "smic/s11"."""
         return person(self.database, self.subject)
 
 
@@ -65,11 +66,11 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """The recogniser's labels.
+    """The labels assigned by the recogniser.
 
-    answers: (S, M) for S seeds and the M things shown, -1 for none. reasons: why there is no answer, by index. apexes:
-    the frame used as each driver's apex. notes: further remarks for the reader. fewer: the indices whose answers come
-    from a recogniser that was not trained on all classes.
+    answers: (S, M), the predictions of S seeds for the M items shown, or -1 for none. reasons: why there is no
+    prediction, by index. apexes: the frame used as each driver's apex. notes: further remarks for the reader. fewer:
+    the indices whose predictions come from a recogniser that was not trained on all classes.
     """
 
     answers: Answers
@@ -80,7 +81,7 @@ class Labels:
 
 
 def pictures_of(shown: Sequence[Shown], drivers: Sequence[Driver], cache: Path | None, workers: int = 1) -> Pictures:
-    """Measure drivers and outputs from the driver's onset to its apex."""
+    """Measure drivers and outputs from the onset to the apex of each driver."""
     moments = [_moment(f"driver {one.name}", one.folder, one, one.apex) for one in drivers]
     seen = dict(zip((one.name for one in drivers), measure(moments, cache, "Flow of drivers", workers), strict=True))
     known = {one.name: one for one in drivers}
@@ -105,11 +106,10 @@ def label(
     cache: Path | None,
     workers: int = 1,
 ) -> Labels:
-    """Label everything shown with a recogniser trained on `data`.
+    """Label everything shown, using a recogniser trained on `data`.
 
-    For each driver and template, a recogniser is trained that has seen no clip of the driver's person, nor of anybody
-    one of whose frames is the driver's onset or apex or the template. Frames are compared by their pixels, people by
-    name.
+    For each driver and template, train a recogniser that has seen no clips of the driver's person, or of anyone whose
+    frames include the driver's onset or apex or the template. Frames are compared by their pixels, people by name.
     """
     measured = pictures_of(shown, drivers, cache, workers)
     asked, answers = list(measured.found), np.full((1, len(shown)), -1, np.int64)
@@ -139,7 +139,7 @@ def label(
 def _held_out(shown: Sequence[Shown], learns: Flags, data: Labelled) -> str:
     """Return, in words, how many people were held out in how many cells.
 
-    learns: (M, N), the samples that may be used for training, for each of the M things shown.
+    learns: (M, N), the samples that may be used for training for each of the M items shown.
     """
     people = np.array(data.people)
     held = {(one.cell, who) for one, row in zip(shown, learns, strict=True) if one.row for who in people[~row]}
@@ -158,9 +158,9 @@ def _held_out(shown: Sequence[Shown], learns: Flags, data: Labelled) -> str:
 def _folds(
     shown: Sequence[Shown], drivers: Mapping[str, Driver], seen: Mapping[str, Measured | str], data: Labelled
 ) -> tuple[Flags, Places]:
-    """Return the training samples of each fold (F, N), and the fold of each thing shown (M,).
+    """Return the training samples (F, N) of each fold, and the fold (M,) of each item shown.
 
-    One fold serves all pairs of driver and template that leave out the same people.
+    One fold is used for all pairs of driver and template that exclude the same people.
     """
     rows: dict[bytes, Flags] = {}
     of_pair: dict[tuple[str, Path | None], bytes] = {}

@@ -1,7 +1,7 @@
-"""The unpublished training on exact motion that produces the demo weights, and everything that only they need.
+"""The unpublished training on exact motion that produces the demo weights, and everything needed only for it.
 
-TAUGHT: the generators that can be trained this way, "module:Recipe" by the name given to --methods. TRAININGS: such a
-table for each kind of training. CONFIGS: the settings of the demo weights, one file per method.
+TAUGHT: the generators that can be trained this way, as "module:Recipe" by the name passed with --methods. TRAININGS:
+such a table for each kind of training. CONFIGS: the settings of the demo weights, one file per method.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Light and camera of rendered training pictures: clean pictures, and pictures like those of published kits."""
+"""Lighting and cameras for rendered training pictures: clean pictures, and pictures like those of published kits."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from megbench.training.variation import LUMA
 # Noise is drawn once and shifted at random, which is twenty times as fast as drawing new noise.
 GRAIN = np.random.default_rng(0).standard_normal((SIZE, SIZE, 3), dtype=np.float32)
 # Ranges for published pictures: size in filmed pixels, JPEG quality, blur in filmed pixels, noise in the [0, 1] range.
-# They surround the values of MEGC2021's official kit: drivers of 140 to 256 pixels, templates of 128.
+# They include the values of MEGC2021's official kit: drivers of 140 to 256 pixels, templates of 128.
 PIXELS, QUALITY, LENS, NOISE = (112, 256), (50, 96), (0.6, 1.4), (0.005, 0.014)
-# Side lengths, in pixels, at which a shrunk picture holds the coarse detail, and the coarse and middle detail.
+# Side lengths, in pixels, at which a downsampled picture contains the coarse detail, and the coarse and middle detail.
 BANDS = (16, 64)
 # Templates are clean portraits, with only this much camera noise left.
 TEMPLATE_NOISE = 0.3
@@ -26,9 +26,9 @@ TEMPLATE_NOISE = 0.3
 
 @dataclass(frozen=True)
 class Tone:
-    """A changed contrast and colour of a face's features, so that networks do not learn those of one person.
+    """A change in the contrast and colour of facial features, so that networks do not learn those of one person.
 
-    gains: (256, 256, 1) each, of the differences from the mean in coarse, middle and fine detail. colours: (3, 3).
+    gains: (256, 256, 1) each, the factors of the coarse, middle and fine detail. colours: (3, 3).
     """
 
     gains: tuple[Float32s, Float32s, Float32s]
@@ -36,7 +36,7 @@ class Tone:
 
     @classmethod
     def draw(cls, settings: Variation, rng: np.random.Generator) -> Tone | None:
-        """Draw a tone, or None."""
+        """Draw a random tone, or None for no change."""
         if rng.random() >= settings.tone_share:
             return None
         coarse = np.exp(settings.tone * rng.standard_normal((3, 4, 4))).astype(np.float32)
@@ -45,7 +45,7 @@ class Tone:
         return cls((coarse, middle, fine), np.asarray(mixed / mixed.sum(0), np.float32))
 
     def on(self, lit: Float32s) -> Float32s:
-        """Return a lit picture (256, 256, 3) in this tone."""
+        """Return a lit picture (256, 256, 3) with this tone."""
         mean = lit.mean((0, 1))
         coarse, middle = (_softer(lit, side) for side in BANDS)
         first, second, third = self.gains
@@ -55,7 +55,7 @@ class Tone:
 
 @dataclass(frozen=True)
 class Published:
-    """How a picture was published: its side in filmed `pixels`, and the JPEG `quality`."""
+    """How a picture was published: its side length in filmed `pixels`, and its JPEG `quality`."""
 
     pixels: int
     quality: int
@@ -63,10 +63,11 @@ class Published:
 
 @dataclass(frozen=True)
 class Camera:
-    """Light and camera of one person's frames.
+    """Lighting and camera of one person's frames.
 
-    table: (256, 3) float32, brightness in [0, 1] of every grey level. shade: (256, 256, 1). blur: pixels of 256, 0 for
-    none. noise: in the [0, 1] range. published: None for a picture as it was filmed. tone: None for the person's own.
+    table: (256, 3) float32, the brightness in [0, 1] of every grey level. shade: (256, 256, 1). blur: in pixels of 256,
+    0 for none. noise: in the [0, 1] range. published: None for a picture as it was filmed. tone: None for an unchanged
+    face.
     """
 
     table: Float32s
@@ -79,7 +80,7 @@ class Camera:
 
     @classmethod
     def draw(cls, settings: Variation, rng: np.random.Generator, grey: bool, template: bool) -> Camera:
-        """Draw a camera, for a template or for a driver."""
+        """Draw a random camera, for a template or for a driver."""
         gain = 1 + settings.gain * rng.standard_normal() + settings.channel * rng.standard_normal(3)
         level = (np.arange(256, dtype=np.float32)[:, None] / 255) ** np.exp(settings.gamma * rng.standard_normal())
         table = np.asarray(level * gain + settings.offset * rng.standard_normal(), np.float32)
@@ -120,11 +121,11 @@ class Camera:
 
 
 def _softer(picture: Float32s, side: int) -> Float32s:
-    """Return a picture (256, 256, 3) reduced to `side` pixels and enlarged again."""
+    """Return a picture (256, 256, 3) downsampled to `side` pixels and enlarged again."""
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _pixels(rng: np.random.Generator) -> int:
-    """Draw a side in filmed pixels; half of the pictures are not enlarged."""
+    """Draw a random side length in filmed pixels; half of the pictures are not enlarged."""
     return SIZE if rng.random() < 0.5 else int(rng.integers(*PIXELS))

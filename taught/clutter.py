@@ -1,6 +1,6 @@
 """The surroundings of a rendered face: clothes, hats and backgrounds other than those of the one portrait.
 
-Networks that have seen only one collar mistake the edges of another for the corners of a mouth.
+Networks that have seen only one collar mistake the edges of other collars for the corners of a mouth.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy.typing as npt
 from megbench.core.clip import Float32s
 from megbench.core.frames import SIZE, Frames
 
-# The number of scenes, which are drawn once and then mirrored, turned and shifted at random, and the fewest and most
-# shapes in a scene.
+# The number of scenes, which are drawn once and then mirrored, rotated and shifted at random, and the smallest and
+# largest number of shapes in a scene.
 SCENES, SHAPES = 96, (6, 26)
 # The face's mask is blurred by this many cells of 64; the threshold determines how much around the face is kept.
 SOFT, KEPT = 5.0, (0.06, 0.5)
 
 
 def around(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Surroundings:
-    """Draw surroundings for a face whose mask is (64, 64), 1 on the face."""
+    """Draw random surroundings for a face whose mask is (64, 64), 1 on the face."""
     threshold = rng.uniform(*KEPT)
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), SOFT)
     keep = cv2.resize(np.clip((soft - threshold) / 0.1 + 0.5, 0, 1), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
@@ -33,7 +33,7 @@ def around(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Surrounding
 
 
 class Surroundings:
-    """keep: (256, 256, 1) in 0..1, how much of the rendered picture is kept. scene: (256, 256, 3) float32, 0 to 255."""
+    """Surroundings. keep: (256, 256, 1) in 0..1, the share of the rendered picture. scene: (256, 256, 3), 0..255."""
 
     def __init__(self, keep: Float32s, scene: Float32s) -> None:
         self.keep, self.beyond = keep, (1 - keep) * scene + 0.5

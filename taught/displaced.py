@@ -2,11 +2,11 @@
 
 A network that paints colours needs long training to paint a face as sharp as its input, and a micro-expression is
 smaller than the remaining blur. Therefore the network's three output maps state where each pixel comes from and how
-much brighter it is. This is not a published method.
+much brighter it becomes. This is not a published method.
 
-torch's bicubic kernel (a = -.75, like OpenCV's) is not exact: smooth skin that should move by .05, .1, .25, .5 or .75
-pixels moves by .071, .136, .297, .5 or .703; whole pixels are right. The demo networks have learnt with this kernel and
-compensate for it as far as their losses could see it, so it stays.
+torch's bicubic kernel (a = -.75, as in OpenCV) is not exact: smooth skin that should move by .05, .1, .25, .5 or .75
+pixels moves by .071, .136, .297, .5 or .703; displacements by whole pixels are exact. The demo networks were trained
+with this kernel and compensate for it as far as their losses allow, so it is kept.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from torch import Tensor
 
 from megbench.nets.geometry import coordinate_grid, in_float32, warp
 
-# The meaning of a painted 1: two pixels of the 256-pixel picture, in [-1, 1], and five hundredths of its brightness.
+# The meaning of a painted 1: two pixels of the 256-pixel picture, in [-1, 1], and 5 % of the brightness range.
 STEP = 2 * 2 / 255
 BRIGHTER = 0.05
 
 
 @in_float32
 def displacement(painted: Tensor) -> Tensor:
-    """Return the backward grid (B, H, W, 2) in [-1, 1] of painted maps (B, 3, H, W); the first two are x and y."""
+    """Return the backward grid (B, H, W, 2) in [-1, 1] for painted maps (B, 3, H, W); the first two are x and y."""
     rest = coordinate_grid(painted.shape[2], painted.shape[3], painted)
     return rest + STEP * painted[:, :2].permute(0, 2, 3, 1)
 
 
 @in_float32
 def displaced(picture: Tensor, painted: Tensor, darkest: float = 0.0) -> Tensor:
-    """Return a picture (1 or B, 3, H, W) in [darkest, 1], moved and lit by painted maps (B, 3, H, W), bicubically.
+    """Return a picture (1 or B, 3, H, W) in [darkest, 1], moved and brightened by painted maps (B, 3, H, W).
 
-    Maps of 0 leave it unchanged.
+    Sampling is bicubic. Maps of 0 leave the picture unchanged.
     """
     moved = warp(picture, displacement(painted), align_corners=True, padding="border", sampling="bicubic")
     lit = moved + BRIGHTER * (1 - darkest) * painted[:, 2:]

@@ -1,4 +1,4 @@
-"""People as shown in the training set: with the inside of their mouths, lids that meet, and glasses."""
+"""People as shown in the training set, with the inside of their mouths, lids that meet, and glasses."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -15,9 +15,10 @@ from megbench.faces.mesh import Points
 from megbench.taught.people import person
 from megbench.taught.states import Cue
 
-# Vertices whose motion in a turn of the skull moves the teeth and the glasses: the upper lip's inner edge, the bridge.
+# Vertices whose motion, when the skull turns, moves the teeth and the glasses: the upper lip's inner edge, the nose's
+# bridge.
 TEETH_AT, GLASSES_AT = 13, 168
-# Seeds of what is drawn in addition to a person's face.
+# Seeds of what is drawn at random in addition to a person's face.
 MOUTHS, GLASSES = 1, 2
 
 
@@ -32,7 +33,7 @@ class DressedActor:
         self._glasses = glasses.drawn_glasses(np.random.default_rng([GLASSES, *seed])) if wears_glasses else None
 
     def shoot(self, cue: Cue) -> Shot:
-        """Return the picture of a state, and the motion of its skin."""
+        """Return the picture of a state and the motion of the person's skin."""
         forward = self._actor.move(cue.displacement)
         head = cue.matrix(self.face.landmarks[36:48].mean(0)) if cue.head[0] != 1 else AT_REST
         shot = self._actor.shoot(forward, head, invert_steep(forward))

@@ -1,6 +1,6 @@
-"""FOMM as a pupil of the taught training (taught/trainer.py).
+"""FOMM as trained on exact motion (taught/trainer.py).
 
-Its key points are trained to follow ten points of the face's mesh, unlike in the published training.
+Its key points are trained to follow ten points of the face's mesh, unlike in the published training procedure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred, fo
 
 
 class TaughtFomm:
-    """FOMM with three detector calls in one batch and relative transfer inside the loss."""
+    """FOMM with three detector calls merged into one batch and with relative transfer inside the loss."""
 
     def __init__(self, config: FommConfig) -> None:
         made = networks(config)
@@ -29,11 +29,11 @@ class TaughtFomm:
         self.generator, self.detector = generator, detector
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the networks by the published checkpoints' names; the adversary is not used."""
+        """Return the networks, keyed by their names in published checkpoints. The discriminator is not used."""
         return {"generator": self.generator, "kp_detector": self.detector}
 
     def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
-        """Return the batch's motion on its source; see megbench.taught.trainer.Pupil."""
+        """Return the batch's motion, transferred to its source; see megbench.taught.trainer.Pupil."""
         driver = self.detector.down(torch.cat([batch["initial"], batch["driving"]]))
         source, first, driving = self.detector.detect(torch.cat([small, driver])).chunk(3)
         moved = transfer_key_points(source, driving, first, "relative")
@@ -41,7 +41,7 @@ class TaughtFomm:
         return Transferred(self.generator.motion(small, source, moved), moved.value, losses)
 
 
-# Settings of the taught training of FOMM; the defaults are the published sizes.
+# Settings for training FOMM on exact motion; the default sizes are the published ones.
 Recipe = recipe(
     {"model": FommConfig(), "taught": TaughtConfig()},
     lambda model, taught: TaughtTrainer(TaughtFomm(model), taught),

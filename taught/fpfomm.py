@@ -1,4 +1,4 @@
-"""FPB-FOMM as a pupil of the taught training (taught/trainer.py), which produces the demo weights."""
+"""FPB-FOMM as trained on exact motion (taught/trainer.py), which produces the demo weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred
 
 
 class TaughtFpFomm:
-    """FPB-FOMM. The detector reads only the driver: in relative mode the source's jacobians cancel."""
+    """FPB-FOMM, whose detector reads only the driver, because in relative mode the source's jacobians cancel out."""
 
     def __init__(self, config: FpFommConfig, taught: TaughtConfig) -> None:
         self.taught = taught
@@ -28,13 +28,13 @@ class TaughtFpFomm:
         self.generator, self.detector = generator, detector
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the networks by the published checkpoints' names; the adversary is not used."""
+        """Return the networks, keyed by their names in published checkpoints. The discriminator is not used."""
         return {"generator": self.generator, "kp_detector": self.detector}
 
     def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
-        """Return the batch's motion on its source; see megbench.taught.trainer.Pupil.
+        """Return the batch's motion, transferred to its source; see megbench.taught.trainer.Pupil.
 
-        Both driver frames are one batch of the detector.
+        Both driver frames are processed as one batch by the detector.
         """
         points = given_points(batch["landmarks_driving"]).repeat(2, 1, 1)
         found = self.detector.detect(self.detector.down(torch.cat([batch["initial"], batch["driving"]])), points)
@@ -54,7 +54,7 @@ class TaughtFpFomm:
         return Transferred(motion, value, losses)
 
 
-# Settings of the taught training of FPB-FOMM; the defaults are the published sizes.
+# Settings for training FPB-FOMM on exact motion; the default sizes are the published ones.
 Recipe = recipe(
     {"model": FpFommConfig(), "taught": TaughtConfig()},
     lambda model, taught: TaughtTrainer(TaughtFpFomm(model, taught), taught),

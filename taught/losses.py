@@ -1,4 +1,4 @@
-"""Losses of the taught training (taught/trainer.py): flow, points, jacobians, masks and pictures against the truth."""
+"""Losses for training on exact motion (taught/trainer.py): on flow, points, jacobians, masks and pictures."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from megbench.nets.geometry import affine_grid, coordinate_grid, in_float32, inv
 
 # Half the width of the 256-pixel picture: converts coordinates in [-1, 1] to pixels.
 PIXELS = 127.5
-# A pair without motion must stay still, but 0.05 pixels of error are negligible.
+# A pair without motion must remain still, but an error of 0.05 pixels is negligible.
 TOLERANCE_PX = 0.05
-# Weight of the background, which must stay at rest but matters less than the face.
+# Weight of the background, which must remain at rest but matters less than the face.
 BACKGROUND_WEIGHT = 0.1
-# Width (sigma, in [-1, 1]) of the surroundings whose motion a given point should represent.
+# Width (sigma, in [-1, 1]) of the neighbourhood whose motion a given point should represent.
 WINDOW = 0.12
 
 
 @in_float32
 def flow_losses(deformation: Tensor, grid: Tensor, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return error, direction and shortfall of a backward grid against the true one.
+    """Return the error, direction and shortfall losses of a backward grid against the true one.
 
-    deformation, grid: (B, h, w, 2) in [-1, 1]. face: (B, h, w).
-    error: mean over the batch of mean|found - true| / (mean|true| + 0.05 px), so that a pair with micro-motion weighs
-    as much as one with large motion. direction: 1 - cosine between the two flow fields. shortfall: how much the
-    projection onto the true flow falls short of it, because an uncertain network minimises its error with too small a
-    motion. In all three losses the face has full weight and the background a tenth.
+    deformation, grid: (B, h, w, 2) in [-1, 1]. face: (B, h, w). error: the mean over the batch of mean|found - true| /
+    (mean|true| + 0.05 px), so that a pair with micro-motion has the same weight as one with large motion. direction: 1
+    - the cosine between the two flow fields. shortfall: how much the projection onto the true flow falls short of it,
+    because an uncertain network minimises its error by predicting too small a motion. In all three losses, the face has
+    full weight and the background has a tenth of it.
     """
     rest = coordinate_grid(grid.shape[1], grid.shape[2], grid)
     found, true = (deformation - rest) * PIXELS, (grid - rest) * PIXELS  # B h w 2
@@ -48,9 +48,9 @@ def flow_losses(deformation: Tensor, grid: Tensor, face: Tensor) -> tuple[Tensor
 
 @in_float32
 def point_losses(found: tuple[Tensor, Tensor, Tensor], true: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
-    """Return losses of key points (source, initial, driving), each (B, K, 2) in [-1, 1], against points of the mesh.
+    """Return losses of key points (source, initial, driving), each (B, K, 2) in [-1, 1], against points on the mesh.
 
-    place: 0.05 times the mean distance in pixels. step: relative error of the displacement from initial to driving.
+    place: 0.05 times the mean distance in pixels. step: the relative error of the displacement from initial to driving.
     """
     place = torch.stack([(f - t).norm(dim=-1).mean() for f, t in zip(found, true, strict=True)]).mean() * PIXELS
     moved, wanted = (found[2] - found[1]) * PIXELS, (true[2] - true[1]) * PIXELS  # B K 2
@@ -60,11 +60,11 @@ def point_losses(found: tuple[Tensor, Tensor, Tensor], true: tuple[Tensor, Tenso
 
 @in_float32
 def best_matrices(points: Tensor, grid: Tensor, sigma: float = WINDOW) -> Tensor:
-    """Return the linear maps about given points (B, K, 2) that fit the true grid (B, h, w, 2) best: (B, K, 2, 2).
+    """Return the linear maps (B, K, 2, 2) about given points (B, K, 2) that best fit the true grid (B, h, w, 2).
 
-    A given point cannot move, so this map is the best it can represent of the motion: least squares under a Gaussian
-    window of `sigma`. With narrow windows, a suitable mask then leaves a fifth of the motion's error; at 0.2 it leaves
-    two fifths.
+    A given point cannot move, so this map is the best representation of the motion that it can achieve: the
+    least-squares fit under a Gaussian window with `sigma`. With narrow windows, a suitable mask then leaves a fifth of
+    the motion's error; with 0.2, it leaves two fifths.
     """
     rest = coordinate_grid(grid.shape[1], grid.shape[2], grid)
     offset = rest - points[:, :, None, None]  # B K h w 2
@@ -76,17 +76,17 @@ def best_matrices(points: Tensor, grid: Tensor, sigma: float = WINDOW) -> Tensor
 
 @in_float32
 def jacobian_loss(matrix: Tensor, wanted: Tensor) -> Tensor:
-    """Return the relative error of matrices minus the identity, both (B, K, 2, 2)."""
+    """Return the error of matrices (B, K, 2, 2) relative to the size of the wanted matrices minus the identity."""
     size = (wanted - torch.eye(2, device=wanted.device, dtype=wanted.dtype)).abs().mean((1, 2, 3))
     return ((matrix - wanted).abs().mean((1, 2, 3)) / (size + TOLERANCE_PX / PIXELS / WINDOW)).mean()
 
 
 @in_float32
 def best_mask_loss(mask: Tensor, points: Tensor, matrices: Tensor, grid: Tensor, face: Tensor) -> Tensor:
-    """Return the cross-entropy of a dense motion mask (B, K+1, h, w) to the points whose linear maps fit the grid best.
+    """Return the cross-entropy of a motion mask (B, K+1, h, w) towards the points whose linear maps best fit the grid.
 
-    The points (B, K, 2) and their best matrices (B, K, 2, 2) are the choices of every cell. The face has full weight,
-    the background a tenth.
+    Each cell can choose among the points (B, K, 2) with their best matrices (B, K, 2, 2) and the background. The face
+    has full weight, the background a tenth.
     """
     height, width = grid.shape[1:3]
     moved = affine_grid(points, points, matrices, height, width)  # B K h w 2
@@ -101,7 +101,7 @@ def best_mask_loss(mask: Tensor, points: Tensor, matrices: Tensor, grid: Tensor,
 def attention_loss(heatmap: Tensor, points: Tensor, sigma: float = WINDOW) -> Tensor:
     """Return the divergence of heatmaps (B, K, h, w) from Gaussians at their points (B, K, 2).
 
-    In FPB-FOMM nothing else ties heatmap k to point k, and jacobians read from arbitrary places are learnt slowly.
+    In FPB-FOMM, nothing else ties heatmap k to point k, and jacobians read from arbitrary places are learnt slowly.
     """
     grid = coordinate_grid(heatmap.shape[2], heatmap.shape[3], heatmap)
     distance = (grid - points[:, :, None, None]).square().sum(-1).flatten(2)  # B K hw
@@ -112,7 +112,7 @@ def attention_loss(heatmap: Tensor, points: Tensor, sigma: float = WINDOW) -> Te
 
 @in_float32
 def rest_loss(attention: Tensor, grid: Tensor) -> Tensor:
-    """Return the cross-entropy of attention (B, 1, H, W) to where the true grid (B, h, w, 2) is at rest.
+    """Return the cross-entropy of attention (B, 1, H, W), whose target is where the true grid (B, h, w, 2) is at rest.
 
     Attention 1 keeps the source. If attention is learnt from pictures alone, it keeps the source wherever the motion is
     not exact, which is everywhere.
@@ -124,12 +124,11 @@ def rest_loss(attention: Tensor, grid: Tensor) -> Tensor:
 
 @in_float32
 def nearest_mask_loss(mask: Tensor, points: Tensor, face: Tensor) -> Tensor:
-    """Return the cross-entropy of a dense motion mask (B, K+1, h, w) to the nearest key point (B, K, 2).
+    """Return the cross-entropy of a dense motion mask (B, K+1, h, w) towards the nearest key point (B, K, 2).
 
-    Off the face, the target is the background. If a motion has several points, (B, nK, 2), they are adjacent.
-
-    It is used only in the first part of a training. Without it the background mask, which is right almost everywhere,
-    takes over before the key points have learnt to move, and the output stays still forever.
+    Outside the face, the target is the background. If a motion has several points, (B, nK, 2), they are adjacent. This
+    loss is used only in the first part of training. Without it, the background mask, which is right almost everywhere,
+    takes over before the key points have learnt to move, and the output never moves.
     """
     grid = coordinate_grid(mask.shape[2], mask.shape[3], mask)
     distance = (grid - points[:, :, None, None]).square().sum(-1)  # B K h w
@@ -143,7 +142,7 @@ def nearest_mask_loss(mask: Tensor, points: Tensor, face: Tensor) -> Tensor:
 def picture_losses(found: Tensor, true: Tensor, scales: int = 3) -> dict[str, Tensor]:
     """Return picture losses of (B, 3, H, W) in [0, 1]: 10 x L1 of pixels and of gradients, summed over scales.
 
-    They need no weights.
+    They do not require the weights of any network.
     """
     value, slope = found.new_zeros(()), found.new_zeros(())
     for _ in range(scales):

@@ -1,9 +1,9 @@
-"""Mesh vertices that key points are taught to follow, and their partners under a mirror."""
+"""Mesh vertices that key points are trained to follow, and their partners under mirroring."""
 
 from megbench.training.mirror import LANDMARK_PARTNERS, partners
 
-# The fifty landmarks that TPS's key points are taught to follow: all except the jaw and one on the nose bridge. Each
-# group of five (one spline) is spread over the face: brow, eye or nose, mouth. Below are the mesh vertices at them.
+# The fifty landmarks that TPS's key points are trained to follow: all except the jaw and one on the nose bridge. Each
+# group of five (one spline) is spread over the face: brow, eye or nose, mouth. Their mesh vertices are given below.
 # fmt: off
 MANY_LANDMARKS = (
     17, 36, 46, 48, 58, 18, 37, 47, 49, 59,
@@ -21,7 +21,7 @@ MANY_VERTICES = (
 )
 # fmt: on
 
-# Partners of the ten mesh vertices that FOMM's key points are taught to follow (taught/rendered.py) and of TPS's fifty.
+# Partners of the ten mesh vertices that FOMM's key points follow in training (taught/rendered.py) and of TPS's fifty.
 POINT_PARTNERS = {
     10: partners(10, [(0, 1), (2, 3), (5, 6)]),
     50: tuple(MANY_LANDMARKS.index(LANDMARK_PARTNERS[landmark]) for landmark in MANY_LANDMARKS),

@@ -1,6 +1,6 @@
-"""MRAA as a pupil of the taught training (taught/trainer.py).
+"""MRAA as trained on exact motion (taught/trainer.py).
 
-Its regions are trained to follow ten points of the face's mesh, unlike in the published training.
+Its regions are trained to follow ten points of the face's mesh, unlike in the published training procedure.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class TaughtMraa:
         self.generator, self.predictor = generator, predictor
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the networks that relative animation needs, by the published checkpoints' names."""
+        """Return the networks needed for relative animation, keyed by their names in published checkpoints."""
         return {"generator": self.generator, "region_predictor": self.predictor}
 
     def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
-        """Return the batch's motion on its source; see megbench.taught.trainer.Pupil."""
+        """Return the batch's motion, transferred to its source; see megbench.taught.trainer.Pupil."""
         driver = self.predictor.down(torch.cat([batch["initial"], batch["driving"]]))
         source, first, driving = self.predictor.detect(torch.cat([small, driver])).chunk(3)
         moved = transfer_regions(source, driving, first, self.recompute_covar)
@@ -41,7 +41,7 @@ class TaughtMraa:
         return Transferred(self.generator.motion(small, source, moved), moved.shift, losses)
 
 
-# Settings of the taught training of MRAA; the defaults are the published sizes.
+# Settings for training MRAA on exact motion; the default sizes are the published ones.
 Recipe = recipe(
     {"model": MraaConfig(), "taught": TaughtConfig()},
     lambda model, taught: TaughtTrainer(TaughtMraa(model), taught),

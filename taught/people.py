@@ -1,7 +1,7 @@
-"""The people of the training set, drawn by seed from several portraits. They are read from a file; dlib is not needed.
+"""The people of the training set, drawn by seed from several portraits and read from a file; dlib is not needed.
 
-`people.npz` holds the portraits and dlib's results, 1.8 MB in all. Shapes, colours, mouths and glasses follow from the
-people's numbers. For P portraits and N people:
+`people.npz` contains the portraits and dlib's results, 1.8 MB in all. Shapes, colours, mouths and glasses are derived
+from the people's numbers. For P portraits and N people:
 
     names      (P,)            str      the portraits' names
     <name>     (bytes,)        uint8    a portrait at twice the size of a frame, as a PNG or JPEG file
@@ -50,7 +50,10 @@ class People:
     landmarks: Float32s
 
     def portrait(self, name: str) -> Portrait:
-        """Decode a portrait. Raise BenchError if there is none of that name, or if it is no picture of 512 x 512."""
+        """Decode a portrait.
+
+        Raise BenchError if there is none with that name, or if it is not a picture of 512 x 512.
+        """
         decoded = cv2.imdecode(np.frombuffer(self.pictures.get(name, b"?"), np.uint8), cv2.IMREAD_COLOR)
         if decoded is None or decoded.shape != (TEXTURE, TEXTURE, 3):
             raise BenchError(f"{FILE} has no portrait {name} of {TEXTURE} x {TEXTURE} pixels. {REMEDY}")
@@ -69,7 +72,7 @@ def person(one: Role) -> Person:
 
 @functools.cache
 def read_people(path: Path = FILE) -> People:
-    """Read the file. Raise BenchError if it is missing or has other contents."""
+    """Read the file of people. Raise BenchError if it is missing or has unexpected contents."""
     try:
         with np.load(path, allow_pickle=False) as data:
             names = [str(name) for name in data["names"]]

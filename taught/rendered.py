@@ -1,8 +1,8 @@
 """Training batches from a rendered set: the same expressions on many faces, with their exact flow.
 
-The set is a folder of plain arrays written by `megbench.taught.training_set` (I identities, S states):
-`frames.npy` (I, S, 256, 256, 3) uint8 RGB, `flow.npy` and `inverse.npy` (I, S, 64, 64, 2) float16 in pixels of the
-256 picture, `mesh.npy` (I, S, 478, 2), `landmarks.npy` (I, 68, 2), `face.npy` (I, 64, 64), `set.json`.
+The set is a folder of plain arrays written by `megbench.taught.training_set` (I identities, S states): `frames.npy`
+(I, S, 256, 256, 3) uint8 RGB, `flow.npy` and `inverse.npy` (I, S, 64, 64, 2) float16 in pixels of the 256-pixel
+picture, `mesh.npy` (I, S, 478, 2), `landmarks.npy` (I, 68, 2), `face.npy` (I, 64, 64) and `set.json`.
 """
 
 import json
@@ -31,20 +31,20 @@ from megbench.training.variation import StoreSettings
 
 # Scale, angle, shift x and y of a head that does not move.
 AT_REST = (1.0, 0.0, 0.0, 0.0)
-# Mesh vertices that FOMM's key points are taught to follow: brows, upper lids, nose tip, mouth corners, lips, chin.
+# Mesh vertices that FOMM's key points are trained to follow: brows, upper lids, nose tip, mouth corners, lips, chin.
 POINT_VERTICES = (105, 334, 159, 386, 4, 61, 291, 0, 17, 152)
 
 
 @dataclass(frozen=True)
 class RenderedSettings(StoreSettings):
-    """Settings of what is drawn from a rendered set. points: mesh points, 50 for TPS. `prepared`: clip stores only."""
+    """Settings for drawing from a rendered set. points: mesh points, 50 for TPS. `prepared`: clip stores only."""
 
     points: Literal[10, 50] = 10
     variation: Variation = Variation()
 
 
 def rendered_set(folder: Callable[[], Path]) -> TrainingSource:
-    """Return the rendered set in `folder()`: complete for a taught training, else as pairs of one person's frames."""
+    """Return the rendered set in `folder()`: complete if the training is taught, otherwise as frame pairs."""
 
     def make(settings: RenderedSettings, training: str) -> TrainingSet:
         rendered = RenderedSet(folder(), settings.held_out, settings.variation, settings.points)
@@ -54,9 +54,9 @@ def rendered_set(folder: Callable[[], Path]) -> TrainingSource:
 
 
 class RenderedSet:
-    """Pairs of a driver (identity a, states s and t) and a source (identity b, state s, with its answer in state t).
+    """Pairs of a driver (identity a, states s and t) and a source (identity b, state s; its true output is state t).
 
-    The last `held_out` identities are used for validation only. points: the number of mesh vertices that a batch
+    The last `held_out` identities are used only for validation. points: the number of mesh vertices that a batch
     follows, 10 or 50. Raises BenchError for an unfinished set.
     """
 
@@ -96,7 +96,7 @@ class RenderedSet:
         return len(self.identities("train"))
 
     def facts(self) -> dict[str, Any]:
-        """Return facts for the weights' card: how the set was rendered, and the people of both splits by number."""
+        """Return facts for the weights' card: how the set was rendered, and the people's numbers in both splits."""
         return self.origin | {
             "trained_on_identities": list(self.identities("train")),
             "validated_on_identities": list(self.identities("validation")),
@@ -108,20 +108,20 @@ class RenderedSet:
         return range(first_held) if split == "train" else range(first_held, self.n_identities)
 
     def batch(self, split: str, size: int, rng: np.random.Generator, driven: bool = True) -> dict[str, Tensor]:
-        """Return a batch of `size` pairs drawn with `rng`; pictures (B, 3, 256, 256) float32 RGB in [0, 1].
+        """Return a batch of `size` pairs drawn with `rng`; pictures are (B, 3, 256, 256) float32 RGB in [0, 1].
 
-        source: b in state s. target: b in state t. initial: a in state s. driving: a in state t.
-        grid: (B, 64, 64, 2), where every pixel of target lies in source, in [-1, 1] with align_corners=True.
-        face: (B, 64, 64), 1 in the face of target. landmarks, landmarks_driving: (B, 68, 2) pixels of source and
-        initial, without their expression. points_source, points_initial, points_driving: (B, 10 or 50, 2) in [-1, 1].
-        action_units_source, action_units_target: (B, 17) of states s and t, 1 being micro.
-        driven: False leaves out the driver a, so only source and target are made.
+        source: b in state s. target: b in state t. initial: a in state s. driving: a in state t. grid: (B, 64, 64, 2),
+        the position in source of every pixel of target, in [-1, 1] with align_corners=True. face: (B, 64, 64), 1 on the
+        face in target. landmarks, landmarks_driving: (B, 68, 2), pixels in source and initial, without their
+        expression. points_source, points_initial, points_driving: (B, 10 or 50, 2) in [-1, 1]. action_units_source,
+        action_units_target: (B, 17) of states s and t, where 1 is micro. driven: False omits the driver a, so that only
+        source and target are rendered.
         """
         samples = [self._sample(split, rng, driven) for _ in range(size)]
         return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
 
     def _sample(self, split: str, rng: np.random.Generator, driven: bool) -> dict[str, Float32s]:
-        """Return one pair: both people somewhere in the picture, in their own light; the head may move from s to t."""
+        """Return one pair: both people at random places, each in their own lighting; the head may move from s to t."""
         settings = self.variation
         people = self.identities(split)
         a, b = int(rng.choice(people)), int(rng.choice(people))
@@ -159,7 +159,10 @@ class RenderedSet:
         return sample
 
     def _states(self, rng: np.random.Generator) -> tuple[int, int]:
-        """Draw two states, mostly starting at rest; few move the head, because more would drown out the expression."""
+        """Draw two states, mostly starting at rest.
+
+        Few of them move the head, because more would mask the expression.
+        """
         pool = np.flatnonzero(self.still) if rng.random() < 1 - self.variation.turn_share else np.arange(self.n_states)
         s = 0 if rng.random() < self.variation.rest_share else int(rng.choice(pool))
         return s, int(rng.choice(pool))
@@ -171,13 +174,13 @@ class RenderedSet:
         return np.asarray(self.mesh[identity, state][self.vertices], np.float32)
 
     def _backward(self, identity: int, s: int, t: int, where: Float32s) -> Float32s:
-        """Return where points (64, 64, 2) of state t lie in state s, in pixels, by way of the neutral state."""
+        """Return the positions in state s, in pixels, of points (64, 64, 2) in state t, by way of the neutral state."""
         neutral = where + at(self.inverse[identity, t], where)
         return neutral if s == 0 else neutral + at(self.flow[identity, s], neutral)
 
 
 class FramePairs:
-    """Pairs of states of one person, `source` and `driving`, like the frame pairs of the published trainings."""
+    """Pairs of states of one person, `source` and `driving`, like the frame pairs of published training procedures."""
 
     def __init__(self, rendered: RenderedSet) -> None:
         self.rendered = rendered
@@ -187,7 +190,7 @@ class FramePairs:
     def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return source and driving (B, 3, 256, 256) float32 in [0, 1], varied alike; landmarks (B, 68, 2) of frame 0.
 
-        action_units_source, action_units_driving: (B, 17), 1 being micro.
+        action_units_source, action_units_driving: (B, 17), where 1 is micro.
         """
         batch = self.rendered.batch(split, size, rng, driven=False)
         return {
@@ -206,10 +209,10 @@ def cells(count: int) -> Float32s:
 
 
 def at(values: npt.NDArray[Any], where: Float32s) -> Float32s:
-    """Return values (h, w, C) of a coarse grid (h, w, C) at pixels `where` (h, w, 2), linear, with repeated border."""
+    """Return values (h, w, C) of a coarse grid at pixels `where` (h, w, 2), interpolated linearly, border repeated."""
     index = where * np.float32((len(values) - 1) / (SIZE - 1))
     x, y = cv2.split(index)
-    # One by one: of two-channel images OpenCV 5 reads only 32 positions per cell (findings/remap_two_channels.sh).
+    # One by one: for two-channel images, OpenCV 5 resolves only 32 positions per cell (findings/remap_two_channels.sh).
     planes = [
         cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for plane in cv2.split(values.astype(np.float32))
@@ -223,9 +226,9 @@ def to_unit(pixels: Float32s) -> Float32s:
 
 
 def mirrored(sample: dict[str, Float32s], points: bool = True) -> dict[str, Float32s]:
-    """Return the mirrored sample: pictures, grid and points flipped, left and right partners exchanged.
+    """Return the mirrored sample: pictures, grid and points are flipped, and left and right partners are exchanged.
 
-    points: False leaves landmarks and points unchanged, as FPB-FOMM's published loader does.
+    points: False leaves landmarks and points unchanged, as in FPB-FOMM's published loader.
     """
     turn = np.array([-1, 1], np.float32)
     flipped = {}

@@ -1,4 +1,4 @@
-"""The states of every person in the training set: expressions from micro to wide, blinks, turned heads."""
+"""The states of every person in the training set: expressions from micro to wide, blinks and turned heads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from megbench.taught.people import SERIES, person, role
 # wide, because networks that know only micro-motion tear the mouth of a real smile.
 KINDS = ("micro", "plain", "micro", "wide", "micro", "plain")
 MICRO_RANGE, PLAIN_RANGE = (0.15, 1.2), (0.5, 6.0)
-# Lips that press and lids fold first.
+# Pressed lips and lids are the first to fold.
 CAPS = {"AU24": 0.84, "AU23": 1.3, "AU05": 1.7, "AU07": 1.7}
 # AU43 moves the lids' skin up to LIDS. From there to LIDS_MEET, a lid is drawn over the rest of the eye.
 LIDS, LIDS_MEET = 1.3, 2.8
-# Wide states: least and largest intensities. Jaws that drop, smiles that bare the teeth, speech, sneers, surprise,
+# Wide states: smallest and largest intensities. Dropped jaws, smiles that bare the teeth, speech, sneers, surprise and
 # blinks.
 WIDE: tuple[Mapping[str, tuple[float, float]], ...] = (
     {"AU26": (3.0, 5.5), "AU25": (2.0, 4.0)},
@@ -34,7 +34,7 @@ WIDE: tuple[Mapping[str, tuple[float, float]], ...] = (
     {"AU12": (1.5, 4.0), "AU26": (1.5, 4.0), "AU25": (1.0, 3.0)},
     {"AU43": (2.0, 3.6), "AU25": (0.5, 2.5), "AU26": (0.3, 2.0)},
 )
-# Every fourth state has a small head motion, every eighth nothing else. This share of them also turns the head.
+# Every fourth state has a small head motion, and every eighth has nothing else. This share of them also turns the head.
 HEAD_EVERY, ONLY_HEAD_EVERY, TURN_SHARE = 4, 8, 0.6
 # The smallest and largest turn of the head, in radians.
 TURN_RANGE = np.radians([1.0, 8.0])
@@ -47,9 +47,9 @@ TRIED_ON, LEAST_JACOBIAN = (0, 1, 4, 8), 0.3
 class Cue:
     """The effect of a state on any face, in face units.
 
-    displacement: (478, 2), of the vertices. turned: (478, 2), the part of it caused by turning the head. jaw: how far
-    the lower teeth move down. lids: the share, 0 to 1, of the eye opening left by the displacement that a lid covers.
-    head: as in State.
+    displacement: (478, 2), the displacement of the vertices. turned: (478, 2), the part of it that is caused by turning
+    the head. jaw: how far the lower teeth move down. lids: the share, 0 to 1, of the eye opening remaining after the
+    displacement that is covered by a lid. head: as in State.
     """
 
     displacement: Points
@@ -69,7 +69,7 @@ class State:
     """A state of every person: unit intensities, a manner (by seed) and a head motion.
 
     `head`: scale, angle in radians, shift x and y in pixels, about the point between the eyes. `turn`: yaw (to the
-    person's left) and pitch (down), radians; only where `head` moves, too.
+    person's left) and pitch (down) in radians, used only where `head` moves, too.
     """
 
     action_units: dict[str, float]
@@ -94,7 +94,7 @@ class State:
 
 
 def draw_states(count: int, seed: int) -> list[State]:
-    """Return the first `count` states of a seed; state 0 is neutral."""
+    """Return the first `count` states for a seed; state 0 is neutral."""
     rng = np.random.default_rng([*SERIES.encode(), seed])
     states = [State({}, 0, (1.0, 0.0, 0.0, 0.0))]
     expressive = 0
@@ -125,12 +125,12 @@ def _least_jacobian(displacement: Points) -> float:
 
 @lru_cache(maxsize=256)
 def _manner(number: int) -> Points:
-    """Return displacements of intensity 1 (18, 478, 2), in face units."""
+    """Return displacements (18, 478, 2) at intensity 1, in face units."""
     return personal_basis(np.random.default_rng([*SERIES.encode(), number])) * MICRO
 
 
 def _draw_turn(rng: np.random.Generator) -> tuple[float, float]:
-    """Draw yaw and pitch, which are 0 in some states."""
+    """Draw yaw and pitch; in some states, both are 0."""
     size = rng.uniform(*TURN_RANGE)
     way = rng.uniform(0, 2 * np.pi)
     turns = rng.random() < TURN_SHARE
@@ -150,7 +150,7 @@ def _draw_units(kind: str, number: int, rng: np.random.Generator) -> dict[str, f
 
 
 def _draw_wide(recipe: Mapping[str, tuple[float, float]], rng: np.random.Generator) -> dict[str, float]:
-    """Draw a recipe's intensities, which are correlated, and sometimes one more unit of the upper face."""
+    """Draw the intensities of a recipe, which are correlated, and sometimes one more unit of the upper face."""
     together = rng.random()
     units = {}
     for unit, (least, most) in recipe.items():

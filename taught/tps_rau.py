@@ -1,6 +1,7 @@
-"""TPS with relative action units as in the demo weights: the maps it paints move the template.
+"""TPS with relative action units, as in the demo weights: the maps that it paints move the template.
 
-It sees no driver. It is taught to move the source by the maps it paints (taught/displaced.py) instead of painting it.
+The network receives no driver. It is trained to move the source by the maps that it paints (taught/displaced.py)
+instead of painting a picture.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ class DisplacedRauConfig(RauConfig):
 
 
 class DisplacedInpainting(ConditionedInpainting):
-    """A decoder whose last maps move and light the warped source; before training it returns the warped source.
+    """A decoder whose last maps move and brighten the warped source; before training, it returns the warped source.
 
-    The decoder's last features are multiplied by the scale of the action units alone, so that equal action units move
-    nothing. These gates begin at random. The state dict has the entries of the published network.
+    The decoder's last features are multiplied by the scale of the action units alone, so that equal action units cause
+    no motion. These gates are initialised at random. The state dict has the entries of the published network.
     """
 
     reads_weights_of = ("final",)  # megbench.nets.fast leaves these convolutions unchanged
@@ -58,7 +59,7 @@ class DisplacedInpainting(ConditionedInpainting):
     def forward(
         self, picture: Tensor, features: tuple[Tensor, ...], motion: Motion, condition: Tensor | None = None
     ) -> Tensor:
-        """Return the source moved and lit: (B, 3, H, W) in [0, 1]."""
+        """Return the source moved and brightened: (B, 3, H, W) in [0, 1]."""
         painted = self.paint(features, motion, condition)
         return displaced(self.pixels(picture, motion), painted)
 
@@ -69,7 +70,7 @@ class DisplacedInpainting(ConditionedInpainting):
         return widened(F.conv2d(x, self.final.weight, padding=3))
 
     def enlarged(self, step: int, y: Tensor, condition: Tensor) -> Tensor:
-        """Modulate the features of a doubling; the last features are gated."""
+        """Return the modulated features of an upsampling block; the last features are gated."""
         if step < self.config.num_down_blocks - 1:
             return super().enlarged(step, y, condition)
         gates, _ = self.scale_and_shift(3 * step + 2, condition)
@@ -77,7 +78,7 @@ class DisplacedInpainting(ConditionedInpainting):
 
 
 def networks(config: DisplacedRauConfig) -> dict[str, nn.Module]:
-    """Return the networks of a configuration by the published checkpoints' names, with fresh weights."""
+    """Return the networks of a configuration with fresh weights, keyed by their names in published checkpoints."""
     return {
         "inpainting_network": DisplacedInpainting(config.inpainting),
         "dense_motion_network": SplineDenseMotion(config.dense_motion, config.num_tps, config.ridge),
@@ -86,14 +87,14 @@ def networks(config: DisplacedRauConfig) -> dict[str, nn.Module]:
 
 
 class TaughtRau:
-    """TPS with relative action units: it animates the source by the difference of two states' units."""
+    """TPS with relative action units; it animates the source by the difference in units between two states."""
 
     def __init__(self, config: DisplacedRauConfig) -> None:
         self.made = networks(config)
         self.generator = generator(self.made)
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return all networks by the published checkpoints' names."""
+        """Return all networks, keyed by their names in published checkpoints."""
         return self.made
 
     def paint(self, batch: Mapping[str, Tensor]) -> Painting:
@@ -106,7 +107,7 @@ class TaughtRau:
         return Painting(maps, displaced(encoded.picture, maps), batch["target"])
 
 
-# Settings of the taught training of TPS with relative action units; the defaults are the published sizes.
+# Settings for training TPS with relative action units on exact motion; the default sizes are the published ones.
 Recipe = recipe(
     {"model": DisplacedRauConfig(), "taught": TaughtUnitsConfig()},
     lambda model, taught: TaughtUnitsTrainer(TaughtRau(model), taught),

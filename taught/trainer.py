@@ -1,8 +1,9 @@
-"""Training on exact motion, for the demo weights. This is not the published training.
+"""Training on exact motion, for the demo weights. This is not the published training procedure.
 
 Rendered clips come with their true flow. Micro-motion of 0.5 to 3 pixels is so small that a still picture is a strong
-optimum of every photometric loss. The demo weights are therefore taught: the motion part by the true backward grid, the
-pictures by the true answer on another face. Real databases have neither and need the published losses.
+optimum of every photometric loss. The demo weights are therefore trained with full supervision: the motion part on the
+true backward grid, and the pictures on the true output on another face. Real databases provide neither and require the
+published losses.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ from megbench.nets.geometry import coordinate_grid, in_float32
 from megbench.nets.inference import Painter
 from megbench.taught.losses import PIXELS, flow_losses, nearest_mask_loss, picture_losses
 
-# The picture stage sees crops of this many pixels, which need a quarter of the arithmetic and show no seam.
+# The picture stage uses crops of this many pixels, which need a quarter of the arithmetic and show no seams.
 CROP = 128
-# Logit of the occlusion map before training: 95 % visible.
+# The logit of the occlusion map before training: 95 % visible.
 VISIBLE_AT_FIRST = 3.0
 
 
 @dataclass(frozen=True)
 class TaughtConfig:
-    """Settings of the taught training: learning rates of its three stages, and the losses' weights.
+    """Settings for training on exact motion: the learning rates of its three stages and the weights of the losses.
 
-    mask_steps: number of steps of the motion stage in which the mask is guided to the nearest key point (0: none).
-    attention_weight, best_mask_weight: weights of attention_loss and best_mask_loss, FPB-FOMM only.
+    mask_steps: the number of steps in the motion stage during which the mask is guided towards the nearest key point
+    (0: none). attention_weight, best_mask_weight: weights of attention_loss and best_mask_loss, for FPB-FOMM only.
     """
 
     lr_motion: Positive = 1e-3
@@ -58,8 +59,8 @@ class TaughtConfig:
 class Transferred:
     """A driver's motion from its initial to its driving frame, transferred to the source.
 
-    motion: in the form that the generator decodes. points: (B, K, 2), the moved key points. losses: the detector's
-    losses.
+    motion: in the form in which the generator decodes it. points: (B, K, 2), the moved key points. losses: the
+    detector's losses.
     """
 
     motion: Motion
@@ -68,33 +69,33 @@ class Transferred:
 
 
 class Pupil(Protocol):
-    """A model that can be taught: its networks, and how it transfers motion in relative mode."""
+    """A model that can be trained on exact motion: its networks, and how it transfers motion in relative mode."""
 
     @property
     def generator(self) -> Painter:
         """The network that paints."""
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the networks that this training teaches, by the published checkpoints' names."""
+        """Return the networks to be trained, keyed by their names in published checkpoints."""
 
     def transfer(self, batch: Mapping[str, Tensor], small: Tensor) -> Transferred:
-        """Return the batch's motion on its source, whose small picture (B, 3, 64, 64) is given.
+        """Return the batch's motion, transferred to its source, whose small picture (B, 3, 64, 64) is supplied.
 
-        For the batch see taught/rendered.py.
+        For the contents of the batch, see taught/rendered.py.
         """
 
 
 def followed(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return where a batch's mesh points are in the source, initial and driving frames, (B, K, 2) each."""
+    """Return the positions of a batch's mesh points in the source, initial and driving frames, (B, K, 2) each."""
     return batch["points_source"], batch["points_initial"], batch["points_driving"]
 
 
 class TaughtTrainer:
-    """The three stages of the taught training, for any pupil.
+    """The three stages of training on exact motion, for any model.
 
     motion: the grid is compared with the true one, at 64 pixels. picture: the generator paints crops under the true
-    grid with every possible occlusion. joint: everything together at 256 pixels; the occlusion map learns where to
-    trust the warped source.
+    grid with all kinds of occlusion. joint: everything is trained together at 256 pixels; the occlusion map learns
+    where to trust the warped source.
     """
 
     stages: tuple[str, ...] = ("motion", "picture", "joint")
@@ -103,16 +104,17 @@ class TaughtTrainer:
         self.pupil = pupil
         self.config = config
         self.generator = pupil.generator
-        # Nearly all of a face is visible in micro-motion. Without this start the output stays blurred for long.
+        # Nearly all of a face is visible in micro-motion. Without this initialisation, the output remains blurred for a
+        # long time.
         for bias in self.generator.occlusion_biases():
             nn.init.constant_(bias, VISIBLE_AT_FIRST)
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the pupil's networks."""
+        """Return the networks of the model."""
         return self.pupil.networks()
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """Return one Adam over everything; parts without a gradient in a stage are left alone."""
+        """Return one Adam optimiser for everything; parts that receive no gradient in a stage remain unchanged."""
         lr = {
             "motion": self.config.lr_motion,
             "picture": self.config.lr_picture,
@@ -124,7 +126,7 @@ class TaughtTrainer:
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Yield one phase per step; the batch is that of `megbench.taught.rendered.RenderedSet`."""
+        """Yield one phase per step; the batch comes from `megbench.taught.rendered.RenderedSet`."""
         if stage == "motion":
             yield Phase(("all",), self._motion_losses(batch, index))
         elif stage == "picture":
@@ -175,14 +177,14 @@ class TaughtTrainer:
 
 
 def crop(pictures: Tensor, corners: npt.NDArray[np.int64]) -> Tensor:
-    """Return the 128-pixel squares of (B, C, 256, 256) at corners (B, 2), x and y."""
+    """Return the 128-pixel squares of pictures (B, C, 256, 256) at corners (B, 2), x and y."""
     pairs = zip(pictures, corners.tolist(), strict=True)
     return torch.stack([picture[:, y : y + CROP, x : x + CROP] for picture, (x, y) in pairs])
 
 
 @in_float32
 def crop_grid(grid: Tensor, corners: npt.NDArray[np.int64]) -> Tensor:
-    """Return backward grids (B, h, w, 2) of 256-pixel pictures as seen in their 128-pixel crops: (B, h/2, w/2, 2)."""
+    """Return backward grids (B, h, w, 2) of 256-pixel pictures as grids of their 128-pixel crops: (B, h/2, w/2, 2)."""
     cells = grid.shape[1] // 2
     inside = coordinate_grid(cells, cells, grid)  # -1 and 1 are the crop's first and last pixel
     left_top = torch.from_numpy(corners).to(grid, non_blocking=True)[:, None, None]  # B 1 1 2

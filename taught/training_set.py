@@ -1,7 +1,7 @@
 """A training set of rendered people: every person in the same states, with the exact motion of each.
 
-It consists of plain .npy files that can be mapped into memory, for I people, S states, and 64 x 64 grids whose corners
-are pixel centres (align_corners=True: grid point j lies at pixel 255 j / 63):
+It consists of plain .npy files that can be memory-mapped, for I people, S states, and 64 x 64 grids whose corners are
+pixel centres (align_corners=True: grid point j is at pixel 255 j / 63):
 
     frames.npy     (I, S, 256, 256, 3) uint8    noise-free RGB; state 0 is neutral
     flow.npy       (I, S, 64, 64, 2)   float16  pixels, from neutral to the state
@@ -11,10 +11,10 @@ are pixel centres (align_corners=True: grid point j lies at pixel 255 j / 63):
     face.npy       (I, 64, 64)         uint8    1 on the face
     states.json, identities.json, and set.json, which is written last
 
-The flow is that of skin, lips and lids, before anything is painted over: the inside of an open mouth, closed lids and
-glasses (of every fifth person) have no flow of their own.
+The flow is that of skin, lips and lids, before anything is painted over them: the inside of an open mouth, closed lids
+and glasses (worn by every fifth person) have no flow of their own.
 
-Until set.json is written, begun.json states what is being rendered, and done/<person> which people are finished.
+Until set.json is written, begun.json states what is being rendered, and done/<person> states which people are finished.
 """
 
 import shutil
@@ -47,16 +47,16 @@ GRID = 64
 DEMO_SET = (55, 160, 0)
 # One person in this many wears glasses.
 WEARERS = 5
-# Processor seconds per person and state, for estimates.
+# Processor seconds per person and state, used for estimates.
 STATE_S = 0.04
 
 
 def build(folder: Path, identities: int, states: int, seed: int, progress: bool = False) -> Path:
     """Render `identities` people in `states` states into `folder` (new or overwritten) and return it.
 
-    A complete set made with the same arguments is left as it is. If rendering was stopped, finished people are kept.
-    The people are the first of the file (taught/people.py), whatever the seed, which determines the states. Raise
-    BenchError if the file has fewer people.
+    A complete set that was rendered with the same arguments is left unchanged. If rendering was interrupted, finished
+    people are kept. The people are the first ones in the file (taught/people.py), whatever the seed, which determines
+    the states. Raise BenchError if the file has fewer people.
     """
     if identities > (most := len(read_people().roles)):
         raise BenchError(f"A training set of {identities} people: there are only {most}. Request {most} or fewer.")
@@ -65,7 +65,7 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
     if (read_json(marker) or {}).get("request") == request:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):  # several trainings may need it at the same time
+    with FileLock(folder / ".lock"):  # several training runs may need it at the same time
         if (read_json(marker) or {}).get("request") == request:
             return folder
         goes_on = read_json(folder / BEGUN) == request
@@ -92,7 +92,7 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
 
 
 def _begin(folder: Path, request: dict[str, Any]) -> None:
-    """Create the files for the people of a new set."""
+    """Create the files of a new set."""
     (folder / "set.json").unlink(missing_ok=True)
     (folder / BEGUN).unlink(missing_ok=True)
     shutil.rmtree(folder / DONE, ignore_errors=True)
@@ -105,7 +105,7 @@ def _begin(folder: Path, request: dict[str, Any]) -> None:
 
 
 def demo_set(clips: Path) -> Path:
-    """Return the demo networks' training set, rendered in `clips` unless it already exists."""
+    """Return the training set of the demo networks, rendered in `clips` unless it already exists."""
     return build(clips / "training", *DEMO_SET, progress=True)
 
 
@@ -122,7 +122,7 @@ def _arrays(people: int, states: int) -> list[tuple[str, tuple[int, ...], npt.DT
 
 
 def _film(folder: Path, cues: list[Cue], index: int) -> None:
-    """Render one person in all states, directly into the mapped files."""
+    """Render one person in all states, writing directly into the memory-mapped files."""
     people = read_people()
     actor = DressedActor(people.roles[index], index % WEARERS == WEARERS // 2)
     face = actor.face

@@ -1,6 +1,6 @@
-"""ULME-GAN as in the demo weights: the maps it paints move the template, and action units are gates.
+"""ULME-GAN as in the demo weights: the maps that it paints move the template, and action units act as gates.
 
-Without displacement, a short training ends with attention 1 everywhere, which keeps the source, because the blur of
+Without displacement, short training ends with attention 1 everywhere, which keeps the source, because the blur of
 painted pictures outweighs the changes that they show.
 """
 
@@ -31,12 +31,12 @@ class DisplacedUlmeConfig(UlmeConfig):
 
 
 class DisplacedUlmeGenerator(UlmeGenerator):
-    """ULME-GAN's generator whose colour map is the source, moved and lit by painted maps (taught/displaced.py).
+    """ULME-GAN's generator whose colour map is the source, moved and brightened by painted maps (taught/displaced.py).
 
     The first convolution's response to the action units multiplies the last features, so that a face at rest is left
-    unchanged. If the units were planes beside the picture, the first instance norm would remove them everywhere except
-    near the borders. Before training the colour map is the source. The state dict has the entries of the published
-    network.
+    unchanged. If the units were planes appended to the picture, the first instance norm would remove them everywhere
+    except near the borders. Before training, the colour map is the source. The state dict has the entries of the
+    published network.
     """
 
     def __init__(self, config: UlmeConfig) -> None:
@@ -47,7 +47,7 @@ class DisplacedUlmeGenerator(UlmeGenerator):
     def features(self, picture: Tensor, action_units: Tensor) -> Tensor:
         """Return the last features of the picture alone, multiplied by the gates.
 
-        The units are left out of the first convolution, because planes of zeros would be most of its work.
+        The units are omitted from the first convolution, because planes of zeros would account for most of its work.
         """
         first = self.model[0]
         assert isinstance(first, nn.Conv2d)
@@ -58,20 +58,20 @@ class DisplacedUlmeGenerator(UlmeGenerator):
         return gated
 
     def colour(self, picture: Tensor, painted: Tensor) -> Tensor:
-        """Return the colour map, (B, 3, H, W) in [-1, 1]: the picture, moved and lit."""
+        """Return the colour map, (B, 3, H, W) in [-1, 1]: the picture, moved and brightened."""
         return displaced(picture, painted, darkest=-1)
 
 
 def networks(config: DisplacedUlmeConfig) -> dict[str, nn.Module]:
-    """Return the generator by the name in the published files, with fresh weights."""
+    """Return the generator with fresh weights, keyed by its name in the published files."""
     return {"gen": DisplacedUlmeGenerator(config)}
 
 
 class TaughtUlme:
     """ULME-GAN's generator at its own size, without a discriminator.
 
-    The colour map is taught as a picture of its own, and attention by where the truth is at rest. If they were taught
-    by the composite, attention would hide the colours before they were any good, and would never show them again.
+    The colour map is trained as a separate picture, and attention on where the truth is at rest. If they were trained
+    through the composite, attention would hide the colours before they were any good and would never reveal them again.
     """
 
     def __init__(self, config: DisplacedUlmeConfig) -> None:
@@ -79,7 +79,7 @@ class TaughtUlme:
         self.generator = DisplacedUlmeGenerator(config)
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the generator by the name in the published files."""
+        """Return the generator, keyed by its name in the published files."""
         return {"gen": self.generator}
 
     def paint(self, batch: Mapping[str, Tensor]) -> Painting:
@@ -89,7 +89,7 @@ class TaughtUlme:
         return Painting(painted.painted, painted.colour / 2 + 0.5, target / 2 + 0.5, painted.attention)
 
 
-# Settings of the taught training of ULME-GAN; the defaults are the published sizes.
+# Settings for training ULME-GAN on exact motion; the default sizes are the published ones.
 Recipe = recipe(
     {"model": DisplacedUlmeConfig(), "taught": TaughtUnitsConfig()},
     lambda model, taught: TaughtUnitsTrainer(TaughtUlme(model), taught),

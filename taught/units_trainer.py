@@ -1,6 +1,6 @@
 """Train generators that are driven by action units and move their picture by painted maps (taught/displaced.py).
 
-Like taught/trainer.py, this is for the demo weights; it is not the published training.
+Like taught/trainer.py, this is for the demo weights; it is not the published training procedure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from megbench.taught.losses import flow_losses, picture_losses, rest_loss
 
 @dataclass(frozen=True)
 class TaughtUnitsConfig:
-    """The learning rate with its warm-up, and the limit of gradients."""
+    """The learning rate, its warm-up, and the limit on gradients."""
 
     lr: Positive = 1e-3
     clip_norm: Positive = 5.0
@@ -30,10 +30,10 @@ class TaughtUnitsConfig:
 
 @dataclass(frozen=True)
 class Painting:
-    """A pupil's output.
+    """The output of a model.
 
     maps: (B, 3, S, S), the painted maps. found: (B, 3, S, S) in [0, 1], the picture that should equal `target`.
-    attention: (B, 1, S, S), 1 keeps the source; None if a network has none.
+    attention: (B, 1, S, S), 1 keeps the source; None if a network has no attention.
     """
 
     maps: Tensor
@@ -43,17 +43,17 @@ class Painting:
 
 
 class UnitsPupil(Protocol):
-    """A model driven by action units that can be taught."""
+    """A model driven by action units that can be trained on exact motion."""
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the networks that this training teaches, by the published checkpoints' names."""
+        """Return the networks to be trained, keyed by their names in published checkpoints."""
 
     def paint(self, batch: Mapping[str, Tensor]) -> Painting:
-        """Return the batch's source under its target action units; for the batch see taught/rendered.py."""
+        """Return the batch's source under its target action units; for the batch's contents, see taught/rendered.py."""
 
 
 class TaughtUnitsTrainer:
-    """The one stage of this training, "picture", for any pupil."""
+    """The only stage of this training procedure, "picture", for any model."""
 
     stages: tuple[str, ...] = ("picture",)
 
@@ -62,11 +62,11 @@ class TaughtUnitsTrainer:
         self.config = config
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the pupil's networks."""
+        """Return the networks of the model."""
         return self.pupil.networks()
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """Return one Adam over everything."""
+        """Return one Adam optimiser for everything."""
         config = self.config
         networks = tuple(name for name, network in self.networks().items() if list(network.parameters()))
         return {"all": OptimiserSpec(networks, config.lr, clip_norm=config.clip_norm, warmup=config.warmup)}
@@ -74,7 +74,7 @@ class TaughtUnitsTrainer:
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Yield one phase per step; the batch is that of `megbench.taught.rendered.RenderedSet`."""
+        """Yield one phase per step; the batch comes from `megbench.taught.rendered.RenderedSet`."""
         painting = self.pupil.paint(batch)
         grid = batch["grid"]
         found = resized_grid(displacement(painting.maps), grid.shape[1], grid.shape[2], align_corners=True)

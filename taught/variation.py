@@ -1,4 +1,4 @@
-"""Variation of rendered training pictures: where a face is, and how its head moves. Cameras are in cameras.py."""
+"""Variation of rendered training pictures: where a face is and how its head moves. Cameras are in cameras.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from megbench.faces.field import sample
 Matrix = npt.NDArray[np.float64]
 
 # The ellipse around the landmarks' bounding box that moves rigidly with a head, in widths and heights of the box. Its
-# centre is above that of the box, because of the forehead. Beyond FAR times its radii nothing moves.
+# centre is above that of the box, because of the forehead. Beyond FAR times its radii, nothing moves.
 RADII, HIGHER, FAR = (0.65, 0.75), 0.12, 1.6
 # The number of positions per side at which a bend is drawn, and the number of steps in which a bent point is found,
 # each step at least twice as exact as the last.
@@ -26,22 +26,22 @@ BEND_CELLS, UNBENDING = 5, 10
 
 @dataclass(frozen=True)
 class Variation:
-    """The ranges of variation. Shares are probabilities. A person's place is drawn once for all frames of the person.
+    """The ranges of variation. Shares are probabilities. A person's place is drawn once for all frames of that person.
 
     flip_points: whether the landmarks and points of a mirrored picture are mirrored, too; False is FPB-FOMM's published
     behaviour.
-    place_px, place_turn: standard deviations of the place's shift and of the entries of its linear map less 1.
-    bend_px: standard deviation of a smooth bend of the whole picture, which gives a person other proportions.
+    place_px, place_turn: standard deviations of the place's shift and of its linear map minus the identity.
+    bend_px: standard deviation of a smooth bend of the whole picture, which gives a person different proportions.
     rest_share: share of pairs whose first state is certainly a face at rest; in the others it may be any state.
-    turn_share: share of pairs whose states may be among those in which the set's people turn the head.
-    head_share: share of pairs whose head moves between the two states, by an affine map.
+    turn_share: share of pairs whose states may be among those in which the people turn their heads.
+    head_share: share of pairs in which the head moves between the two states, by an affine map.
     head_px: smallest and largest size of that motion (log-uniform; shift in pixels, linear map in half percents).
     alone_share: among the moving heads, the share in front of a background at rest; otherwise the whole picture moves.
-    gain, channel, offset, gamma, shade: spreads of brightness, colour balance, black level, log gamma, and a smooth
-    light from some direction. noise: the largest camera noise, in the [0, 1] range. landmark_px: the landmarks' error.
-    published_share: share of people whose pictures look like published kits: soft, small, saved as JPEG, enlarged.
+    gain, channel, offset, gamma, shade: spreads of brightness, colour balance, black level, log gamma, and light that
+    varies smoothly. noise: the largest camera noise, in the [0, 1] range. landmark_px: the error of landmarks.
+    published_share: share of people whose pictures look like published kits: soft, small, saved as JPEG and enlarged.
     clutter_share: share of people with clothes, hats and backgrounds other than the portrait's.
-    tone_share: share of people whose features have another contrast and colour; tone: spread of their logarithms.
+    tone_share: share of people whose features have a different contrast and colour; tone: spread of the logarithms.
     """
 
     flip_share: float = 0.5
@@ -73,14 +73,14 @@ class Variation:
 
 @dataclass(frozen=True)
 class Stir:
-    """An affine motion about a point given later: linear (2, 2), shift (2,) in pixels. alone: the head only."""
+    """An affine motion about a point given later: linear (2, 2), shift (2,) in pixels. alone: only the head moves."""
 
     linear: Matrix
     shift: Matrix
     alone: bool = False
 
     def about(self, centre: Float32s) -> Matrix:
-        """Return the motion as a matrix (3, 3) on pixels."""
+        """Return the motion about `centre` as a matrix (3, 3) that acts on pixel coordinates."""
         matrix = np.eye(3)
         matrix[:2, :2] = self.linear
         matrix[:2, 2] = centre + self.shift - self.linear @ centre
@@ -88,7 +88,7 @@ class Stir:
 
 
 def stirred(settings: Variation, rng: np.random.Generator) -> Stir:
-    """Draw a head's motion between two frames; most pairs have none."""
+    """Draw a head's motion between two frames; for most pairs, there is none."""
     if rng.random() >= settings.head_share:
         return Stir(np.eye(2), np.zeros(2))
     size = np.exp(rng.uniform(*np.log(settings.head_px)))
@@ -97,7 +97,7 @@ def stirred(settings: Variation, rng: np.random.Generator) -> Stir:
 
 
 def placed(settings: Variation, rng: np.random.Generator, centre: Float32s) -> Matrix:
-    """Draw a person's place in the picture: an affine matrix (3, 3) on pixels, about `centre`."""
+    """Draw a person's place in the picture: an affine matrix (3, 3) on pixel coordinates, about `centre`."""
     if rng.random() >= settings.place_share:
         return np.eye(3)
     linear = np.eye(2) + settings.place_turn * rng.standard_normal((2, 2))
@@ -105,7 +105,7 @@ def placed(settings: Variation, rng: np.random.Generator, centre: Float32s) -> M
 
 
 def bent(settings: Variation, rng: np.random.Generator) -> Float32s | None:
-    """Draw a smooth bend (256, 256, 2) in pixels; None for the same share of people as are not placed."""
+    """Draw a smooth bend (256, 256, 2) in pixels, or None with the probability that a person is not placed."""
     if rng.random() >= settings.place_share or not settings.bend_px:
         return None
     coarse = settings.bend_px * np.clip(rng.standard_normal((BEND_CELLS, BEND_CELLS, 2)), -2, 2)
@@ -119,11 +119,11 @@ def moved(points: npt.NDArray[Any], matrix: Matrix) -> Float32s:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a rendered person is seen: the picture is bent, then `place`d, then the head moves by `head`.
+    """The pose in which a rendered person is seen: the picture is bent, then `place`d, then the head moves by `head`.
 
-    place, head: (3, 3) on pixels. bend: (256, 256, 2), from the bent picture back to the rendered one, or None.
-    landmarks: (68, 2), of the rendered picture; they determine what moves if the head moves alone. None: everything
-    moves.
+    place, head: (3, 3) on pixel coordinates. bend: (256, 256, 2), from the bent picture back to the rendered one, or
+    None. landmarks: (68, 2), of the rendered picture; they determine what moves if the head moves alone. None:
+    everything moves.
     """
 
     place: Matrix
@@ -132,7 +132,7 @@ class Pose:
     landmarks: Float32s | None = None
 
     def of(self, points: npt.NDArray[Any]) -> Float32s:
-        """Return where points (..., 2) of the rendered face appear in the picture."""
+        """Return the positions in the picture of points (..., 2) of the rendered face."""
         unbent = np.asarray(points, np.float32)
         if self.bend is not None:
             for _ in range(UNBENDING):
@@ -140,7 +140,7 @@ class Pose:
         return moved(unbent, self.head @ self.place)
 
     def before(self, seen: npt.NDArray[Any]) -> Float32s:
-        """Return where points (..., 2) of the picture lie in the picture as rendered."""
+        """Return the positions in the picture as rendered of points (..., 2) of the picture."""
         unturned = moved(seen, np.linalg.inv(self.head).astype(np.float64))
         if self.landmarks is not None:
             unturned = np.asarray(seen + self._share(seen)[..., None] * (unturned - seen), np.float32)
@@ -154,7 +154,7 @@ class Pose:
         return as_type(Spline(rendered).at(self.before(pixel_grid())), np.uint8)
 
     def _share(self, seen: npt.NDArray[Any]) -> Float32s:
-        """Return the share of the head's motion at points (..., 2) of the picture: 1 around the face, 0 far away."""
+        """Return the share of the head's motion at points (..., 2) of the picture: 1 around the face, 0 far from it."""
         assert self.landmarks is not None
         found = self.of(self.landmarks)
         size = np.ptp(found, axis=0)

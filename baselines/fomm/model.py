@@ -22,10 +22,10 @@ from megbench.nets.transform import TransformConfig
 
 @dataclass(frozen=True)
 class FommConfig:
-    """Sizes and training numbers; the defaults are vox-256.
+    """Sizes and training settings; the defaults are those of vox-256.
 
-    vox-256 builds and saves a discriminator that it never trains (loss.generator_gan 0). vox-adv-256 is
-    loss.generator_gan 1, discriminator.use_kp True and spectral_norm False, 150 epochs without milestones.
+    vox-256 builds and saves a discriminator that it never trains (loss.generator_gan 0). vox-adv-256 has
+    loss.generator_gan 1, discriminator.use_kp True and spectral_norm False, and 150 epochs without milestones.
     """
 
     num_kp: Count = 10
@@ -41,13 +41,13 @@ class FommConfig:
 
 
 class KeyPointDetector(JacobianDetector):
-    """A detector of key points (soft-argmax of learned heatmaps) and jacobians in RGB (B, 3, H, W) in [0, 1]."""
+    """A detector of key points (soft-argmax of learned heatmaps) and jacobians in pictures (B, 3, H, W) in [0, 1]."""
 
     def __init__(self, config: DetectorConfig, num_kp: int) -> None:
         super().__init__(config, num_kp, channels_in=3)
 
     def detect(self, small: Tensor) -> KeyPoints:
-        """Return the key points of small pictures (64x64); several calls may be one concatenated batch."""
+        """Return the key points of small pictures (64x64); several calls may be concatenated in one batch."""
         heatmap, jacobian = self.heatmap_and_jacobian(small)
         # As published, the grid is stretched over the positions that the unpadded 7x7 head leaves (58 of 64).
         return KeyPoints(soft_argmax(heatmap), jacobian, heatmap)
@@ -58,7 +58,7 @@ class KeyPointDetector(JacobianDetector):
 
 
 def networks(config: FommConfig) -> dict[str, nn.Module]:
-    """Return the networks of a configuration by the published checkpoints' names, with fresh weights."""
+    """Return the networks of a configuration with fresh weights, keyed by their names in published checkpoints."""
     return {
         "generator": KeyPointGenerator(config.generator, config.dense_motion, config.num_kp, config.align_corners),
         "kp_detector": KeyPointDetector(config.detector, config.num_kp),
@@ -77,5 +77,5 @@ def animator(
 
 
 def detector(nets: Mapping[str, nn.Module], landmarks: None, device: str) -> nn.Module:
-    """Return the network that finds the key points in a clip's pictures; it needs no landmarks."""
+    """Return the network that finds the key points in a clip's pictures; it does not use landmarks."""
     return nets["kp_detector"]

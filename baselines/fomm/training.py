@@ -1,4 +1,4 @@
-"""The published training of FOMM."""
+"""The published training procedure of FOMM."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from megbench.nets.objective import PublishedTrainer, pair_step
 
 
 class FommTrainer(PublishedTrainer):
-    """The published training of FOMM (megbench.core.contracts.Trainable).
+    """The published training procedure of FOMM (megbench.core.contracts.Trainable).
 
-    Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. As published,
-    vox-256 never runs its discriminator (generator_gan 0) but saves it. Raises BenchError if the config requires
-    the VGG-19 loss and `vgg` does not exist.
+    Batches contain `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. As published,
+    vox-256 saves its discriminator but never runs it (generator_gan 0). Raises BenchError if the config requires the
+    VGG-19 loss and `vgg` does not exist.
     """
 
     def __init__(self, config: FommConfig, vgg: Path = VGG19) -> None:
@@ -30,7 +30,7 @@ class FommTrainer(PublishedTrainer):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Yield the phase of generator and detector, then (with generator_gan) the discriminator's."""
+        """Yield the phase of the generator and the detector, then (with generator_gan) that of the discriminator."""
         source, driving = batch["source"], batch["driving"]
         yield from pair_step(
             self.config.loss,
@@ -43,5 +43,5 @@ class FommTrainer(PublishedTrainer):
         )
 
 
-# Settings of a FOMM training; the defaults are the published ones.
+# Settings for training FOMM; the defaults are the published ones.
 Recipe = recipe({"model": FommConfig()}, FommTrainer, networks)

@@ -32,7 +32,7 @@ from megbench.nets.transform import TransformConfig
 
 @dataclass(frozen=True)
 class AvdConfig:
-    """Widths of the animation-via-disentanglement network and its second training stage."""
+    """Widths of the animation-via-disentanglement network, and settings of its training stage (the second one)."""
 
     hidden: tuple[Count, ...] = (256, 512, 1024)
     code: Count = 64
@@ -42,9 +42,9 @@ class AvdConfig:
 
 @dataclass(frozen=True)
 class MraaConfig:
-    """Sizes and training numbers; the defaults are vox256.
+    """Sizes and training settings; the defaults are those of vox256.
 
-    align_corners: False, because the published weights were trained with torch 1.4's behaviour. recompute_covar:
+    align_corners: False, because the published weights were trained with the behaviour of torch 1.4. recompute_covar:
     whether relative mode derives the covariance from the new affine; the published code keeps the driver's.
     """
 
@@ -64,9 +64,9 @@ class MraaConfig:
 
 
 class BackgroundPredictor(nn.Module):
-    """A predictor of the background's affine motion between two pictures; before training it is the identity.
+    """A predictor of the background's affine motion between two pictures; before training, it predicts the identity.
 
-    It is used in training and reconstruction only: in animation, source and driver have different backgrounds.
+    It is used only in training and reconstruction: in animation, source and driver have different backgrounds.
     """
 
     def __init__(self, config: HourglassConfig) -> None:
@@ -79,7 +79,7 @@ class BackgroundPredictor(nn.Module):
 
     @in_float32
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
-        """Return matrices (B, 3, 3) from driving to source coordinates; pictures (B, 3, H, W) of one size."""
+        """Return matrices (B, 3, 3) from driving to source coordinates, for pictures (B, 3, H, W) of the same size."""
         features = self.encoder(torch.cat([source, driving], dim=1))[-1].mean((2, 3))  # B C
         rows = self.fc(features).unflatten(1, (2, 3))  # B 2 3
         last = rows.new_tensor([0.0, 0.0, 1.0]).expand(len(rows), 1, 3)
@@ -100,7 +100,7 @@ class MraaGenerator(Generator):
         self.revert_axis_swap = config.revert_axis_swap
 
     def motion(self, small: Tensor, source: Regions, driving: Regions, background: Tensor | None = None) -> Motion:
-        """Return the dense motion on a small source, (B or 1, 3, h, w); regions may be of any picture size.
+        """Return the dense motion of a small source (B or 1, 3, h, w); regions may be from pictures of any size.
 
         background: (B, 3, 3) from the background predictor, or None for a background at rest.
         """
@@ -111,13 +111,13 @@ class MraaGenerator(Generator):
         return motion
 
     def forward(self, picture: Tensor, source: Regions, driving: Regions, background: Tensor | None = None) -> Tensor:
-        """Return a source picture (B, 3, H, W) in [0, 1], moved from its regions to the driving ones."""
+        """Return a source picture (B, 3, H, W) in [0, 1], moved from its own regions to the driving ones."""
         encoded = self.encode(picture)
         return self.decode(encoded, self.motion(encoded.small, source, driving, background))
 
 
 class AvdNetwork(nn.Module):
-    """Animation via disentanglement: give the source's shape the driver's pose (section 3.5)."""
+    """Animation via disentanglement: combine the source's shape with the driver's pose (section 3.5)."""
 
     def __init__(self, config: AvdConfig, num_regions: int, revert_axis_swap: bool) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ def _numbers(shift: Tensor, affine: Tensor) -> Tensor:
 
 
 def networks(config: MraaConfig) -> dict[str, nn.Module]:
-    """Return the networks of a configuration by the published checkpoints' names, with fresh weights."""
+    """Return the networks of a configuration with fresh weights, keyed by their names in published checkpoints."""
     return {
         "generator": MraaGenerator(config),
         "region_predictor": RegionPredictor(config.detector, config.num_regions),
@@ -178,5 +178,5 @@ def animator(
 
 
 def detector(nets: Mapping[str, nn.Module], landmarks: None, device: str) -> nn.Module:
-    """Return the network that finds the regions in a clip's pictures; it needs no landmarks."""
+    """Return the network that finds the regions in a clip's pictures; it does not use landmarks."""
     return nets["region_predictor"]

@@ -45,7 +45,7 @@ class Regions:
     heatmap: Tensor | None = None
 
     def chunk(self, parts: int) -> list[Regions]:
-        """Split the batch into equal parts: one call on torch.cat([source, driving]), then chunk(2)."""
+        """Split the batch into equal parts, for one call on torch.cat([source, driving]) followed by chunk(2)."""
         size = len(self.shift) // parts
         return [self[start : start + size] for start in range(0, len(self.shift), size)]
 
@@ -62,11 +62,11 @@ class Regions:
 
 @in_float32
 def principal_axes(covar: Tensor) -> tuple[Tensor, Tensor]:
-    """Return principal axes U and standard deviations D of covariances (..., 2, 2): two (..., 2, 2), affine = U D.
+    """Return principal axes U and standard deviations D, (..., 2, 2) each, of covariances (..., 2, 2); affine = U D.
 
     The sign of a singular vector is arbitrary. These vectors have the signs of LAPACK's SVD, det U = -1, with which the
     published AVD networks were trained. They are computed in closed form, on the tensor's device, and the gradient
-    stays finite for round regions.
+    remains finite for round regions.
     """
     a, b, d = covar[..., 0, 0], covar[..., 0, 1], covar[..., 1, 1]
     half = (a - d) / 2
@@ -83,7 +83,7 @@ def principal_axes(covar: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class RegionPredictor(nn.Module):
-    """A detector of regions by the first two moments of heatmaps (section 3.2) in RGB (B, 3, H, W) in [0, 1]."""
+    """A detector of regions by the first two moments of heatmaps (section 3.2) in pictures (B, 3, H, W) in [0, 1]."""
 
     def __init__(self, config: DetectorConfig, num_regions: int) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class RegionPredictor(nn.Module):
     def detect(self, small: Tensor) -> Regions:
         """Return the regions of pictures that are already small (64x64), in float32 even under autocast.
 
-        Several calls may be one concatenated batch.
+        Several calls may be concatenated in one batch.
         """
         heatmap = spatial_softmax(self.regions(self.predictor(small)), self.temperature)  # B K h w
         shift = soft_argmax(heatmap)
@@ -111,7 +111,7 @@ class RegionPredictor(nn.Module):
 
 @in_float32
 def region_difference(source: Regions, driving: Regions, size: tuple[int, int]) -> Tensor:
-    """Return Gaussians of the driving regions minus the source's, background zeros first: (B, K+1, h, w)."""
+    """Return Gaussians of the driving regions minus those of the source regions, zeros first: (B, K+1, h, w)."""
     moved = gaussians(driving.shift, *size, driving.covar)
     return with_background(moved - gaussians(source.shift, *size, source.covar))
 
@@ -123,7 +123,7 @@ def region_motions(
     revert_axis_swap: bool = True,
     background: Tensor | None = None,
 ) -> Tensor:
-    """Return T_k(z) = mu_s + B_k (z - mu_d), B_k = A_s A_d^-1, the background's motion first: (B, K+1, h, w, 2).
+    """Return T_k(z) = mu_s + B_k (z - mu_d), B_k = A_s A_d^-1, preceded by the background's motion: (B, K+1, h, w, 2).
 
     revert_axis_swap: whether B_k is multiplied by the sign of its first entry, since principal axes have no sign.
     """
@@ -151,9 +151,9 @@ def background_motion(sparse: Tensor, background: Tensor | None) -> Tensor:
 def transfer_regions(source: Regions, driving: Regions, first: Regions, recompute_covar: bool = False) -> Regions:
     """Return regions that move the source as the driver moves from `first` to `driving` (MRAA's relative mode).
 
-    source and first have batch 1, driving any batch. mu = mu_s + m (mu_d - mu_d0), where m is always the ratio of the
-    hulls' sizes; A = A_d A_d0^-1 A_s. As published, the covariance stays the driver's, which disagrees with the new
-    affine; recompute_covar uses A A^T instead.
+    source and first have batch size 1, driving any batch size. mu = mu_s + m (mu_d - mu_d0), where m is always the
+    ratio of the hulls' sizes; A = A_d A_d0^-1 A_s. As published, the covariance remains that of the driver, which is
+    inconsistent with the new affine; recompute_covar uses A A^T instead.
     """
     shift = source.shift + hull_scale(source.shift, first.shift) * (driving.shift - first.shift)
     affine = product(driving.affine, inverse_2x2(first.affine), source.affine)

@@ -1,4 +1,4 @@
-"""The published training of MRAA, in two stages: everything but the AVD network, then the AVD network alone."""
+"""The published training procedure of MRAA, in two stages: everything but the AVD network, then the AVD network."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ STRETCH = 0.25
 
 
 class MraaTrainer(PublishedTrainer):
-    """The published training of MRAA (megbench.core.contracts.Trainable): no adversary, one Adam per stage.
+    """The published training procedure of MRAA (megbench.core.contracts.Trainable): no adversary, one Adam per stage.
 
-    Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. One published
-    defect is not kept: in the "avd" stage the region predictor stays in eval mode, whereas the published code lets its
-    batch statistics drift and saves them. Raises BenchError if the config requires the VGG-19 loss and `vgg` does not
-    exist.
+    Batches contain `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. One published
+    defect is not reproduced: in the "avd" stage the region predictor stays in eval mode, whereas the published code
+    lets its batch statistics drift and saves them. Raises BenchError if the config requires the VGG-19 loss and `vgg`
+    does not exist.
     """
 
     stages: tuple[str, ...] = ("main", "avd")
@@ -43,7 +43,7 @@ class MraaTrainer(PublishedTrainer):
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
         """Return the optimiser of a stage.
 
-        "main": generator, region predictor and background predictor together. "avd": the AVD network.
+        "main": the generator, region predictor and background predictor together. "avd": the AVD network.
         """
         config = self.config
         if stage == "avd":
@@ -54,7 +54,7 @@ class MraaTrainer(PublishedTrainer):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Yield the stage's only phase."""
+        """Yield the only phase of the stage."""
         source, driving = batch["source"], batch["driving"]
         if stage == "avd":
             yield self._avd_step(source, driving, rng)
@@ -90,7 +90,7 @@ class MraaTrainer(PublishedTrainer):
         return torch.from_numpy(drawn).to(driving, non_blocking=True)
 
     def avd_phase(self, identity: Regions, target: Regions, draws: Tensor) -> Phase:
-        """Return the phase of the "avd" stage on regions already found: rebuild `target` from its stretched pose.
+        """Return the phase of the "avd" stage for regions already found: rebuild `target` from its stretched pose.
 
         draws: see `stretched`.
         """
@@ -99,7 +99,7 @@ class MraaTrainer(PublishedTrainer):
 
 
 def stretched(regions: Regions, draws: Tensor) -> Regions:
-    """Return regions scaled along x and y by 0.75 + 0.5 draws; draws (B, 2) in [0, 1], one pair per sample."""
+    """Return regions scaled along x and y by 0.75 + 0.5 draws; draws (B, 2) are in [0, 1], one pair per sample."""
     factors = 1 - STRETCH + 2 * STRETCH * draws  # B 2
     affine = product(torch.diag_embed(factors)[:, None], regions.affine)
     covar = product(affine, affine.transpose(-1, -2))
@@ -107,12 +107,12 @@ def stretched(regions: Regions, draws: Tensor) -> Regions:
 
 
 def avd_losses(rebuilt: Regions, target: Regions) -> dict[str, Tensor]:
-    """Return the mean absolute errors of shift and affine: the AVD network must undo the stretch."""
+    """Return the mean absolute errors of shift and affine; the AVD network must undo the stretching."""
     return {
         "rec_shift": F.l1_loss(rebuilt.shift, target.shift),
         "rec_affine": F.l1_loss(rebuilt.affine, target.affine),
     }
 
 
-# Settings of an MRAA training; the defaults are the published ones.
+# Settings for training MRAA; the defaults are the published ones.
 Recipe = recipe({"model": MraaConfig()}, MraaTrainer, networks)

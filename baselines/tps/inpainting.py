@@ -19,10 +19,10 @@ from megbench.nets.geometry import Sampling, resized_grid, warp, widened
 
 @dataclass(frozen=True)
 class InpaintingConfig:
-    """Widths; level i has min(max_features, block_expansion * 2^i) channels.
+    """Settings of the network; level i has min(max_features, block_expansion * 2^i) channels.
 
-    picture_sampling: how the source's pixels are warped. The published bilinear sampling takes up to half of the finest
-    detail's contrast wherever motion is half a pixel.
+    picture_sampling: how the source's pixels are warped. The published bilinear sampling removes up to half of the
+    contrast of the finest detail wherever motion is half a pixel.
     """
 
     block_expansion: Count = 64
@@ -31,12 +31,12 @@ class InpaintingConfig:
     picture_sampling: Sampling = "bilinear"
 
     def width(self, level: int) -> int:
-        """Return the number of channels of the encoder at a level; level 0 is the full resolution."""
+        """Return the number of channels of the encoder at a level; level 0 has the full resolution."""
         return min(self.max_features, self.block_expansion * 2**level)
 
 
 class InpaintingNetwork(nn.Module):
-    """Encoder, warp and decoder. Before every stage of the decoder, `planes` channels of condition may be appended."""
+    """Encoder, warp and decoder. `planes` channels of a condition may be appended before every stage of the decoder."""
 
     def __init__(self, config: InpaintingConfig, planes: int = 0) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class InpaintingNetwork(nn.Module):
         self.final = nn.Conv2d(widths[0], 3, 7, padding=3)
 
     def features(self, picture: Tensor) -> tuple[Tensor, ...]:
-        """Return features of pictures (B, 3, H, W) RGB in [0, 1], finest first; map i: (B, width(i), H/2^i, W/2^i)."""
+        """Return features of pictures (B, 3, H, W) RGB in [0, 1], finest first: (B, width(i), H/2^i, W/2^i)."""
         maps = [self.first(picture)]
         for block in self.down_blocks:
             maps.append(block(maps[-1]))
@@ -65,16 +65,17 @@ class InpaintingNetwork(nn.Module):
     def forward(
         self, picture: Tensor, features: tuple[Tensor, ...], motion: Motion, condition: Tensor | None = None
     ) -> Tensor:
-        """Return the source moved and painted: (B, 3, H, W) in [0, 1]; a source of batch 1 serves any batch of motions.
+        """Return the moved and painted source: (B, 3, H, W) in [0, 1].
 
-        condition: (B, C) for networks that take a condition (baselines/tps_rau/model.py); this network takes none.
+        A source of batch size 1 can be used with any batch of motions. condition: (B, C) for networks that take a
+        condition (baselines/tps_rau/model.py); this network takes none.
         """
         painted = self.paint(features, motion, condition)
         seen = visible(picture, motion)
         return torch.sigmoid(painted) * (1 - seen) + self.pixels(picture, motion) * seen
 
     def pixels(self, picture: Tensor, motion: Motion) -> Tensor:
-        """Return the moved source, (B, 3, H, W) in [0, 1], with the config's sampling."""
+        """Return the moved source, (B, 3, H, W) in [0, 1], using the sampling in the config."""
         moved = warped(picture, motion, self.config.picture_sampling)
         return moved.clamp(0, 1) if self.config.picture_sampling == "bicubic" else moved  # bicubic overshoots
 
@@ -96,7 +97,7 @@ class InpaintingNetwork(nn.Module):
         return self.stage(len(features) - 2, x, condition)
 
     def stage(self, step: int, x: Tensor, condition: Tensor | None) -> Tensor:
-        """Return the features after two residual blocks and a doubling; `condition` is not used."""
+        """Return the features after two residual blocks and 2x upsampling; `condition` is not used."""
         out: Tensor = self.up_blocks[step](self.resblock[2 * step + 1](self.resblock[2 * step](x)))
         return out
 
@@ -117,7 +118,7 @@ def warp_targets(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Return what the warp loss compares, finest first: the warped source features and the driving features, masked.
 
-    Only the deformation learns from the loss: features and masks are used without their gradients.
+    Only the deformation is trained by the loss: features and masks are used without their gradients.
     """
     found, wanted = [], []
     for features, target in zip(source, driving, strict=True):

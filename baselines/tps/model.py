@@ -1,7 +1,7 @@
 """TPS, the Thin-Plate Spline Motion Model (Zhao and Zhang, CVPR 2022), vox-256 sizes by default.
 
 A ResNet finds fifty key points, five for each of ten thin plate splines. The splines and the background are weighted
-per pixel, and the warped source enters the decoder at every resolution under its own occlusion mask.
+per pixel, and the warped source enters the decoder at every resolution, each time with its own occlusion mask.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from megbench.nets.transform import TransformConfig
 
 @dataclass(frozen=True)
 class TpsAvdConfig:
-    """Widths of the key point re-targeting network, and its training stage (vox)."""
+    """Widths of the key point re-targeting network and settings of its training stage (vox)."""
 
     hidden: tuple[Count, ...] = (256, 512, 1024)
     code: Count = 128
@@ -42,7 +42,7 @@ class TpsAvdConfig:
 class DropoutConfig:
     """The dropout of splines in training.
 
-    The probability rises from `start` to `largest`, by `largest` per `rise` epochs; from epoch `end` on it is 0.
+    The probability rises from `start` to `largest`, by `largest` per `rise` epochs; from epoch `end` onwards it is 0.
     """
 
     start: float = 0.1
@@ -51,7 +51,7 @@ class DropoutConfig:
     end: int = 35
 
     def probability(self, epoch: int) -> float | None:
-        """Return the probability in an epoch counted from 0, or None if nothing is left out."""
+        """Return the probability in an epoch, counted from 0, or None if nothing is dropped."""
         if epoch >= self.end:
             return None
         return min(epoch / self.rise * self.largest + self.start, self.largest)
@@ -59,12 +59,12 @@ class DropoutConfig:
 
 @dataclass(frozen=True)
 class TpsConfig:
-    """Sizes and training numbers; the defaults are vox-256.
+    """Sizes and training settings; the defaults are those of vox-256.
 
     background_start: the first epoch in which the background's motion is used and learnt; None for never (mgif). ridge:
     the ridge of the splines' systems (megbench.nets.thin_plate); with the published ridge, equal points do not quite
-    give the identity. resnet_width: channels of the ResNets' first stage. clip_norm: limit of a network's largest
-    gradient entry.
+    give the identity. resnet_width: the number of channels in the ResNets' first stage. clip_norm: the limit on the
+    largest entry of a network's gradient.
     """
 
     num_tps: Count = 10
@@ -101,7 +101,7 @@ class SplinePoints:
 
 
 class SplineDetector(nn.Module):
-    """A detector of key points by regression. Pictures are RGB (B, 3, H, W) in [0, 1], at full size."""
+    """A detector of key points by regression. Its input is RGB pictures (B, 3, H, W) in [0, 1] at full size."""
 
     def __init__(self, num_tps: int, width: int) -> None:
         super().__init__()
@@ -114,9 +114,9 @@ class SplineDetector(nn.Module):
 
 
 class SplineBackground(nn.Module):
-    """A predictor of the background's affine motion between two pictures; before training it is the identity.
+    """A predictor of the background's affine motion between two pictures; before training, it predicts the identity.
 
-    It is used in training and reconstruction only: in animation, source and driver have different backgrounds.
+    It is used only in training and reconstruction: in animation, source and driver have different backgrounds.
     """
 
     def __init__(self, width: int) -> None:
@@ -128,13 +128,13 @@ class SplineBackground(nn.Module):
 
     @in_float32
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
-        """Return matrices (B, 3, 3) from driving to source coordinates; pictures (B, 3, H, W)."""
+        """Return matrices (B, 3, 3) from driving to source coordinates, for pictures (B, 3, H, W)."""
         rows = self.bg_encoder(torch.cat([source, driving], dim=1)).unflatten(1, (2, 3))
         return torch.cat([rows, rows.new_tensor([0.0, 0.0, 1.0]).expand(len(rows), 1, 3)], dim=1)
 
 
 class SplineAvd(nn.Module):
-    """Key point re-targeting: give the source's shape the driver's pose."""
+    """Key point re-targeting: combine the source's shape with the driver's pose."""
 
     def __init__(self, config: TpsAvdConfig, num_tps: int) -> None:
         super().__init__()
@@ -159,7 +159,7 @@ class TpsGenerator:
     inpainting: InpaintingNetwork
 
     def small(self, picture: Tensor) -> Tensor:
-        """Return the picture as the dense motion network sees it: (B, 3, H/4, W/4) with the published factor."""
+        """Return the picture as input to the dense motion network: (B, 3, H/4, W/4) with the published factor."""
         small: Tensor = self.dense_motion.down(picture)
         return small
 
@@ -172,7 +172,7 @@ class TpsGenerator:
         return Encoded(picture, self.small(picture), self.features(picture))
 
     def motion(self, small: Tensor, source: SplinePoints, driving: SplinePoints) -> Motion:
-        """Return the dense motion on a source that is already small, with the background at rest."""
+        """Return the dense motion of a source that is already small, with the background at rest."""
         motion: Motion = self.dense_motion(small, source.value, driving.value)
         return motion
 
@@ -187,7 +187,7 @@ class TpsGenerator:
 
 
 def networks(config: TpsConfig) -> dict[str, nn.Module]:
-    """Return the networks of a configuration by the published checkpoints' names, with fresh weights."""
+    """Return the networks of a configuration with fresh weights, keyed by their names in published checkpoints."""
     return {
         "inpainting_network": InpaintingNetwork(config.inpainting),
         "dense_motion_network": SplineDenseMotion(config.dense_motion, config.num_tps, config.ridge),
@@ -198,7 +198,7 @@ def networks(config: TpsConfig) -> dict[str, nn.Module]:
 
 
 def generator(nets: Mapping[str, nn.Module]) -> TpsGenerator:
-    """Return the generator made of TPS networks."""
+    """Return the generator composed of TPS networks."""
     motion, inpainting = nets["dense_motion_network"], nets["inpainting_network"]
     assert isinstance(motion, SplineDenseMotion)
     assert isinstance(inpainting, InpaintingNetwork)
@@ -208,8 +208,8 @@ def generator(nets: Mapping[str, nn.Module]) -> TpsGenerator:
 def transfer_points(source: Tensor, driving: Tensor, first: Tensor) -> Tensor:
     """Return points (B, 5K, 2) that move the source as the driver moves from `first`: p_s + m (p_d - p_d0).
 
-    source and first have batch 1. m is the ratio of the faces' sizes, each the square root of the convex hull's area; 1
-    if a hull has no area (the published code fails there).
+    source and first have batch size 1. m is the ratio of the faces' sizes, each of which is the square root of the
+    convex hull's area; it is 1 if a hull has no area (where the published code fails).
     """
     return source + hull_scale(source, first) * (driving - first)
 
@@ -234,5 +234,5 @@ def animator(
 
 
 def detector(nets: Mapping[str, nn.Module], landmarks: None, device: str) -> nn.Module:
-    """Return the network that finds the key points in a clip's pictures; it needs no landmarks."""
+    """Return the network that finds the key points in a clip's pictures; it does not use landmarks."""
     return nets["kp_detector"]

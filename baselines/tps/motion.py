@@ -1,4 +1,4 @@
-"""Dense motion of the thin-plate spline model: K splines and the background, weighted per pixel, and four masks.
+"""Dense motion of the thin-plate spline model: K splines and the background, weighted per pixel, and occlusion masks.
 
 Source: Zhao and Zhang, CVPR 2022, sections 3.2 and 3.3, and the published code.
 """
@@ -18,13 +18,13 @@ from megbench.nets.geometry import in_float32, warp
 from megbench.nets.keypoints import heatmap_difference
 from megbench.nets.thin_plate import PUBLISHED_RIDGE, ThinPlate
 
-# Number of control points of one spline.
+# The number of control points of one spline.
 PER_SPLINE = 5
 
 
 @dataclass(frozen=True)
 class SplineMotion(Motion):
-    """A motion whose occlusion is predicted at four resolutions; `occlusion` has the deformation's resolution.
+    """A motion whose occlusion is predicted at four resolutions; `occlusion` has the resolution of the deformation.
 
     masks: (B, 1, h, w) each, coarsest first.
     """
@@ -41,9 +41,9 @@ class SplineMotion(Motion):
 
 @dataclass(frozen=True)
 class Dropout:
-    """The splines that a training step drops, which are those whose draw is not below 1 - probability.
+    """The splines that a training step drops: those whose random number is not below 1 - probability.
 
-    draws: (B, K+1), uniform. The first draw, the background's, is not used, because the background is never dropped.
+    draws: (B, K+1), uniform. The first number, the background's, is not used, because the background is never dropped.
     """
 
     draws: Tensor
@@ -52,7 +52,7 @@ class Dropout:
     def weights(self, logits: Tensor) -> Tensor:
         """Return the softmax of logits (B, K+1, h, w) over the splines that are kept.
 
-        As published: the kept splines are not scaled up by 1 / (1 - probability) before the exponential (the code does
+        As published, the kept splines are not scaled up by 1 / (1 - probability) before the exponential (the code does
         so afterwards, where it has no effect), and 1e-6 is added to their sum.
         """
         keep = self.draws.to(logits.device) < 1 - self.probability
@@ -62,9 +62,9 @@ class Dropout:
 
 
 class SplineDenseMotion(nn.Module):
-    """Weighs K splines and the background per pixel, and predicts four occlusion masks.
+    """A network that weighs K splines and the background per pixel and predicts four occlusion masks.
 
-    It sees the heat maps and the source warped by every motion. Picture height and width must be multiples of
+    Its input is the heatmaps and the source warped by every motion. The picture's height and width must be multiples of
     `config.down` times 2^num_blocks. The published single-mask option is omitted because its training step fails.
     """
 
@@ -94,8 +94,8 @@ class SplineDenseMotion(nn.Module):
     ) -> SplineMotion:
         """Return the dense motion of a picture that is already small (see `down`), in float32 even under autocast.
 
-        small: (B or 1, 3, h, w), source in [0, 1]. source, driving: key points (B or 1, 5K, 2). background: (B, 3, 3)
-        from driving to source, or None for a background at rest. dropout: in training only.
+        small: (B or 1, 3, h, w), the source in [0, 1]. source, driving: key points (B or 1, 5K, 2). background:
+        (B, 3, 3) from driving to source, or None for a background at rest. dropout: used in training only.
         """
         batch, (height, width) = len(driving), small.shape[2:]
         source = source.expand(batch, -1, -1)
@@ -118,7 +118,7 @@ class SplineDenseMotion(nn.Module):
     def motions(
         self, source: Tensor, driving: Tensor, size: tuple[int, int], background: Tensor | None = None
     ) -> Tensor:
-        """Return backward grids of the background and of the K splines from driving to source: (B, K+1, h, w, 2)."""
+        """Return backward grids (B, K+1, h, w, 2) of the background and the K splines, from driving to source."""
         splines = ThinPlate.fitted(grouped(driving), grouped(source), self.ridge).grids(*size)
         return torch.cat([background_motion(splines, background), splines], dim=1)
 

@@ -1,4 +1,4 @@
-"""The published training of TPS, in two stages: everything but the AVD network, then the AVD network alone."""
+"""The published training procedure of TPS, in two stages: everything but the AVD network, then the AVD network."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ STRETCH = 0.25
 
 
 class TpsTrainer(PublishedTrainer):
-    """The published training of TPS (megbench.core.contracts.Trainable): no adversary.
+    """The published training procedure of TPS (megbench.core.contracts.Trainable): no adversary.
 
-    Batches hold `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video; sides are
-    multiples of 128. Two published defects are not kept: in the "avd" stage the detector stays in eval mode, whereas
-    the published code lets its batch statistics drift and saves them; and there is no single-mask option, whose warp
-    loss fails. One defect is kept: dropped splines are not compensated for (see `Dropout`). Raises BenchError if the
-    config requires the VGG-19 loss and `vgg` does not exist.
+    Batches contain `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video; sides must be
+    multiples of 128. Two published defects are not reproduced: in the "avd" stage the detector stays in eval mode,
+    whereas the published code lets its batch statistics drift and saves them; and there is no single-mask option, whose
+    warp loss fails. One defect is kept: dropped splines are not compensated for (see `Dropout`). Raises BenchError if
+    the config requires the VGG-19 loss and `vgg` does not exist.
     """
 
     stages: tuple[str, ...] = ("main", "avd")
@@ -47,7 +47,7 @@ class TpsTrainer(PublishedTrainer):
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
         """Return the optimisers of a stage.
 
-        "main": one Adam per network, with clipped gradients except for the inpainting network. "avd": one Adam.
+        "main": one Adam per network, with clipped gradients except for the inpainting network. "avd": a single Adam.
         """
         if stage == "avd":
             avd = self.config.avd
@@ -58,7 +58,7 @@ class TpsTrainer(PublishedTrainer):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Yield the stage's only phase."""
+        """Yield the only phase of the stage."""
         source, driving = batch["source"], batch["driving"]
         if stage == "avd":
             yield self._avd_step(source, driving, each(rng, len(driving)))
@@ -69,7 +69,7 @@ class TpsTrainer(PublishedTrainer):
     def phase(
         self, source: Tensor, driving: Tensor, epoch: int, dropout: Dropout | None, transform: ThinPlate
     ) -> Phase:
-        """Return the phase of the main stage for given random draws."""
+        """Return the phase of the main stage for given random numbers."""
         config, detect = self.config, self._networks["kp_detector"]
         in_source, in_driving = detect(source), detect(driving)
         start = config.background_start
@@ -103,7 +103,7 @@ class TpsTrainer(PublishedTrainer):
 
 
 def adam(config: TpsConfig, network: str) -> OptimiserSpec:
-    """Return the optimiser of a network of the main stage; a single Adam over several, as published, is equivalent."""
+    """Return the optimiser of one network in the main stage; this is equivalent to the published Adam over several."""
     clip = None if network == "inpainting_network" else config.clip_norm
     return OptimiserSpec(
         (network,),
@@ -118,7 +118,7 @@ def adam(config: TpsConfig, network: str) -> OptimiserSpec:
 def drawn(
     config: TpsConfig, driving: Tensor, epoch: int, own: Sequence[np.random.Generator]
 ) -> tuple[Dropout | None, ThinPlate]:
-    """Draw the splines that a step of an epoch drops (None once dropout has ended), and the random transform.
+    """Draw the splines that a step in an epoch drops (None once dropout has ended) and the random transform.
 
     own: one random generator per driving picture.
     """
@@ -141,10 +141,10 @@ def reconstruction(
     points: tuple[Tensor, Tensor],
     transform: ThinPlate,
 ) -> dict[str, Tensor]:
-    """Return the weighted losses that TPS and its variant share.
+    """Return the weighted losses shared by TPS and its variant.
 
     condition: the decoder's additional input (see InpaintingNetwork). points: the points of the driving picture and of
-    the transformed picture, (B, 5K, 2).
+    the transformed picture, (B, 5K, 2) each.
     """
     prediction = made.inpainting(encoded.picture, encoded.features, motion, condition)
     value = losses.equivariance_value(points[0], points[1], transform)
@@ -156,12 +156,12 @@ def reconstruction(
 
 
 def warp_loss(made: TpsGenerator, features: tuple[Tensor, ...], driving: Tensor, motion: Motion) -> Tensor:
-    """Return the sum over levels of mean |driving - warped source features|, both masked; only the flow learns."""
+    """Return the sum over levels of mean |driving - warped source features|, both masked; only the flow is trained."""
     with torch.no_grad():
         wanted = made.features(driving)
     found, targets = warp_targets(features, wanted, motion)
     return torch.stack([F.l1_loss(f, t) for f, t in zip(found, targets, strict=True)]).sum()
 
 
-# Settings of a TPS training; the defaults are the published ones.
+# Settings for training TPS; the defaults are the published ones.
 Recipe = recipe({"model": TpsConfig()}, TpsTrainer, networks)

@@ -1,16 +1,17 @@
-"""TPS with relative action units (Zhao et al., MEGC2022): given points, and a decoder that sees expression change.
+"""TPS with relative action units (Zhao et al., MEGC2022): given points, and a decoder conditioned on expression change.
 
 The points are landmarks of the video's first frame, the same for the source and driving frames of a video. Motion can
-therefore come only from the difference of the two frames' action units, which only the decoder sees. The publication
-lacks modules that it imports, and it trains without action units by default. Two of its choices defeat the purpose of
-the method, so each is a switch of `RauConfig` whose default corrects it. `published` returns the published choices,
-which published weights need:
+therefore come only from the difference in action units between the two frames, which only the decoder receives. The
+publication lacks modules that it imports, and it trains without action units by default. Two of its choices defeat the
+purpose of the method, so each is a switch of `RauConfig` whose default corrects it. `published` returns the published
+choices, which published weights need:
 
-- `points` "sigmoid": pixels are put through 2 sigmoid(x) - 1, so that practically every point is (1, 1), all splines
-  are equal and only the background's motion is useful. "normalised" (default): 2 x / (W - 1) - 1.
+- `points` "sigmoid": pixels are mapped by 2 sigmoid(x) - 1, so that practically every point is (1, 1), all splines are
+  equal and only the background's motion is useful. "normalised" (default): 2 x / (W - 1) - 1.
 - `condition` "planes": the action units are constant planes appended to the decoder's features. The instance norms
   remove them except for what the zero padding leaves at the border (6e-5 of the picture inside). "modulation"
-  (default): they scale and shift the features after each norm. "none": the published network without action units.
+  (default): the action units scale and shift the features after each norm. "none": the published network without
+  action units.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ from megbench.nets.dense_motion import Motion
 from megbench.nets.generator import Encoded
 from megbench.nets.inference import Frames, levels, parts, pictures
 
-# iBUG landmarks, 0-based; every five in this order make a spline.
+# iBUG landmarks, 0-based; in this order, every five form a spline.
 LANDMARKS = (1, 2, 5, 8, 9, 10, 13, 16, 17, *range(18, 29), *range(31, 61))
 
 
 @dataclass(frozen=True)
 class RauConfig(TpsConfig):
-    """TPS with ten splines, no background, later and stronger dropout, and the switches of this file.
+    """TPS with ten splines, no background, later and stronger dropout, and the switches described in this file.
 
-    image_size: size of the pictures in which the points are given. noise: half the width of the uniform noise on either
-    frame's action units in training (intensity / 5).
+    image_size: the size of the pictures in which the points are given. noise: half the width of the uniform noise added
+    to the action units of either frame in training (intensity / 5).
     """
 
     background_start: int | None = None
@@ -55,14 +56,14 @@ class RauConfig(TpsConfig):
 
 
 def published(action_units: bool = True) -> RauConfig:
-    """Return the published choices; without action units, as in the published config, if `action_units` is False."""
+    """Return the published choices; if `action_units` is False, without action units, as in the published config."""
     return RauConfig(points="sigmoid", condition="planes" if action_units else "none")
 
 
 def settings_of(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, str]:
-    """Return the published choices with which published weights were trained, inferred from the weights' shapes.
+    """Return the published choices with which published weights were trained, inferred from the shapes of the weights.
 
-    Published weights may have been trained without the action units' planes.
+    Published weights may have been trained without planes of action units.
     """
     entering = states.get("inpainting_network", {}).get("up_blocks.0.conv.weight")
     plain = entering is not None and entering.shape[1] <= InpaintingConfig().width(3)
@@ -78,16 +79,16 @@ class GivenPoints(nn.Module):
         self.image_size = image_size
 
     def forward(self, points: Tensor) -> SplinePoints:
-        """Return the key points for points (B, 50, 2), in pixels of a picture of `image_size`."""
+        """Return the key points for points (B, 50, 2), given in pixels of a picture of size `image_size`."""
         if self.kind == "sigmoid":
             return SplinePoints(2 * torch.sigmoid(points) - 1)
         return SplinePoints(2 * points / (self.image_size - 1) - 1)
 
 
 class ConditionedInpainting(InpaintingNetwork):
-    """The decoder with action units as planes (published names and shapes) or as modulation of every norm.
+    """The decoder with action units as planes (with published names and shapes) or as modulation of every norm.
 
-    Before training nothing is modulated. For equal action units nothing is ever modulated, because there is no bias.
+    Before training, nothing is modulated. For equal action units, nothing is ever modulated, because there is no bias.
     """
 
     def __init__(self, config: InpaintingConfig, condition: Literal["planes", "modulation"]) -> None:
@@ -102,14 +103,14 @@ class ConditionedInpainting(InpaintingNetwork):
                 nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
 
     def _norms(self, step: int) -> list[nn.InstanceNorm2d]:
-        """Return a stage's modulated norms: the second norm of each residual block, and the norm of the doubling."""
+        """Return a stage's modulated norms: the second of each residual block and that of the upsampling block."""
         blocks = [self.resblock[2 * step], self.resblock[2 * step + 1]]
         return [*(block.norm2 for block in blocks), self.up_blocks[step].norm]  # type: ignore[list-item]
 
     def stage(self, step: int, x: Tensor, condition: Tensor | None) -> Tensor:
-        """Return the features after two residual blocks and a doubling.
+        """Return the features after two residual blocks and 2x upsampling.
 
-        condition: action unit differences (B, 17), intensity / 5.
+        condition: differences in action units (B, 17), intensity / 5.
         """
         assert condition is not None, "this network needs action units"
         batch = max(len(x), len(condition))
@@ -124,7 +125,7 @@ class ConditionedInpainting(InpaintingNetwork):
         return self.enlarged(step, up.norm(up.conv(F.interpolate(x, scale_factor=2))), condition)  # type: ignore[operator]
 
     def enlarged(self, step: int, y: Tensor, condition: Tensor) -> Tensor:
-        """Return the normalised features (B, C, 2H, 2W) of a stage's doubling, modulated and after the ReLU."""
+        """Return the normalised features (B, C, 2H, 2W) of a stage's upsampling block, modulated and after the ReLU."""
         return F.relu(self._modulated(3 * step + 2, y, condition))
 
     def _modulated(self, index: int, x: Tensor, condition: Tensor) -> Tensor:
@@ -132,14 +133,14 @@ class ConditionedInpainting(InpaintingNetwork):
         return x * (1 + scale) + shift
 
     def scale_and_shift(self, index: int, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the scales and offsets, (B, C, 1, 1) each, of action units (B, 17) for normalisation `index`."""
+        """Return the scales and offsets, (B, C, 1, 1) each, of normalisation `index` for action units (B, 17)."""
         assert self.modulation is not None
         scale, shift = self.modulation[index](condition)[:, :, None, None].chunk(2, dim=1)
         return scale, shift
 
 
 def networks(config: RauConfig) -> dict[str, nn.Module]:
-    """Return the networks of a configuration by the published checkpoints' names, with fresh weights."""
+    """Return the networks of a configuration with fresh weights, keyed by their names in published checkpoints."""
     condition = config.condition
     inpainting = (
         InpaintingNetwork(config.inpainting)
@@ -165,7 +166,7 @@ def au_difference(
 ) -> npt.NDArray[np.float32]:
     """Return relative action units (N, 17), driving / 5 - source / 5, from OpenFace intensities 0..5, both (N, 17).
 
-    noise: the noise added to source and driving, drawn anew at each training step; the published code also adds it
+    noise: the noise added to source and driving, drawn anew in each training step; the published code also adds it
     during animation.
     """
     first, second = source / LARGEST, driving / LARGEST
@@ -175,7 +176,7 @@ def au_difference(
 
 
 def generator(nets: Mapping[str, nn.Module]) -> TpsGenerator:
-    """Return the generator made of these networks; its decoder takes action units unless the condition is "none"."""
+    """Return the generator composed of these networks; its decoder uses action units unless the condition is "none"."""
     motion, inpainting = nets["dense_motion_network"], nets["inpainting_network"]
     assert isinstance(motion, SplineDenseMotion)
     assert isinstance(inpainting, InpaintingNetwork)
@@ -184,7 +185,7 @@ def generator(nets: Mapping[str, nn.Module]) -> TpsGenerator:
 
 @dataclass(frozen=True)
 class PointedFace:
-    """A template prepared for animation: its features and its key points, batch size 1."""
+    """A template prepared for animation: its features and its key points, with batch size 1."""
 
     encoded: Encoded
     points: SplinePoints
@@ -192,7 +193,7 @@ class PointedFace:
 
 @dataclass(frozen=True)
 class RauAnimator:
-    """Inference: a template is encoded once and moved once; frames are painted in batches by their action units."""
+    """Inference: a template is encoded and moved once, and frames are painted in batches from their action units."""
 
     nets: Mapping[str, nn.Module]
     device: str
@@ -207,15 +208,15 @@ class RauAnimator:
     ) -> Frames:
         """Return the template under the change since a driver's first frame: uint8 (T, H, W, 3) RGB.
 
-        intensity, presence: the driver's, (T, 17) in OpenFace's order; presence is not used. landmarks: those of the
-        driver's first frame, to which the template's geometry is moved, as published; None leaves it in place.
+        intensity, presence: those of the driver, (T, 17) in OpenFace's order; presence is not used. landmarks: those of
+        the driver's first frame, to which the template's geometry is moved, as published; None leaves it in place.
         """
         change = au_difference(np.broadcast_to(intensity[:1], intensity.shape), intensity)
         frames: Frames = self.animate(face, change, None if landmarks is None else self.points(landmarks))
         return frames
 
     def points(self, landmarks: npt.NDArray[np.float64]) -> SplinePoints:
-        """Return the key points of landmarks (68, 2) in pixels, batch 1."""
+        """Return the key points for landmarks (68, 2) in pixels, with batch size 1."""
         points: SplinePoints = self.nets["kp_detector"](given_points(torch.from_numpy(landmarks)[None]).to(self.device))
         return points
 
@@ -228,7 +229,7 @@ class RauAnimator:
     def animate(
         self, face: PointedFace, action_units: npt.NDArray[np.float32], driver: SplinePoints | None = None
     ) -> Frames:
-        """Return the template under action unit differences (T, 17): uint8 (T, H, W, 3) RGB.
+        """Return the template under differences in action units (T, 17): uint8 (T, H, W, 3) RGB.
 
         driver: the driver's points, to which the template's geometry is moved, as published; None leaves it in place,
         as in training.
@@ -241,7 +242,7 @@ class RauAnimator:
         )
 
     def paint(self, face: PointedFace, motion: Motion, units: Tensor) -> Tensor:
-        """Return the template under one motion and action unit differences (B, 17): (B, 3, H, W) in [0, 1]."""
+        """Return the template under one motion and differences in action units (B, 17): (B, 3, H, W) in [0, 1]."""
         painted: Tensor = self.nets["inpainting_network"](face.encoded.picture, face.encoded.features, motion, units)
         return painted.expand(len(units), -1, -1, -1)
 

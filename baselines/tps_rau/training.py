@@ -1,4 +1,4 @@
-"""The published training of TPS with relative action units."""
+"""The published training procedure of TPS with relative action units."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from megbench.nets.thin_plate import ThinPlate
 
 
 class RauTrainer(PublishedTrainer):
-    """The training of TPS with relative action units (megbench.core.contracts.Trainable).
+    """The training procedure of TPS with relative action units (megbench.core.contracts.Trainable).
 
-    Batches hold `source` and `driving`, (B, 3, S, S) float32 in [0, 1], two frames of one video; `landmarks`, (B, 68,
-    2), pixels of the video's first frame; and `action_units_source`, `action_units_driving`, (B, 17) OpenFace
-    intensities / 5. As published, the source, driving and transformed pictures have the same points, so that
+    Batches contain `source` and `driving`, (B, 3, S, S) float32 in [0, 1], two frames of one video; `landmarks`,
+    (B, 68, 2), in pixels of the video's first frame; and `action_units_source` and `action_units_driving`, (B, 17)
+    OpenFace intensities / 5. As published, the source, driving and transformed pictures have the same points, so that
     equivariance_value is a constant of the random transform. Two defects are corrected: landmarks are mirrored with the
     picture, and the action units are exchanged with the frames. See megbench.baselines.tps_rau.model for the switches.
     Raises BenchError if the config requires the VGG-19 loss and `vgg` does not exist.
@@ -37,7 +37,7 @@ class RauTrainer(PublishedTrainer):
         super().__init__(config, networks(config), vgg)
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """Return one Adam per network; the given points have no parameters to train."""
+        """Return one Adam optimiser per network; the given points have no parameters to train."""
         return {name: adam(self.config, name) for name in ("inpainting_network", "dense_motion_network")}
 
     def step(
@@ -62,7 +62,7 @@ class RauTrainer(PublishedTrainer):
         dropout: Dropout | None,
         transform: ThinPlate,
     ) -> Phase:
-        """Return the phase for points (B, 50, 2) in pixels and action unit differences (B, 17)."""
+        """Return the phase for points (B, 50, 2) in pixels and differences in action units (B, 17)."""
         config = self.config
         value = self._networks["kp_detector"](points).value
         made = generator(self._networks)
@@ -73,6 +73,5 @@ class RauTrainer(PublishedTrainer):
         return Phase(("inpainting_network", "dense_motion_network"), terms)
 
 
-# Settings of a training of TPS with relative action units, as published except for the corrected switches of its
-# config.
+# Settings for training TPS with relative action units, as published except for the corrected switches in its config.
 Recipe = recipe({"model": RauConfig()}, RauTrainer, networks)

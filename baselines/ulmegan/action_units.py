@@ -1,7 +1,7 @@
-"""ULME-GAN's action unit matrix: recoding, the apex, and fitting a sequence to it.
+"""ULME-GAN's action unit matrix: recoding it, finding its apex, and fitting a sequence to the apex.
 
-Source: Zhou et al., ULME-GAN, MEGC2021, and the published code. Tables are OpenFace's: intensities 0..5 in the order of
-megbench.core.openface_units.OPENFACE, then eighteen presences 0 or 1, AU28 before AU45.
+Source: Zhou et al., ULME-GAN, MEGC2021, and the published code. Tables are those of OpenFace: intensities 0..5 in the
+order of megbench.core.openface_units.OPENFACE, then eighteen presences, 0 or 1, with AU28 before AU45.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from megbench.core.openface_units import LARGEST, OPENFACE, UnitTable
 
 Fit = Literal["none", "linear", "apex"]
 
-# By mode: whether units present in less than half of the frames are dropped, and how the sequence is fitted.
+# For each mode: whether units present in less than half of the frames are dropped, and how the sequence is fitted.
 MODES: dict[str, tuple[bool, Fit]] = {
     "recode_linear": (True, "linear"),
     "recode": (True, "none"),
@@ -36,14 +36,14 @@ def split_table(table: UnitTable) -> tuple[UnitTable, UnitTable]:
 
 
 def recoded(intensity: UnitTable, presence: UnitTable) -> UnitTable:
-    """Return intensities (N, 17) with units that are present in less than half of the frames set to 0."""
+    """Return intensities (N, 17) in which units that are present in less than half of the frames are set to 0."""
     return np.asarray(intensity * (presence.mean(0) >= PRESENT))
 
 
 def sequence(intensity: UnitTable, presence: UnitTable, mode: str, as_published: bool = False) -> UnitTable:
     """Return the action units (T, 17), intensity / 5, that the generator receives in a mode.
 
-    intensity, presence: the driver's, (T, 17). as_published: see `fitted`.
+    intensity, presence: those of the driver, (T, 17). as_published: see `fitted`.
     """
     recode, fit = MODES[mode]
     units = recoded(intensity, presence) if recode else intensity
@@ -58,11 +58,11 @@ def top_frame(intensity: UnitTable) -> int:
 def fitted(
     units: UnitTable, fit: Fit, top: int, template: UnitTable | None = None, as_published: bool = False
 ) -> UnitTable:
-    """Return a sequence of action units (N, 17) fitted to its apex, frame `top`; float64, any scale.
+    """Return a sequence of action units (N, 17) fitted to its apex, frame `top`, in float64 and at any scale.
 
     "linear": from frame 0 up to the apex and down to the last frame. as_published: the falling side aims at the second
     frame of the rising side and never reaches it, and an apex in frame 0 gives frame 0 throughout. "apex": from the
-    template's own units (17,), zeros if None, up to the apex and down again. "none": unchanged.
+    template's own units (17,), which are zeros if None, up to the apex and down again. "none": unchanged.
     """
     rest = np.zeros(len(OPENFACE)) if template is None else template
     count = len(units)

@@ -1,4 +1,4 @@
-"""ULME-GAN (Zhou et al., MEGC2021): a face repainted by seventeen action unit intensities, 128 x 128 pixels.
+"""ULME-GAN (Zhou et al., MEGC2021): a face repainted according to seventeen action unit intensities, 128 x 128 pixels.
 
 A conditional GAN modelled on GANimation (Pumarola et al., ECCV 2018): the generator paints a colour map C and an
 attention mask A and returns A x + (1 - A) C, so that A = 1 keeps the source. Pictures inside the networks are RGB in
@@ -31,7 +31,7 @@ LEAK = 0.01
 
 @dataclass(frozen=True)
 class UlmeWeights:
-    """Weights of the losses. mask and smooth are 0, as published; GANimation has about 0.1 and 1e-5."""
+    """Weights of the losses. mask and smooth are 0, as published; in GANimation they are about 0.1 and 1e-5."""
 
     gan: float = 1.0
     action_units: float = 160.0
@@ -43,13 +43,13 @@ class UlmeWeights:
 
 @dataclass(frozen=True)
 class UlmeConfig:
-    """Sizes and training numbers; the defaults are the published ones.
+    """Sizes and training settings; the defaults are the published ones.
 
-    width: channels of the generator's first layer. gan: the loss on the discriminator's patch map (either kind has the
-    gradient penalty). epochs, decay_epochs: number of epochs at full and at falling learning rate. schedule:
-    "published" begins the fall one epoch early, so that the last epoch has learning rate 0. au_noise: half the width of
-    the uniform noise on target action units (intensity / 5). critic_steps: discriminator steps for each step of the
-    generator.
+    width: the number of channels of the generator's first layer. gan: the loss on the discriminator's patch map (both
+    kinds have the gradient penalty). epochs, decay_epochs: the numbers of epochs with a constant and with a falling
+    learning rate. schedule: "published" begins the fall one epoch early, so that the learning rate of the last epoch is
+    0. au_noise: half the width of the uniform noise added to target action units (intensity / 5). critic_steps: the
+    number of discriminator steps for each step of the generator.
     """
 
     image_size: Count = 128
@@ -89,8 +89,8 @@ class ResidualBlock(nn.Module):
 class Painted:
     """The generator's output.
 
-    painted: (B, 3, H, W), the maps from which colours are made. attention: (B, 1, H, W), 1 keeps the source. colour,
-    picture (the composite): (B, 3, H, W) in [-1, 1].
+    painted: (B, 3, H, W), the maps from which colours are computed. attention: (B, 1, H, W), 1 keeps the source.
+    colour, picture (the composite): (B, 3, H, W) in [-1, 1].
     """
 
     painted: Tensor
@@ -117,7 +117,7 @@ class UlmeGenerator(nn.Module):
         _initialise(self)
 
     def forward(self, picture: Tensor, action_units: Tensor) -> Painted:
-        """Paint pictures (B, 3, H, W) in [-1, 1] under action units (B, 17); H and W are multiples of 4."""
+        """Paint pictures (B, 3, H, W) in [-1, 1] with action units (B, 17); H and W must be multiples of 4."""
         painted, attention = self._tops(self.features(picture, action_units))
         colour = self.colour(picture, painted)
         return Painted(painted, colour, attention, attention * picture + (1 - attention) * colour)
@@ -125,7 +125,7 @@ class UlmeGenerator(nn.Module):
     def features(self, picture: Tensor, action_units: Tensor) -> Tensor:
         """Return the last features (B, width, H, W). The units are constant planes appended to the picture.
 
-        The first instance norm removes such planes everywhere but near the borders, as published.
+        As published, the first instance norm removes such planes everywhere except near the borders.
         """
         planes = action_units[:, :, None, None].expand(-1, -1, *picture.shape[2:])
         features: Tensor = self.model(torch.cat([picture, planes], dim=1))
@@ -137,14 +137,14 @@ class UlmeGenerator(nn.Module):
 
     @in_float32
     def _tops(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return painted maps and attention, in float32: bfloat16 has 128 levels between a half and one."""
+        """Return the painted maps and the attention in float32, because bfloat16 has 128 levels between 0.5 and 1."""
         return self.color_top[0](features), self.au_top(features)
 
 
 class UlmeDiscriminator(nn.Module):
-    """A discriminator that judges patch by patch whether a picture is real, and estimates its action units.
+    """A discriminator that judges, patch by patch, whether a picture is real, and estimates its action units.
 
-    A batch of one keeps its batch axis, which the published code drops.
+    A batch of one picture keeps its batch axis, which the published code drops.
     """
 
     def __init__(self, config: UlmeConfig) -> None:
@@ -161,7 +161,7 @@ class UlmeDiscriminator(nn.Module):
 
     @in_float32
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a patch map (B, S/64, S/64) and units (B, 17), intensity / 5, of pictures (B, 3, S, S) in [-1, 1]."""
+        """Return a patch map (B, S/64, S/64) and units (B, 17), intensity / 5, for pictures (B, 3, S, S) in [-1, 1]."""
         features = self.model(picture)
         return self.dis_top(features)[:, 0], self.aus_top(features)[:, :, 0, 0]
 
@@ -179,16 +179,16 @@ def _initialise(network: nn.Module) -> None:
 
 
 def networks(config: UlmeConfig) -> dict[str, nn.Module]:
-    """Return generator and discriminator, with fresh weights, by the published files' names (`<epoch>_net_gen.pth`)."""
+    """Return both networks with fresh weights, keyed by their names in published files (`<epoch>_net_gen.pth`)."""
     return {"gen": UlmeGenerator(config), "dis": UlmeDiscriminator(config)}
 
 
 @dataclass(frozen=True)
 class UlmeAnimator:
-    """Inference: a template, repainted frame by frame.
+    """Inference: a template is repainted frame by frame.
 
-    mode: how action units are treated (action_units.MODES). fit: "published", see action_units.fitted. output:
-    "published" truncates frames to eight bits and passes them twice through JPEG.
+    mode: how action units are processed (action_units.MODES). fit: if "published", see action_units.fitted. output:
+    "published" truncates frames to eight bits and applies JPEG compression twice.
     """
 
     generator: nn.Module
@@ -202,7 +202,7 @@ class UlmeAnimator:
     def sequence(
         self, intensity: npt.NDArray[np.float64], presence: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float32]:
-        """Return the action units (T, 17) that the generator receives, from a driver's units, (T, 17) each."""
+        """Return the action units (T, 17) that the generator receives for a driver's units, (T, 17) each."""
         return sequence(intensity, presence, self.mode, self.fit == "published").astype(np.float32)
 
     def follow(
@@ -217,12 +217,12 @@ class UlmeAnimator:
 
     @torch.inference_mode()
     def face(self, image: Frames, landmarks: None = None) -> Tensor:
-        """Return a template, uint8 (H, W, 3) RGB, as the generator sees it, batch 1."""
+        """Return a template, uint8 (H, W, 3) RGB, as input to the generator, with batch size 1."""
         return inside(pictures(image[None], self.device), self.image_size)
 
     @torch.inference_mode()
     def paint(self, face: Tensor, action_units: npt.NDArray[np.float32]) -> Painted:
-        """Paint the template under action units (T, 17), intensity / 5, in one batch."""
+        """Paint the template with action units (T, 17), intensity / 5, in one batch."""
         units = torch.from_numpy(action_units).to(self.device)
         painted: Painted = self.generator(face.expand(len(units), -1, -1, -1), units)
         return painted
@@ -230,7 +230,7 @@ class UlmeAnimator:
     def animate(self, face: Tensor, action_units: npt.NDArray[np.float32], size: int, as_published: bool) -> Frames:
         """Return the template under action units (T, 17): uint8 (T, size, size, 3) RGB.
 
-        as_published: whether frames are truncated to eight bits and pass through JPEG twice, before and after they are
+        as_published: whether frames are truncated to eight bits and compressed as JPEG twice, before and after they are
         enlarged.
         """
         frames = []
@@ -242,7 +242,7 @@ class UlmeAnimator:
 
 
 def generator(nets: Mapping[str, nn.Module]) -> UlmeGenerator:
-    """Return the generator of these networks."""
+    """Return the generator among these networks."""
     made = nets["gen"]
     assert isinstance(made, UlmeGenerator)
     return made

@@ -1,4 +1,4 @@
-"""The published training of ULME-GAN: a Wasserstein critic with gradient penalty that also reads action units."""
+"""The published training procedure of ULME-GAN: a Wasserstein critic that also reads action units."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from megbench.core.recipe import recipe
 
 
 class UlmeTrainer:
-    """The published training (megbench.core.contracts.Trainable).
+    """The published training procedure (megbench.core.contracts.Trainable).
 
-    Batches hold `source` (B, 3, S, S) float32 in [0, 1] and its `action_units_source` (B, 17), intensity / 5. Target
+    Batches contain `source` (B, 3, S, S) float32 in [0, 1] and its `action_units_source` (B, 17), intensity / 5. Target
     action units are those of other pictures in the batch, with noise. (If the batch is divided, they come from the same
-    part. This is the only draw that depends on the division.) Published defects that are programming errors are not
-    kept (the penalty's gradient is reshaped, a batch of one stays a batch). The defect of the learning rate is a
-    switch, `UlmeConfig.schedule`. Without gradients, as in validation, only the losses that indicate good weights are
-    computed: the loss of the action units that the discriminator reads in the fake picture, and the reconstruction
-    loss.
+    part; no other random choice depends on the division.) Published defects that are programming errors are not
+    reproduced (the penalty's gradient is reshaped; a batch of one picture remains a batch). The defect of the learning
+    rate is a switch, `UlmeConfig.schedule`. Without gradients, as in validation, only the losses that indicate good
+    weights are computed: the loss of the action units that the discriminator reads in the fake picture, and the
+    reconstruction loss.
     """
 
     stages: tuple[str, ...] = ("main",)
@@ -35,11 +35,11 @@ class UlmeTrainer:
         self._networks = networks(config)
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the networks by the published files' names."""
+        """Return the networks, keyed by their names in the published files."""
         return self._networks
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """Return one Adam per network, whose learning rate falls to zero over the last epochs."""
+        """Return one Adam optimiser per network, whose learning rate falls to zero over the last epochs."""
         first, last = self.config.epochs - 1, self.config.epochs + self.config.decay_epochs
         early = 1 if self.config.schedule == "published" else 0
         decay = (first - early, last - early)
@@ -48,7 +48,7 @@ class UlmeTrainer:
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Yield the discriminator's phase and, at every `critic_steps`-th step of an epoch, the generator's."""
+        """Yield the discriminator's phase and, at every `critic_steps`-th step of an epoch, that of the generator."""
         source, units = inside(batch["source"], self.config.image_size), needed(batch, "action_units_source")
         draws = np.stack([one.random(units.shape[1] + 1, dtype=np.float32) for one in each(rng, len(units))])
         noise = self.config.au_noise * (2 * draws[:, :-1] - 1)
@@ -59,8 +59,8 @@ class UlmeTrainer:
     def phases(self, source: Tensor, units: Tensor, wanted: Tensor, alpha: Tensor, generate: bool) -> Iterator[Phase]:
         """Yield the phases of a step on pictures in [-1, 1] with their units (B, 17) and target units (B, 17).
 
-        alpha: (B, 1, 1, 1), how real and fake pictures are mixed for the gradient penalty. The updated discriminator
-        judges the generator's phase, on the fake made before.
+        alpha: (B, 1, 1, 1), the weights with which real and fake pictures are mixed for the gradient penalty. In the
+        generator's phase, the updated discriminator judges the fake picture painted before.
         """
         gen, dis, weights = self._networks["gen"], self._networks["dis"], self.config.weights
         if not torch.is_grad_enabled():
@@ -120,7 +120,7 @@ WEIGHED_BY = {
 
 
 def weighted(weights: Mapping[str, float], terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the losses times their weights."""
+    """Return the losses multiplied by their weights."""
     return {name: weights[WEIGHED_BY[name]] * term for name, term in terms.items()}
 
 
@@ -144,10 +144,10 @@ def gradient_penalty(discriminator: nn.Module, mixed: Tensor) -> Tensor:
 
 
 def total_variation(mask: Tensor) -> Tensor:
-    """Return twice the mean squared differences, down plus across, of masks (B, C, H, W), averaged over samples."""
+    """Return twice the sum of the mean squared vertical and horizontal differences of masks (B, C, H, W)."""
     down, across = mask.diff(dim=2).square(), mask.diff(dim=3).square()
     return 2 * (down.mean() + across.mean())
 
 
-# Settings of a ULME-GAN training; published, except for the last epochs' learning rate.
+# Settings for training ULME-GAN, as published except for the learning rate in the last epochs.
 Recipe = recipe({"model": UlmeConfig()}, UlmeTrainer, networks)

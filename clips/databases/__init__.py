@@ -1,4 +1,4 @@
-"""Databases that can be read as unpacked on the user's disk, by their names for --clips."""
+"""Databases that can be read from the user's disk in their unpacked form, by their names for --clips."""
 
 DATABASES = {
     "casme2": "megbench.clips.databases.casme2:CASME2",

@@ -25,12 +25,12 @@ Key = tuple[int, str]
 
 @dataclass(frozen=True)
 class Database:
-    """What is specific to a database.
+    """The properties that are specific to a database.
 
-    subject: returns the suite's name of a subject for its number. clip: returns the suite's name of a clip, from
-    whichever release it comes. reads: returns whether a tree of folders belongs to this database (to one of several
-    cameras, for example). codes: returns whether a sheet of this name may belong to it. default: returns what a folder
-    alone states about its clip, or None if nothing.
+    subject: returns the suite's name for the subject with a given number. clip: returns the suite's name for a clip,
+    whichever release it comes from. reads: returns whether a tree of folders belongs to this database (to one of
+    several cameras, for example). codes: returns whether a sheet with a given name may belong to it. default: returns
+    what a folder alone states about its clip, or None if it states nothing.
     """
 
     name: str
@@ -44,8 +44,7 @@ class Database:
     default: Callable[[FrameFolder], CodedRow | None] = lambda _: None
 
     def survey(self, root: Path, sheet: Path | None = None, without: Sequence[str] = ()) -> Survey:
-        """Return everything found under `root`. Raise BenchError if there are no frames, or no sheet although one is
-        needed.
+        """Return everything found under `root`. Raise BenchError if it has no frames or if a needed sheet is missing.
 
         sheet: the coding sheet to use in place of the one chosen by default. without: corrections to switch off.
         """
@@ -111,14 +110,14 @@ class Database:
         return (int(digits) if digits else -1, self.clip(row.clip))
 
     def _rank(self, folders: list[FrameFolder], keys: set[Key]) -> tuple[int, bool, int]:
-        """Return the rank of a release: by its number of clips in the sheet, then an uncropped one before a cropped."""
+        """Return the rank of a release: by the number of its clips in the sheet, then uncropped before cropped."""
         described = sum((folder.subject, self.clip(folder.path.name)) in keys for folder in folders)
         return described, "crop" not in str(folders[0].tree).lower(), len(folders)
 
     def _sheet(
         self, root: Path, given: Path | None, found: dict[Path, list[FrameFolder]]
     ) -> tuple[Coding | None, list[str]]:
-        """Return the coding sheet, or None if there is none and none is needed, and remarks on other sheets."""
+        """Return the coding sheet, or None if none exists and none is needed, together with remarks on other sheets."""
         if given is not None:
             sheet = read_sheet(given)
             if sheet is None:
@@ -156,7 +155,7 @@ class Database:
 
 
 def _sheet_files(root: Path) -> list[Path]:
-    """Return the sheets in `root` or just below it, or else beside it; a later version sorts after an earlier one."""
+    """Return the sheets in or just below `root`, or else those beside it; later versions sort after earlier ones."""
     below = [path for depth in range(SHEET_DEPTH + 1) for path in root.glob("*/" * depth + "*")]
     beside = list(root.parent.glob("*"))
     for suffixes in (set(SUFFIXES).difference(SECOND_CHOICE), SECOND_CHOICE):

@@ -1,7 +1,7 @@
-"""Folders of frames as laid out in databases, found by the names of subjects and frames. Numbers in names are compared
-by value.
+"""Folders of frames as laid out in the databases, found by the names of subjects and frames.
 
-A database often exists on a disk in several releases (raw, cropped, cropped again); each is a separate tree.
+Numbers in names are compared by value. A database often exists on a disk in several releases (raw, cropped, cropped
+again); each of them is a separate tree.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ PICTURE = re.compile(r"\.(?:jpe?g|png|bmp|tiff?)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Naming:
-    """How a database names things, ignoring case.
+    """A database's naming conventions, which ignore case.
 
-    subject: a subject's folder; its group is the number. clip: a clip's folder, below the subject's folder. frame: the
-    stem of a frame's file name; its group is the frame's number, padded or not.
+    subject: a subject's folder; its group is the subject's number. clip: a clip's folder, below the subject's folder.
+    frame: the stem of a frame's file name; its group is the frame's number, padded or not.
     """
 
     subject: re.Pattern[str]
@@ -38,8 +38,8 @@ class Naming:
 class FrameFolder:
     """The frames of one clip on disk.
 
-    tree: the folder that contains the subjects' folders. frames: number and file of each frame, sorted by number.
-    strays: entries that are not frames. twice: numbers shared by several files; the first file by name is used.
+    tree: the folder that contains the subjects' folders. frames: the number and file of each frame, sorted by number.
+    strays: entries that are not frames. twice: frame numbers shared by several files; the first file by name is used.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class FrameFolder:
 
     @property
     def numbers(self) -> range:
-        """The numbers from the first to the last frame."""
+        """All numbers from that of the first frame to that of the last."""
         return range(self.frames[0][0], self.frames[-1][0] + 1)
 
     def between(self, first: int, last: int) -> list[tuple[int, Path]]:
@@ -60,7 +60,7 @@ class FrameFolder:
 
 
 def trees(root: Path, naming: Naming) -> dict[Path, list[FrameFolder]]:
-    """Return all clips' folders under `root`, by tree. Raise BenchError if `root` is not a folder or cannot be read."""
+    """Return all clip folders under `root`, by tree. Raise BenchError if `root` is not a folder or cannot be read."""
     if not root.is_dir():
         raise BenchError(f"The database {root} is not a folder. Pass the folder into which it was unpacked.")
     found: dict[Path, list[FrameFolder]] = {}

@@ -1,4 +1,4 @@
-"""SAMM: 29 people with micro-expressions at 200 frames per second, in grey; its sheet begins with 13 lines of notes."""
+"""SAMM: micro-expressions of 29 people at 200 frames per second, in grey; its sheet begins with 13 lines of notes."""
 
 import re
 

@@ -1,7 +1,7 @@
-"""Read coding sheets: find the header by its titles, interpret the cells by meaning, and validate the rows.
+"""Read coding sheets: find the header by its titles, interpret the cells by column, and validate the rows.
 
 Databases put notes above the header (SAMM: 13 lines) and blank columns between the columns (CASME II); both may
-disappear when somebody saves the sheet again. Nothing is therefore found by position.
+disappear if the sheet is saved again. Therefore nothing is found by its position.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TITLES = {
     "emotion": {"emotion", "estimatedemotion"},
     "face": {"face"},
 }
-# The columns that a header must have; the others may be absent. A table of clips in arbitrary locations (the table
+# The columns that a header must have; the others may be absent. A table of clips in arbitrary locations (see the table
 # adapter) has paths instead.
 CODED, LISTED = frozenset({"subject", "clip", "onset", "offset"}), frozenset({"path", "subject", "fps"})
 NUMBERS = ("onset", "apex", "offset")
@@ -50,10 +50,10 @@ GROUPED = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 
 @dataclass(frozen=True)
 class CodedRow:
-    """One clip as its coder described it. Frame numbers are the database's own; a frame that was not coded is None.
+    """One clip as described by its coder. Frame numbers are those of the database; a frame that was not coded is None.
 
-    number: the row below the header, counted from 0. line: the number of the same row in a spreadsheet. action_units:
-    the raw text.
+    number: the row below the header, counted from 0. line: the row's number in a spreadsheet. action_units: the raw
+    text.
     """
 
     number: int
@@ -82,15 +82,15 @@ class Coding:
 
     @property
     def name(self) -> str:
-        """The file name, followed by the sheet's title if it is a workbook."""
+        """The file name, followed by the sheet's title if the file is a workbook."""
         return f"{self.path.name} ({self.title})" if self.title else self.path.name
 
 
 def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
-    """Return the table in a file whose header has all columns in `needs`, or None if there is none.
+    """Return the table in a file whose header has all the columns in `needs`, or None if there is no such table.
 
-    If there are several tables, use one whose title mentions micro-expressions, or else the first. Raise BenchError for
-    a file that cannot be read, and for a table of clips in which two columns have the same title.
+    If there are several tables, use one whose title mentions micro-expressions, or otherwise the first. Raise
+    BenchError for a file that cannot be read, and for a table of clips in which two columns have the same title.
     """
     found = [(sheet, *head) for sheet in read_sheets(path, LIMITS) if (head := _header(sheet.rows, needs)) is not None]
     if not found:
@@ -113,7 +113,7 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
 
 
 def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
-    """Return a sentence on a file in which `read_sheet` found nothing: what its most likely header has and lacks."""
+    """Return a sentence about a file in which `read_sheet` found nothing: what its likeliest header has and lacks."""
     rows = [(line, row) for sheet in read_sheets(path, LIMITS) for line, row in enumerate(sheet.rows, 1) if any(row)]
     line, row = max(rows[:DEEPEST_HEADER], key=lambda one: len(needs & _columns(one[1]).keys()), default=(0, []))
     told, found = shown(", ".join(filter(None, row))), needs & _columns(row).keys()
@@ -127,9 +127,9 @@ def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
 
 
 def _header(rows: list[list[str]], needs: frozenset[str]) -> tuple[int, dict[str, int]] | None:
-    """Return the row index of the header and the column of each field, or None if no row has all columns in `needs`.
+    """Return the row index of the header and the column of each field, or None if no row has all the needed columns.
 
-    If the header has two rows ("Frames" merged over "Onset", "Apex" and "Offset"), it is the lower one.
+    If the header has two rows ("Frames" merged over "Onset", "Apex" and "Offset"), its lower row is returned.
     """
     head = rows[:DEEPEST_HEADER]
     for line, row in enumerate(head):
@@ -144,7 +144,7 @@ def _header(rows: list[list[str]], needs: frozenset[str]) -> tuple[int, dict[str
 
 
 def _columns(row: list[str]) -> dict[str, int]:
-    """Return the column of each field whose title is in a row, or the first such column if the title is repeated."""
+    """Return the column of each field whose title appears in a row; if a title is repeated, the first such column."""
     words = [_word(cell) for cell in row]
     return {
         field: next(column for column, word in enumerate(words) if word in titles)
@@ -154,7 +154,7 @@ def _columns(row: list[str]) -> dict[str, int]:
 
 
 def _twice(row: list[str]) -> list[str]:
-    """Return the titles of fields that are repeated in a header, each as it is first written there."""
+    """Return the titles of fields that are repeated in a header, each spelled as at its first occurrence."""
     words = [_word(cell) for cell in row]
     known = set().union(*TITLES.values())
     found = dict.fromkeys(word for word in words if word in known and words.count(word) > 1)
@@ -166,7 +166,7 @@ def _codes_frames(title: str) -> bool:
 
 
 def _further_codings(sheet: Sheet, header: int, columns: dict[str, int]) -> list[str]:
-    """Return a remark on further columns of frame numbers, whatever their titles; [] if there are none."""
+    """Return a remark on additional columns of frame numbers, whatever their titles, or [] if there are none."""
     further = [
         column
         for column, title in enumerate(sheet.rows[header])
@@ -185,8 +185,10 @@ def _word(cell: str) -> str:
 
 
 def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the fields of `CodedRow` for each non-blank row below the header, and a remark on subjects taken from the
-    row above."""
+    """Return the fields of `CodedRow` for each non-blank row below the header, and a remark on carried subjects.
+
+    A subject is carried over from the row above if its own cell is empty.
+    """
     records: list[dict[str, Any]] = []
     carried, subject = [], ""
     for number, cells in enumerate(sheet.filled()[header + 1 :]):
@@ -214,7 +216,7 @@ def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[list[
 
 
 def _number(sheet: Sheet, text: str) -> int | float | str | None:
-    """Return a number, None for "not coded", or the text itself, which validation then reports."""
+    """Return a number, None for "not coded", or the text itself, which is then reported during validation."""
     if text.lower() in BLANK:
         return None
     value = sheet.number(text)
@@ -224,7 +226,7 @@ def _number(sheet: Sheet, text: str) -> int | float | str | None:
 
 
 def _strange_units(rows: Sequence[CodedRow]) -> list[str]:
-    """Return a remark on rows whose action units cannot be interpreted; [] if there are none."""
+    """Return a remark on rows whose action units cannot be interpreted, or [] if there are none."""
     found = [(row.line, row.action_units, parse(row.action_units)) for row in rows if row.action_units]
     strange = [f"line {line}: {text!r}" for line, text, coding in found if not coding.terms and not coding.unknown]
     told = (
@@ -241,7 +243,8 @@ def _is_rate(value: object) -> bool:
     return isinstance(value, int | float) and 0 < value <= FASTEST
 
 
-# The condition on the cells of a column, and the words of the remark on a cell that fails it and counts as not coded.
+# The condition on the cells of a column, and the wording of the remark on a cell that violates it; such a cell is
+# treated as not coded.
 CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     **dict.fromkeys(NUMBERS, (_is_frame, "is not a frame number")),
     "fps": (_is_rate, "is not a frame rate"),

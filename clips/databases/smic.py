@@ -1,7 +1,7 @@
 """SMIC: 16 people at 100 frames per second (HS), eight of them also in visible and infrared light at 25 (VIS, NIR).
 
 Action units were not coded, and there is no official sheet: a clip's folder contains only the expression, and its name
-states the emotion. SMIC-E has longer clips and a sheet, which is read if it exists.
+states the emotion. SMIC-E has longer clips and a sheet, which is read if it is present.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ CAMERAS = ("HS", "VIS", "NIR")
 
 
 def clip_name(name: str) -> str:
-    """Return a clip's name in the kit, in which the subject has no leading zero: s3_po_05 for s03_po_05."""
+    """Return a clip's name as in the kit, where the subject has no leading zero: s3_po_05 for s03_po_05."""
     match = CLIP.fullmatch(name)
     return f"s{int(match[1])}_{match[2].lower()}_{int(match[3]):02d}" if match else name
 
 
 def camera(tree: Path) -> str:
-    """Return the camera whose clips a tree contains, according to its path, or else HS, as in the challenges."""
+    """Return the camera whose clips a tree contains, according to its path. The default is HS, as in the challenges."""
     return next(iter(_cameras("/".join(tree.parts[::-1]))), "HS")
 
 
@@ -36,8 +36,10 @@ def _cameras(text: str) -> list[str]:
 
 
 def from_folder(folder: FrameFolder) -> CodedRow | None:
-    """Return what a clip's folder states: the emotion and, except for the long clips of SMIC-E, that all frames show
-    the expression."""
+    """Return what a clip's folder states: the emotion, and that all its frames belong to the expression.
+
+    The second statement does not apply to the long clips of SMIC-E.
+    """
     match = CLIP.fullmatch(folder.path.name)
     if not match:
         return None

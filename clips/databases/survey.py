@@ -15,7 +15,7 @@ from megbench.clips.folder import Recording
 from megbench.core.files.names import check_name
 from megbench.faces.coded_units import parse
 
-# How many items of a list are shown; the rest are counted. All corrections are shown.
+# The number of items of a list that are shown; the rest are only counted. All corrections are shown.
 SHOWN = 20
 # Alternative names of emotions in some releases of a sheet.
 SYNONYMS = {"others": "other", "happy": "happiness", "sad": "sadness"}
@@ -23,9 +23,9 @@ SYNONYMS = {"others": "other", "happy": "happiness", "sad": "sadness"}
 
 @dataclass(frozen=True)
 class CodedClip:
-    """A clip on disk as its coder described it; `row` has the database's own frame numbers, after corrections.
+    """A clip on disk as described by its coder; `row` has the database's own frame numbers, after corrections.
 
-    problem: why its frames cannot be used; "" if they can be.
+    problem: the reason why its frames cannot be used, or "" if they can.
     """
 
     recording: Recording
@@ -37,9 +37,9 @@ class CodedClip:
 class Survey:
     """A database on the user's disk. `source`: the sheet and the tree of folders that were read, in words.
 
-    missing: clips in the sheet without frames. uncoded: folders that no row describes. corrected: what was changed,
-    with the name of the correction. remarks: oddities that change nothing. incomplete: rows of the sheet that lack
-    information required for a clip.
+    missing: clips in the sheet that have no frames. uncoded: folders that no row describes. corrected: what was
+    changed, with the name of the correction. remarks: oddities that have no effect. incomplete: rows of the sheet that
+    lack information required for a clip.
     """
 
     database: str
@@ -98,7 +98,10 @@ def _counts(values: Iterable[str]) -> str:
 
 
 def named(database: str, subject: str, clip: str) -> str:
-    """Return a clip's name in the suite, unique in its database, since several subjects share file names."""
+    """Return a clip's name in the suite.
+
+    It is unique in its database even though different subjects share file names.
+    """
     return check_name(f"{database} clip", clip if clip.startswith(subject) else f"{subject}_{clip}")
 
 
@@ -147,14 +150,14 @@ def coded_clip(
 
 
 def backwards(row: CodedRow) -> str:
-    """Return why a row's onset and offset cannot both be right, or "" if they can."""
+    """Return the reason why a row's onset and offset cannot both be right, or "" if they can."""
     if row.onset is None or row.offset is None or row.onset < row.offset:
         return ""
     return f"the offset {row.offset} is not after the onset {row.onset}"
 
 
 def apex_within(name: str, row: CodedRow) -> tuple[CodedRow, list[str]]:
-    """Return the row, without its apex if that is not between onset and offset, and remarks on it."""
+    """Return the row and remarks on it. An apex that is not between onset and offset is removed."""
     marks = [mark for mark in (row.onset, row.apex, row.offset) if mark is not None]
     if row.apex is None or marks == sorted(marks):
         return row, []

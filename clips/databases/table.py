@@ -1,9 +1,9 @@
 """Any other database: a table of clips, one per line, with whatever is known about them.
 
 The columns, in any order, are path (a video or a folder of pictures, relative to the table's own folder), subject, fps
-and, if known, onset, apex, offset (by the numbers of the pictures; a video is used in full and its frames are counted
+and, if known, onset, apex and offset (as numbers of the pictures; a video is used in full, and its frames are counted
 from 0), action units, emotion, clip, and face (the choice of a face if the first frame shows several: left, right, or a
-number by size).
+rank by size).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from megbench.core.pictures import PICTURES, frames_folder
 from megbench.core.tables.reading import local_path
 from megbench.core.video import is_video
 
-# A length of names that all file systems accept; looking up a longer name raises an error of its own.
+# The longest name that all file systems accept; looking up a longer name raises an error of its own.
 LONGEST_NAME = 200
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 # The last number in a picture's name is the frame number.
@@ -41,7 +41,10 @@ class ClipTable:
     name = "table"
 
     def survey(self, root: Path, sheet: Path | None = None, without: Sequence[str] = ()) -> Survey:
-        """Return all clips in the table `root`. Raise BenchError if a required column is missing or a name invalid."""
+        """Return all clips in the table `root`.
+
+        Raise BenchError if a required column is missing or a name is invalid.
+        """
         if sheet is not None:
             raise BenchError("The table itself is the sheet. Remove --sheet.")
         corrections(self.name, without)
@@ -93,7 +96,7 @@ def _repeated(rows: Sequence[CodedRow]) -> list[str]:
 
 
 def _no_clip(row: CodedRow, path: Path, folder: Path) -> str:
-    """Return why a line of a table in `folder` does not name a clip, or "" if it does."""
+    """Return the reason why a line of a table in `folder` does not specify a clip, or "" if it does."""
     if max(map(len, path.parts), default=0) > LONGEST_NAME:
         return f"the path {shown(row.path)} is too long"
     if WINDOWS_DRIVE.match(row.path) and os.name != "nt":
@@ -102,7 +105,10 @@ def _no_clip(row: CodedRow, path: Path, folder: Path) -> str:
 
 
 def _clip(database: str, clip: str, row: CodedRow, path: Path) -> tuple[CodedClip, list[str]]:
-    """Return the clip of one line and remarks on it; without onset and offset, it is the entire folder or video."""
+    """Return the clip specified by one line, and remarks on it.
+
+    Without onset and offset, the clip is the entire folder or video.
+    """
     assert row.fps is not None
     if path.is_dir():
         folder = read_folder(frames_folder(path), FRAME, path.parent)
@@ -128,7 +134,7 @@ def _clip(database: str, clip: str, row: CodedRow, path: Path) -> tuple[CodedCli
 
 
 def _facing(clip: CodedClip, choice: str) -> CodedClip:
-    """Return the clip with the face chosen in its line; an invalid choice becomes the clip's problem."""
+    """Return the clip with the face chosen in its line. An invalid choice is recorded as the clip's problem."""
     try:
         face = check_face("" if choice.lower() in BLANK else choice)
     except BenchError as error:
@@ -137,7 +143,7 @@ def _facing(clip: CodedClip, choice: str) -> CodedClip:
 
 
 def _name_of(path: Path) -> str:
-    """Return a clip's name from its file or folder, with underscores in place of characters not allowed in names."""
+    """Return a clip's name, derived from its file or folder; characters that are not allowed become underscores."""
     name = path.stem if path.is_file() else path.name
     try:
         return check_name("clip", name)
@@ -146,7 +152,7 @@ def _name_of(path: Path) -> str:
 
 
 def _without_pictures(path: Path, said: str) -> str:
-    """Return why a folder is not a clip, naming the folders below it that are clips."""
+    """Return the reason why a folder is not a clip, naming any folders below it that are."""
     deeper = below(path, PICTURES)
     if not deeper or deeper[0][0] == ".":
         return f"{path}: no numbered pictures in it"
@@ -155,7 +161,7 @@ def _without_pictures(path: Path, said: str) -> str:
 
 
 def _whole(row: CodedRow, folder: FrameFolder) -> CodedRow:
-    """Return the row with the first and last picture as onset and offset if neither was coded."""
+    """Return the row with the first and last pictures as onset and offset if neither was coded."""
     if row.onset is not None or row.offset is not None:
         return row
     return dataclasses.replace(row, onset=folder.numbers[0], offset=folder.numbers[-1])

@@ -1,4 +1,4 @@
-"""True answers degraded deliberately, level by level, against which every metric is checked (`bench.py selfcheck`)."""
+"""True outputs degraded deliberately, level by level, against which every metric is checked (`bench.py selfcheck`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from megbench.clips.synthetic.render import Actor
 from megbench.clips.synthetic.rendered_clips import Scene
 from megbench.core.frames import Frames
 
-# The levels of each series; 0, or 1 for the scale, is the undegraded answer.
+# The levels of each series; 0, or 1 for the scale, is the undegraded output.
 SERIES: dict[str, tuple[float, ...]] = {
     "scale": (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5),
     "delay": (0, 2, 4, 8),
@@ -36,7 +36,7 @@ Variant = tuple[str, float]
 
 
 def variants() -> list[Variant]:
-    """Return all variants of one answer; the undegraded level is included only once, as level 1 of the scale."""
+    """Return all variants of one true output. The undegraded level is included only once, as level 1 of the scale."""
     made = [("scale", level) for level in SERIES["scale"]]
     made += [(name, level) for name, levels in SERIES.items() if name != "scale" for level in levels[1:]]
     return [*made, *((name, 0.0) for name in SINGLES)]
@@ -44,14 +44,14 @@ def variants() -> list[Variant]:
 
 @dataclass(frozen=True)
 class Answer:
-    """The scenes from which a cell's variants are made: its truth, the foil's scene, the driver's on another face."""
+    """The scenes from which a cell's variants are made: its truth, its foil, and the driver on another face."""
 
     truth: Scene
     foil: Scene
     other: Scene
 
     def frames(self, variant: Variant) -> Frames:
-        """Return the frames uint8 (T, 256, 256, 3) RGB of a variant; the same call always gives the same frames."""
+        """Return the frames uint8 (T, 256, 256, 3) RGB of a variant. Repeated calls return the same frames."""
         name, level = variant
         make: dict[str, Callable[[], Frames]] = {
             "scale": lambda: shot(self.truth, _scaled(self.truth.performance, level)),
@@ -74,7 +74,7 @@ class Answer:
 
 @functools.lru_cache(maxsize=3)
 def shot(scene: Scene, performance: Performance | None = None) -> Frames:
-    """Return read-only frames of a scene without noise, with a different performance if one is passed."""
+    """Return read-only noise-free frames of a scene, with a different performance if one is passed."""
     camera = replace(scene.camera, noise=0.0)
     frames, _ = film(_actor(scene.role), performance or scene.performance, camera)
     frames.flags.writeable = False
@@ -108,7 +108,7 @@ def _at(frames: Frames, indices: np.ndarray) -> Frames:
 
 
 def _jittered(count: int, sigma: float) -> np.ndarray:
-    """Return frame numbers with Gaussian jitter; the first remains 0, so that motion is still measured from rest."""
+    """Return frame numbers with Gaussian jitter. The first remains 0, so that motion is still measured from rest."""
     moved = np.arange(count) + sigma * np.random.default_rng(11).standard_normal(count)
     moved[0] = 0
     return moved.round().astype(int)

@@ -1,4 +1,4 @@
-"""Auditions: choose, from many drawn people, those with plausible faces that differ clearly from each other."""
+"""Hold auditions: choose, from many randomly drawn people, those with plausible and clearly different faces."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,12 @@ from megbench.core.frames import grey
 from megbench.faces.embedding import embeddings
 from megbench.faces.landmarks import detect
 
-# A person is rejected unless dlib's inner landmarks on the noisy picture are this close to the mesh in eye distances.
+# A person is rejected unless dlib's inner landmarks on the noisy picture are this close to the mesh, in eye distances.
 LANDMARK_ERROR = 0.03
 
 
 def audition(role: Role) -> npt.NDArray[np.float64] | None:
-    """Return the face embedding (128,) of a person's neutral picture, or None if dlib misplaces the face."""
+    """Return the face embedding (128,) of a person's neutral picture, or None if dlib's landmarks are misplaced."""
     person = role.person()
     picture = Actor(person).shoot(np.zeros((256, 256, 2), np.float32)).frame
     noisy = Camera(colour="grey").record(picture[None], np.random.default_rng(role.number or 0))[0]

@@ -13,9 +13,10 @@ from megbench.faces.field import jacobian_determinant, sample
 
 
 def film(actor: Actor, performance: Performance, camera: Camera) -> tuple[Frames, KnownMotion]:
-    """Return noise-free pictures uint8 (T, 256, 256, 3) RGB and the exact motion from which they were made.
+    """Return noise-free pictures uint8 (T, 256, 256, 3) RGB and the exact motion from which they were rendered.
 
-    If the camera has several exposures per frame, they are averaged; the exact motion is that at the frame's own time.
+    If the camera has several exposures per frame, they are averaged; the exact motion is that at the frame's nominal
+    time.
     """
     known = plan(actor, performance)
     pictures = np.stack([_exposed(actor, performance, camera, known, frame) for frame in range(performance.n_frames)])
@@ -37,13 +38,13 @@ def plan(actor: Actor, performance: Performance) -> KnownMotion:
 
 
 def least_jacobian(known: KnownMotion) -> float:
-    """Return the smallest det J of the facial motion in any frame; 0 or less is a fold."""
+    """Return the smallest det J of the facial motion over all frames; 0 or less indicates a fold."""
     forward = (expression(known.au_intensity[frame], known) for frame in range(len(known.au_intensity)))
     return min(float(jacobian_determinant(field).min()) for field in forward)
 
 
 def expression(intensity: Float32s, known: KnownMotion) -> Float32s:
-    """Return the forward field (256, 256, 2) of intensities (K,), without the head's motion."""
+    """Return the forward field (256, 256, 2) for intensities (K,), without the head's motion."""
     return np.asarray(np.tensordot(intensity, known.bases.astype(np.float32), axes=1), np.float32)
 
 

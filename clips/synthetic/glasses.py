@@ -21,12 +21,12 @@ PLASTIC = 5
 
 @dataclass(frozen=True)
 class Glasses:
-    """A pair of glasses; lengths are in face units, relative to the point between the eyes.
+    """A pair of glasses. Lengths are in face units, relative to the point between the eyes.
 
-    lens: half the width and half the height of a lens, a superellipse; power: its exponent (2 is oval, larger is
-    boxier); apart, low: the offset of a lens's centre to the side and down; rim: the rim's thickness; colour, tint: RGB
-    0..255 of rim and glass; tinted, gleam: opacity of the glass and of the reflection across it; slant: the
-    reflection's angle in radians.
+    lens: half the width and half the height of a lens, which is a superellipse. power: its exponent (2 is oval; larger
+    values are boxier). apart, low: the offset of a lens's centre to the side and down. rim: the rim's thickness.
+    colour, tint: RGB 0..255 of rim and glass. tinted, gleam: the opacity of the glass and of the reflection across it.
+    slant: the reflection's angle in radians.
     """
 
     lens: tuple[float, float]
@@ -60,10 +60,10 @@ def drawn_glasses(rng: np.random.Generator) -> Glasses:
 
 
 def worn(glasses: Glasses, face: FittedMesh, anchor: Points, head: Float32s) -> Painted:
-    """Return the layer of glasses to composite over a picture.
+    """Return the layer of glasses to be composited over a picture.
 
-    anchor (2,): how far the skull moved at the bridge of the nose, in face units; head: the similarity (2, 3) applied
-    after that.
+    anchor (2,): how far the skull has moved at the bridge of the nose, in face units. head: the similarity (2, 3)
+    applied afterwards.
     """
     between = face.vertices[np.r_[mesh.RIGHT_EYE, mesh.LEFT_EYE]].mean(0)
     origin = between + face.to_pixels(anchor)
@@ -93,7 +93,7 @@ def worn(glasses: Glasses, face: FittedMesh, anchor: Points, head: Float32s) -> 
 
 
 def _from_lens(glasses: Glasses, x: Map, y: Map) -> Map:
-    """Return the distance (h, w) from the outline of the nearer lens, negative inside."""
+    """Return the distance (h, w) from the outline of the nearer lens; it is negative inside the lens."""
     across, down = np.abs(x) - glasses.apart, y - glasses.low
     width, height = glasses.lens
     ratio = (np.abs(across / width) ** glasses.power + np.abs(down / height) ** glasses.power) ** (1 / glasses.power)

@@ -1,7 +1,7 @@
 """Invented people: a portrait with a different face shape, different colours and different lighting.
 
-The shape is changed on the face mesh, like an expression but larger and permanent; colours are changed in CIE Lab.
-There are few portraits, so these are many variations of few people; reports state this.
+The shape is changed on the face mesh, as in an expression but more strongly and permanently; colours are changed in CIE
+Lab. There are few portraits, so the results are many variations of a few people; reports state this.
 """
 
 import functools
@@ -74,7 +74,7 @@ class Parts:
 
 
 def make_person(portrait: Portrait, name: str, rng: np.random.Generator) -> Person:
-    """Draw one person: shape on the mesh, then colour and light; on average, every second person is mirrored."""
+    """Draw one person: the shape on the mesh, then colours and light; on average, every second person is mirrored."""
     traits = np.clip(rng.normal(size=len(TRAITS)), -LARGEST, LARGEST) * STRENGTH
     shape = np.tensordot(traits, np.stack([displacement(row) for row in TRAITS]), axes=1)
     face = FittedMesh(portrait.face.vertices + portrait.face.to_pixels(shape))
@@ -93,7 +93,7 @@ def _mirrored(face: FittedMesh) -> FittedMesh:
 
 
 def _reshape_field(before: FittedMesh, after: FittedMesh, volume: float) -> Map:
-    """Return the backward field (512, 512, 2) to the new shape; `volume` enlarges (> 0) or flattens the hair."""
+    """Return the backward field (512, 512, 2) to the new shape; `volume` enlarges (> 0) or flattens (< 0) the hair."""
     source, target = to_texture(before.vertices), to_texture(after.vertices)
     backward = MeshField(target, TEXTURE).dense(source - target)
     grid = pixel_grid(TEXTURE)

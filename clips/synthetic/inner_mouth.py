@@ -1,8 +1,8 @@
 """The inside of an open mouth: a dark cavity, teeth, gums and a tongue, painted between the inner lips.
 
-Lengths are in face units (eye distances, x to the person's left, y down the face), relative to the middle of the
-closed mouth, in a coordinate frame that moves with the head. The upper teeth are fixed in this frame; the lower teeth
-and the tongue move down with the jaw. Sizes of teeth are those of adult permanent incisors and canines according to
+Lengths are in face units (eye distances, x to the person's left, y down the face), relative to the middle of the closed
+mouth, in a coordinate frame that moves with the head. The upper teeth are fixed in this frame; the lower teeth and the
+tongue move down with the jaw. The sizes of the teeth are those of adult permanent incisors and canines according to
 Wheeler's Dental Anatomy, for an eye distance of 63 mm.
 """
 
@@ -17,10 +17,10 @@ from megbench.core.frames import Frames, grey
 from megbench.faces import mesh
 from megbench.faces.mesh import FittedMesh, Points
 
-# The gap between the lips, in pixels, at which the interior begins to show, and the further pixels over which it fades
-# in.
+# The gap between the lips, in pixels, at which the interior begins to show, and the number of further pixels over which
+# it fades in.
 LEAST_GAP, APPEARS = 0.6, 1.2
-# The pixels over which the interior fades out at the lips.
+# The number of pixels over which the interior fades out at the lips.
 SOFT = 1.0
 # Apparent widths of upper and lower teeth from the midline outwards; the arch turns the outer teeth away from the
 # camera.
@@ -40,9 +40,9 @@ Map = npt.NDArray[np.float32]
 class Mouth:
     """A person's mouth; colours are RGB 0..255.
 
-    size: width and height of the teeth as factors. edge: the position of the upper teeth's edge in face units. grin:
-    how much the row of teeth rises towards the sides. uneven: the irregularity of each tooth (2, 12), as a share of its
-    width.
+    size: factors for the width and height of the teeth. edge: the position of the upper teeth's edge in face units.
+    grin: how much the row of teeth rises towards the sides. uneven: the irregularity of each tooth (2, 12), as a share
+    of its width.
     """
 
     size: tuple[float, float]
@@ -109,9 +109,9 @@ def paint(
 ) -> Frames:
     """Return a frame (256, 256, 3) uint8 with the interior of the mouth, or the frame itself if the lips do not part.
 
-    displacement (478, 2): the displacement of the vertices. anchor (2,): how far the skull moved at the mouth. jaw: how
-    far the lower teeth move down. All of these are in face units. head: the similarity (2, 3) that was applied to the
-    picture last.
+    displacement (478, 2): the displacement of the vertices. anchor (2,): how far the skull has moved at the mouth. jaw:
+    how far the lower teeth move down. All of these are in face units. head: the similarity (2, 3) that was applied to
+    the picture last.
     """
     lips = opening(face, displacement, anchor)
     pixel = 1 / face.eye_distance
@@ -134,7 +134,7 @@ def paint(
 
 
 def _interior(mouth: Mouth, x: Map, y: Map, jaw: float) -> Map:
-    """Return the colours (h, w, 3) in 0..255 of the open mouth in full light."""
+    """Return the colours (h, w, 3), in 0..255, of the open mouth in full light."""
     width, height = mouth.size
     colour = np.broadcast_to(mouth.cavity, (*x.shape, 3)).astype(np.float32)
     low = LOWER_EDGE + jaw
@@ -150,7 +150,7 @@ def _interior(mouth: Mouth, x: Map, y: Map, jaw: float) -> Map:
 def _row(
     colour: Map, mouth: Mouth, x: Map, deep: Map, widths: Points, height: float, uneven: Points, light: float
 ) -> Map:
-    """Paint one row of teeth and its gum over `colour`. deep: distance (h, w) from the biting edge towards the gum."""
+    """Paint one row of teeth and its gum over `colour`. deep: distance (h, w) from the biting edge to the gum."""
     bounds = np.r_[-np.cumsum(widths)[::-1], 0, np.cumsum(widths)]
     which = np.clip(np.searchsorted(bounds, x) - 1, 0, len(bounds) - 2)
     left, right = bounds[which], bounds[which + 1]
@@ -174,7 +174,7 @@ def _over(below: Map, above: npt.NDArray[np.floating], share: npt.NDArray[np.flo
 
 
 def _light(frame: Frames, face: FittedMesh, displacement: Points, head: Float32s, x: Map) -> Map:
-    """Return the brightness (h, w) of light in the mouth, interpolated linearly between the skin on both sides."""
+    """Return the brightness (h, w) of the light in the mouth, interpolated linearly between the skin on both sides."""
     vertices = face.vertices + face.to_pixels(displacement)
     sides = []
     for where in LIT:

@@ -1,4 +1,4 @@
-"""Lids that close over the eyes. They are painted, because moving the skin that far would fold it."""
+"""Lids that close over the eyes. They are painted, because moving the skin that far would make it fold."""
 
 import cv2
 import numpy as np
@@ -27,10 +27,10 @@ LASHES, DARK = 0.9, 0.6
 
 
 def close(frame: Frames, face: FittedMesh, displacement: Points, share: float, head: Float32s) -> Frames:
-    """Return a frame (256, 256, 3) uint8 whose eyes are covered by lids, or the frame itself if `share` is 0.
+    """Return a frame (256, 256, 3) uint8 in which lids cover the eyes, or the frame itself if `share` is 0.
 
-    share: the covered share of the opening that remains after `displacement` (478, 2), in face units; at 1 the lids
-    meet.
+    share: the share that is covered of the opening remaining after `displacement` (478, 2), which is in face units. At
+    1 the lids meet.
     """
     for upper, lower, skin in EYES if share > 0 else ():
         frame = _close_one(frame, face, displacement, share, head, (upper, lower, skin))

@@ -14,9 +14,9 @@ from megbench.faces.crop import resized
 class Look:
     """The processing of a picture before it is published.
 
-    light: exponents of red, green and blue, below 1 to brighten; unlike a gain, an exponent does not overexpose skin.
-    lens: standard deviation of the blur, in pixels as filmed. pixels: height and width of the picture as filmed and
-    saved. quality: the JPEG quality, 0 to 100.
+    light: exponents of red, green and blue; values below 1 brighten. Unlike a gain, an exponent does not overexpose
+    skin. lens: the standard deviation of the blur, in pixels as filmed. pixels: the height and width of the picture as
+    filmed and saved. quality: the JPEG quality, 0 to 100.
     """
 
     light: tuple[float, float, float]
@@ -25,7 +25,7 @@ class Look:
     quality: int
 
     def filmed(self, picture: Frames) -> Frames:
-        """Return a square uint8 RGB picture as the sensor sees it, without noise: (pixels, pixels, 3) uint8."""
+        """Return a square uint8 RGB picture as the sensor records it, without noise: (pixels, pixels, 3) uint8."""
         lit = 255 * (picture.astype(np.float32) / 255) ** np.array(self.light, np.float32)
         scale = len(picture) / self.pixels
         blurred = cv2.GaussianBlur(lit, (0, 0), self.lens * scale)  # before shrinking, to avoid aliasing

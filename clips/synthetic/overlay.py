@@ -34,7 +34,7 @@ Painted = tuple[Box, Layer]
 def lattice(points: Points, head: Float32s, margin: int = 3) -> tuple[Box, Float32s]:
     """Return the box around points (N, 2) moved by the head's similarity (2, 3), and the sample positions in it.
 
-    The box is given as rows and columns of the frame. The positions are those before the head's motion, (SUPER * rows,
+    The box is given as rows and columns of the frame. The positions are those before the head's motion: (SUPER * rows,
     SUPER * columns, 2) float32 pixels.
     """
     there = points @ head[:, :2].T + head[:, 2]
@@ -47,7 +47,7 @@ def lattice(points: Points, head: Float32s, margin: int = 3) -> tuple[Box, Float
 
 
 def shrunk(layer: Layer) -> Layer:
-    """Blur a layer of samples and average it down to pixels; transparent samples contribute no colour."""
+    """Return a layer of samples, blurred and averaged down to pixels; transparent samples contribute no colour."""
     premultiplied = np.dstack([layer.colour * layer.alpha[..., None], layer.alpha]).astype(np.float32)
     soft = cv2.GaussianBlur(premultiplied, (0, 0), LENS * SUPER, borderType=cv2.BORDER_CONSTANT)
     height, width = layer.alpha.shape
@@ -66,7 +66,7 @@ def laid(frame: Frames, box: Box, layer: Layer) -> Frames:
 
 
 def curve_at(points: Points, x: Float32s) -> Float32s:
-    """Return the height at every x (h, w) of the smooth curve through points (N, 2), constant beyond its ends."""
+    """Return the height at every x (h, w) of a smooth curve through points (N, 2), constant beyond its ends."""
     across = np.maximum.accumulate(points[:, 0]) + 1e-6 * np.arange(len(points))  # strictly increasing
     table = np.linspace(across[0], across[-1], 400)
     heights = scipy.interpolate.PchipInterpolator(across, points[:, 1])(table)
@@ -74,6 +74,6 @@ def curve_at(points: Points, x: Float32s) -> Float32s:
 
 
 def softstep(value: npt.NDArray[np.floating], start: float | npt.NDArray[np.floating], over: float) -> Float32s:
-    """Return 0 up to `start`, 1 from `start + over` on, and a smooth transition in between."""
+    """Return 0 up to `start`, 1 from `start + over`, and a smooth transition in between."""
     share = np.clip((value - start) / over, 0, 1)
     return np.asarray(share * share * (3 - 2 * share), np.float32)

@@ -35,7 +35,7 @@ def in_parallel(
 
 
 def _set_up() -> None:
-    """Leave Ctrl-C to the parent, so that running tasks finish, and limit OpenCV to one thread."""
+    """Leave Ctrl-C to the parent process, so that running tasks finish, and limit OpenCV to one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
 

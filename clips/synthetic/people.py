@@ -1,4 +1,4 @@
-"""Roles: people by number, each drawn from a portrait."""
+"""Roles: people identified by numbers, each drawn from a portrait."""
 
 from dataclasses import dataclass, replace
 
@@ -11,11 +11,11 @@ from megbench.clips.synthetic.look import Look
 
 @dataclass(frozen=True)
 class Role:
-    """A person by number: the same portrait, series and number always give the same person.
+    """A person identified by a number: the same portrait, series and number always give the same person.
 
-    portrait: the name of a built-in portrait, or a path. number: None for the portrait unchanged. look: the look with
-    which the person's photograph was published, or None for a person in front of a camera; with a look, the published
-    photograph is what moves, JPEG artefacts included.
+    portrait: the name of a built-in portrait, or a path. number: None for the unchanged portrait. look: the look with
+    which the person's photograph was published, or None for a person in front of a camera. With a look, it is the
+    published photograph that moves, including its JPEG artefacts.
     """
 
     portrait: str
@@ -26,7 +26,7 @@ class Role:
     def person(self, portrait: Portrait | None = None) -> Person:
         """Create the person. Raise BenchError if the portrait cannot be read or shows no face.
 
-        portrait: the contents of `self.portrait`, if the caller has them; if None, the file is read, and dlib detects
+        portrait: the contents of `self.portrait`, if the caller has them. If None, the file is read and dlib detects
         the face.
         """
         person = self._drawn(portrait or read_portrait(self.portrait))

@@ -1,4 +1,4 @@
-"""The performance of a person in a clip: action units over time, a manner, and a small head motion."""
+"""The performance of a person in a clip: action units over time, a personal manner, and a small head motion."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ Times = npt.NDArray[np.float64]
 
 # The number of frames between the turning points of the head's drift.
 HEAD_PERIOD = 12
-# The rotation (in radians) and the growth that accompany a shift of one pixel.
+# The rotation (in radians) and the relative growth that accompany a shift of one pixel.
 HEAD_TURN, HEAD_SCALE = 0.004, 0.002
 # The intensity above which motion is visible; it determines onset and offset.
 SEEN = 0.05
@@ -35,7 +35,10 @@ class Track:
 
 @dataclass(frozen=True)
 class Performance:
-    """A performance. manner: the seed of the person's basis and the head's path. head_px: the head's rough drift."""
+    """A performance.
+
+    manner: the seed of the person's basis and the head's path. head_px: the approximate drift of the head, in pixels.
+    """
 
     tracks: tuple[Track, ...]
     n_frames: int
@@ -49,7 +52,7 @@ class Performance:
 
     @property
     def coded(self) -> str:
-        """The action units as a coder would write them: "4+7+9"."""
+        """The action units as a coder would write them, such as "4+7+9"."""
         return "+".join(str(number) for number in sorted(int(unit[2:]) for unit in self.units))
 
     def intensity(self, times: Times) -> Float32s:
@@ -70,8 +73,10 @@ class Performance:
         )
 
     def phases(self) -> tuple[int, int, int]:
-        """Return the onset, apex and offset: the frames with the first visible, the strongest (largest root sum of
-        squares) and the last visible motion."""
+        """Return the onset, apex and offset: the frames with the first, the strongest and the last visible motion.
+
+        The strongest motion is the one with the largest root of the sum of squares.
+        """
         intensity = self.intensity(np.arange(self.n_frames, dtype=np.float64))
         strength = np.linalg.norm(intensity, axis=1)
         seen = np.flatnonzero(strength > SEEN)

@@ -1,6 +1,6 @@
 """A person's manner of moving: the FACS basis with small individual differences.
 
-The manner belongs to the motion: a truth on a template moves the template's mesh in the driver's manner.
+The manner belongs to the motion: a truth on a template moves the template's mesh in the manner of the driver.
 """
 
 from dataclasses import replace

@@ -16,7 +16,7 @@ from megbench.faces import mesh
 from megbench.faces.field import MeshField, Points, invert, sample
 
 # How much a portrait is sharpened, so that frames look as they did with OpenCV's cubic kernel, which raises middle
-# frequencies by 2.5 %. Without sharpening, their Laplacian variance is 5.5 % lower; with it, 1 to 3 %.
+# frequencies by 2.5 %. Without sharpening, their Laplacian variance is 5.5 % lower; with it, it is 1 to 3 % lower.
 SHARPER = 0.018
 # Wrinkles: how much skin darkens when it is compressed. The value is small on purpose: averaged over eight expressions
 # of two units (which move .57 px), the error of optical flow is .088 px at .28, .059 px at .12 and .048 px at 0.
@@ -33,8 +33,8 @@ AT_REST: Float32s = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 class Shot:
     """One noise-free picture with its motion.
 
-    frame: uint8 (256, 256, 3) RGB. forward: (256, 256, 2) float32, from the neutral frame to this one, head included;
-    backward: its inverse, from this frame to the neutral one.
+    frame: uint8 (256, 256, 3) RGB. forward: (256, 256, 2) float32, from the neutral frame to this one, including head
+    motion. backward: its inverse, from this frame to the neutral one.
     """
 
     frame: Frames
@@ -71,7 +71,8 @@ class Actor:
     def shoot(self, forward: Float32s, head: Float32s = AT_REST, backward: Float32s | None = None) -> Shot:
         """Render the picture moved by `forward` (256, 256, 2) and then by the head's similarity (2, 3), sampled once.
 
-        backward: the inverse of `forward`, if the caller has a more exact one than `invert`, which suits small motion.
+        backward: the inverse of `forward`, if the caller has a more exact one than that of `invert`, which suits small
+        motion.
         """
         grid = pixel_grid()
         unturned = turned(grid, np.asarray(cv2.invertAffineTransform(head), np.float32))  # before the head moved
@@ -87,7 +88,7 @@ class Actor:
 
 
 def sharpened(texture: Frames) -> Float32s:
-    """Return a texture (H, W, 3) uint8 as float32, sharpened by SHARPER with a symmetric kernel that moves nothing."""
+    """Return a texture (H, W, 3) uint8 as float32, sharpened by SHARPER with a symmetric kernel (without a shift)."""
     kernel = np.array([-SHARPER, 1 + 2 * SHARPER, -SHARPER])
     return np.asarray(cv2.sepFilter2D(texture, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101))
 

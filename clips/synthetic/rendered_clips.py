@@ -41,7 +41,7 @@ class Scene:
 
 
 def shoot(scenes: Sequence[Scene], cache: Path, workers: int = 0) -> list[list[Clip]]:
-    """Return the clips of all takes of all scenes, in order; render those that are not in `cache`.
+    """Return the clips of all takes of all scenes, in order, rendering those that are not in `cache`.
 
     workers: as in `in_parallel`.
     """
