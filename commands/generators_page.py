@@ -73,7 +73,7 @@ def _options(each: Generator) -> Iterator[str]:
 
 
 def _default(each: Generator) -> str:
-    """Return the default mode in words. It depends on the weights if it needs a network of a later stage."""
+    """Return the default mode in words. It depends on the weights if it needs a network trained in a later stage."""
     first, *_ = each.modes
     later = [network for network in each.modes[first].networks if network in each.later]
     if not later:

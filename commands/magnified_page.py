@@ -95,7 +95,7 @@ def page(runs: Sequence[FinishedRun]) -> str:
 
 
 def main() -> None:
-    """Write the page from the runs that the command line names."""
+    """Write the page from the runs named on the command line."""
     if len(sys.argv) < 2:
         sys.exit("Usage: python -m megbench.commands.magnified_page runs/<id> ...")
     try:

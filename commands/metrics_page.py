@@ -1,4 +1,4 @@
-"""`python -m megbench.commands.metrics_page` writes docs/metrics.md: every figure with what a reader must know."""
+"""`python -m megbench.commands.metrics_page` writes docs/metrics.md: all figures and how to read them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _checked(metric: type[Metric]) -> Iterator[str]:
 
 
 def _cells(figure: Figure) -> Sequence[str]:
-    """Return a figure's entries in the table after its name."""
+    """Return a figure's entries in the table, without its name."""
     places = (figure.group, "T" if figure.brief else "", "H" if figure.heat_map else "")
     return (
         f"{figure.title}. {figure.description}",

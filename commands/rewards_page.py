@@ -73,7 +73,7 @@ def _absent(run: FinishedRun) -> list[str]:
 
 
 def main() -> None:
-    """Write the page from the run that the command line names."""
+    """Write the page from the run named on the command line."""
     if len(sys.argv) != 2:
         sys.exit("Usage: python -m megbench.commands.rewards_page runs/<id>")
     try:

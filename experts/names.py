@@ -66,14 +66,14 @@ class NotInRun(Exception):
 
 @dataclass(frozen=True)
 class Names:
-    """Translator of a sheet's names; raises NotInRun for a name that the run does not have."""
+    """Translate a sheet's names; raise NotInRun for a name that the run does not have."""
 
     mapping: MappingFile = field(default_factory=MappingFile)
     known: Known = field(default_factory=Known)
 
     @classmethod
     def read(cls, path: Path | None, known: Known | None = None) -> Names:
-        """Create from the user's mapping file, if there is one. Raise BenchError if it is not a valid mapping file."""
+        """Read the user's mapping file, if there is one. Raise BenchError if it is not a valid mapping file."""
         values = read_overlay(path) if path else {}
         try:
             return cls(MappingFile.model_validate(values), known or Known())

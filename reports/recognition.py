@@ -47,7 +47,7 @@ class Row:
     fewer: int = 0
 
     def score(self, classes: int) -> Recognition:
-        """Return UF1 and UAR."""
+        """Return the UF1 and UAR."""
         return pooled_recognition(self.true, self.answers, classes, self.drivers)
 
 
@@ -83,7 +83,7 @@ def _row(
     given: Callable[[CellFacts], Answered],
     true: Callable[[CellFacts], int | None] | None = None,
 ) -> Row:
-    """Return a row over the cells with a class. true: the class that counts as right (default: the driver's)."""
+    """Return a row over the cells with a class. true: the class that counts as correct (default: the driver's)."""
     known = [(cell, place) for cell in run.facts.cells if (place := (true or found.true)(cell)) is not None]
     said = [given(cell) for cell, _ in known]
     answers = np.array([one.answers or (-1,) * found.seeds for one in said], np.int64)
@@ -184,7 +184,7 @@ def _foil(run: FinishedRun, found: Recognised) -> str:
 
 
 def _confusion(run: FinishedRun, found: Recognised) -> Table:
-    """Return a line for each row: how many cells of each class got which label."""
+    """Return a line for each row: how many cells of each class received which label."""
     rows = _rows(run, found)
     first = rows[0][1][0]
     shown = np.bincount(first.true, minlength=len(found.classes))

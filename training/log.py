@@ -45,7 +45,7 @@ class Log:
 
 
 def read_log(out: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a log; nothing if there is no log."""
+    """Yield the lines of a log, or nothing if there is no log."""
     if (path := out / LOG).exists():
         yield from map(json.loads, path.read_text(encoding="utf-8").splitlines())
 

@@ -1,4 +1,4 @@
-"""The processes of a training: how they find each other and exchange values. A single process exchanges nothing."""
+"""The processes of a training run: how they find each other and exchange values. A single process exchanges nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Group:
-    """The place of this process among the `size` processes of a training, and the `device` on which it computes."""
+    """The place of this process among the `size` processes of a training run, and the `device` on which it computes."""
 
     device: torch.device
     rank: int = 0
