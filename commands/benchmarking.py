@@ -97,7 +97,7 @@ def completed(run: Benchmark, altering: Sequence[Perturbation], media_all: bool)
 
 
 def _outdated(run: Path) -> bool:
-    """Return whether a page or summary is missing or older than its data, as happens if a run is killed or judged."""
+    """Return whether a page or summary is missing or outdated, as it is after an interruption or new judgements."""
     shown = [path for name in ("run.json", "scores.csv", "experts.csv", RECOGNITION) if (path := run / name).exists()]
     shown += run.glob(f"{PERTURBED}/*/scores.csv")
     newest = max((path.stat().st_mtime_ns for path in shown), default=0)

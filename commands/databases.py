@@ -34,7 +34,7 @@ DatabaseArgument = Annotated[str, typer.Argument(help="casme2, samm, smic, smic-
 PathArgument = Annotated[Path, typer.Argument(help="The unpacked database; for table, the file itself.")]
 SheetOption = Annotated[Path | None, typer.Option("--sheet", help="The coding sheet; default: the one found.")]
 WithoutOption = Annotated[
-    list[str] | None, typer.Option("--without", help="Correction to skip; 'all' skips every one.")
+    list[str] | None, typer.Option("--without", help='Correction to skip, or "all" to skip every correction.')
 ]
 
 

@@ -35,7 +35,7 @@ PAIRS = 2
 class Difference:
     """The differences between a device's results and the CPU's.
 
-    largest, mean: the largest and mean difference in the frames, in grey levels of 0 to 255. loss: the relative
+    largest, mean: the largest and mean difference in the frames, in levels from 0 to 255. loss: the relative
     difference in the step's summed losses. gradient: the norm of the difference in all parameters' gradients after the
     step, relative to the norm of the CPU's gradients.
     """

@@ -1,4 +1,4 @@
-"""The material for `bench.py gpu`: rendered people with expressions and known landmarks."""
+"""The material for `bench.py gpu`: rendered people with various expressions and known landmarks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Scene:
-    """A template, uint8 (256, 256, 3) RGB, and a driver, (T, 256, 256, 3), with landmarks (68, 2) of both first frames.
+    """A template, uint8 (256, 256, 3) RGB, and a driver, (T, 256, 256, 3), each with landmarks (68, 2) of its frame 0.
 
     intensity: the driver's action units, (T, 17), 0 to 5.
     """
@@ -64,7 +64,7 @@ class Scene:
     def animated(
         self, generator: Generator, mode: str, animator: Any, networks: Mapping[str, nn.Module], device: str
     ) -> Frames:
-        """Read the template and the driver, paint every frame, and return the frames uint8 (T, 256, 256, 3) RGB."""
+        """Read the template and the driver, paint every frame, and return the frames, uint8 (T, 256, 256, 3) RGB."""
         if generator.driven_by == "action units":
             own = self.driver_landmarks if generator.modes[mode].driver_landmarks else None
             face = animator.face(self.template, self.template_landmarks if generator.landmarks else None)

@@ -53,9 +53,9 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
 class Scale:
     """The amount of work to measure.
 
-    sizes: the networks' settings by generator; without settings they have their published sizes. frames: the number of
-    driver frames. rounds: how often the driver is animated; the fastest round counts. pairs: the number of pairs in a
-    training step. steps: the number of training steps measured, after `first` steps that are not measured.
+    sizes: the networks' settings by generator; networks without settings have their published sizes. frames: the number
+    of driver frames. rounds: how often the driver is animated; the fastest round counts. pairs: the number of pairs in
+    a training step. steps: the number of training steps measured, after `first` steps that are not measured.
     """
 
     sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -123,7 +123,7 @@ def generation(name: str, precision: Precision, device: str, material: Material)
 
 
 def training(name: str, precision: Precision, device: str, material: Material) -> Speed:
-    """Measure the pairs per second of training with the published losses, using the perceptual loss without weights.
+    """Measure the pairs per second of training with the published losses and the perceptual loss that needs no weights.
 
     The batch is drawn once beforehand, because the CPU's speed in drawing batches should not be part of the
     measurement.
@@ -196,7 +196,7 @@ class FlopCounter(TorchDispatchMode):
 
 
 def counted(work: Callable[[], object]) -> int:
-    """Return the number of operations in the matrix products and convolutions of `work`; a multiply-add is two."""
+    """Return the number of operations in `work`'s matrix products and convolutions; a multiply-add counts as two."""
     with FlopCounter() as counter:
         work()
     return counter.total

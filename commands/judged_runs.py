@@ -25,7 +25,7 @@ def open_run(folder: Path) -> FinishedRun:
 
 
 def known(run: FinishedRun | None) -> Known:
-    """Return the names that a run's sheets may use, or no restriction if there is no run."""
+    """Return the names that a run's sheets may use, without any restriction if there is no run."""
     from megbench.experts.names import Known
 
     if run is None:

@@ -139,7 +139,7 @@ def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) ->
 
 
 def drivers_of(run: FinishedRun) -> list[Driver]:
-    """Return the drivers whose frames the run holds. An apex not after the onset, or not in the clip, becomes None."""
+    """Return the drivers with frames in the run. An apex at or before the onset, or outside the clip, becomes None."""
     from megbench.recognition.moments import why_guessed
     from megbench.recognition.view import Driver
 

@@ -108,7 +108,8 @@ def default_config(name: str, label: str, recipe: type) -> Path | None:
 def training_data(clips: str) -> tuple[str, TrainingSource]:
     """Return what --clips stands for: the variant name ("demo", the database's, or "mix") and the training data.
 
-    A raw database is prepared first. Raise BenchError if the text has another form or a store holds another database.
+    A raw database is prepared first. Raise BenchError if it does not have this form, or if a store holds another
+    database.
     """
     if clips == DEMO:
         from megbench.taught.rendered import rendered_set

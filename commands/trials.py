@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from megbench.core.contracts import Metric, Partial
     from megbench.core.frames import Frames
 
-# How a line begins: a success, a fault, something that may be intended, or ("") mere information.
+# The start of a line: a passed test, a fault, something that may be intended, or ("") mere information.
 Verdict = Literal["ok", "FAULT", "WARN", ""]
 Line = tuple[Verdict, str]
 # Tolerance for the value that a figure states for a still face, relative to its distance from the ideal.

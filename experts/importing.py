@@ -46,8 +46,8 @@ class Blinded:
 def import_files(paths: Sequence[Path], names: Names, blinded: Blinded | None = None) -> Imported:
     """Read and check all files. Raise BenchError if one is not a sheet, or is a blinded sheet and `blinded` is None.
 
-    If no column names the expert, the expert has the name of the sheet in a workbook with several score sheets, and
-    otherwise the name of the file.
+    If no column names the expert, the name is taken from the sheet in a workbook with several score sheets, and
+    otherwise from the file.
     """
     parts: list[Parsed] = []
     for path in paths:

@@ -73,7 +73,7 @@ class Names:
 
     @classmethod
     def read(cls, path: Path | None, known: Known | None = None) -> Names:
-        """Read the user's mapping file, if there is one. Raise BenchError if it is not a valid mapping file."""
+        """Create a translator from the user's mapping file, if any. Raise BenchError if the file is not valid."""
         values = read_overlay(path) if path else {}
         try:
             return cls(MappingFile.model_validate(values), known or Known())

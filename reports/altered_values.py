@@ -95,7 +95,7 @@ def order_entry(figure: Figure, values: Values) -> Entry:
 
 
 def swapped(figure: Figure, values: Values) -> list[str]:
-    """Return the pairs of rows that changed places, such as "fomm and mraa", naming first the one that was better."""
+    """Return the pairs of rows that changed places, such as "fomm and mraa", with the better one first."""
     before, after = ({label: _far(figure, of[i]) for label, of in values.items()} for i in (0, 1))
     ranked = sorted(before, key=lambda label: before[label])
     return [

@@ -104,7 +104,8 @@ def unit_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> It
 def _plots(found: Mapping[str, Sequence[Line]]) -> Iterator[list[Plot]]:
     """Yield the panels of each unit, beginning with those that reach farthest on any detector's scale.
 
-    found: lines by detector. Units that one detector reads together ("AU14+20") are shown together.
+    found: lines by detector. If one detector reads several units together ("AU14+20"), the panels of all of them are
+    shown together.
     """
     curves = {word: [curve for line in lines for curve in line.curves.values()] for word, lines in found.items()}
     scales = {word: Scale.of(of) for word, of in curves.items()}

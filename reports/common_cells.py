@@ -70,8 +70,7 @@ def _counted(cells: Sequence[CellFacts]) -> str:
 
 
 def summary(run: FinishedRun) -> Table:
-    """Return the leaderboard for a terminal, with warnings and, if rows have different cells, means over common
-    cells."""
+    """Return the leaderboard for a terminal, with warnings and, if rows differ in cells, means over common cells."""
     table = brief(run)
     lines = (told(run), *table.footnotes, caution(run))
     return dataclasses.replace(table, footnotes=tuple(filter(None, lines)))

@@ -88,12 +88,12 @@ def pairs_of(a: FinishedRun, b: FinishedRun, methods: Sequence[str]) -> list[Pai
 def comparison(a: FinishedRun, b: FinishedRun, methods: Sequence[str] = ()) -> Table:
     """Return the differences in the headline figures (in all figures if there are none), first minus second.
 
-    p-values are corrected as for the leaderboard's groups: over the pairs of rows, separately for each figure of FAMILY only.
-    Raise BenchError if the runs cannot be compared.
+    p-values are corrected as for the leaderboard's groups: over the pairs of rows, separately for each figure, and only
+    for the figures in FAMILY. Raise BenchError if the runs cannot be compared.
     """
     check_comparable(a, b)
     headline = list(dict.fromkeys(figure.name for run in (a, b) for figure in headlines(run)))
-    figures = headline or list(a.figures)  # none if all metrics are plug-ins
+    figures = headline or list(a.figures)  # there are none if all metrics are plug-ins
     both = [name for name in figures if name in a.figures and name in b.figures and _shared_metric(a, b, name)]
     pairs = pairs_of(a, b, methods)
     tests = {name: {pair: _test(a, b, pair, name) for pair in pairs} for name in both}

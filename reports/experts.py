@@ -145,7 +145,7 @@ def _total(value: float) -> Entry:
 
 
 def pairs_table(judgements: Sequence[Judgement]) -> Table:
-    """Return a table of all pairs of methods: mean difference per video with its interval, p, and p by Holm."""
+    """Return a table of all pairs of methods: mean difference per video with its interval, p and Holm's p."""
     return paired_table("Pairs of methods, mean per video", _compared(tuple(judgements)))
 
 

@@ -1,4 +1,4 @@
-"""The results of `bench.py gain`: every row's answers, their scores and paired differences, and `gain.json`."""
+"""The results of `bench.py gain`: every row's predictions, their scores and paired differences, and `gain.json`."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LEAK = (
 
 @dataclass(frozen=True, eq=False)
 class GainRow:
-    """The training data and the answers of one row.
+    """The training data and the predictions of one row.
 
-    answers: (S, N) after the last epoch, -1 if a fold gave none. habit: answers of the best test epochs, None for
-    recognisers without epochs. added: the number of copies that each fold learned from. marks: words for the tables,
-    each with a sentence. reason: why answers are missing.
+    answers: the predictions (S, N) after the last epoch, -1 if a fold gave none. habit: the predictions of the best
+    test epochs, or None for recognisers without epochs. added: the number of copies that each fold learned from. marks:
+    words for the tables, each with a sentence. reason: why predictions are missing.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Gain:
     notes: tuple[str, ...]
 
     def score(self, answers: Answers) -> Recognition:
-        """Return the UF1 and UAR of answers (S, N)."""
+        """Return the UF1 and UAR of predictions (S, N)."""
         return pooled_recognition(self.true, answers, len(self.classes), self.people)
 
 
@@ -86,7 +86,7 @@ def differences(gain: Gain) -> dict[str, Compared]:
 
 
 def gain_json(gain: Gain, show_leak: bool) -> dict[str, Any]:
-    """Return clips, answers, scores and differences as JSON values. Absent ones are null with a reason."""
+    """Return clips, predictions, scores and differences as JSON values. Absent ones are null with a reason."""
     return {
         **{name: getattr(gain, name) for name in ("recogniser", "epochs", "seeds", "templates", "classes", "notes")},
         "databases": {name: {"clips": clips, "people": people} for name, (clips, people) in gain.databases.items()},

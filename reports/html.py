@@ -60,7 +60,7 @@ PAGE_BUDGET = 23_000_000
 
 
 class Pictures(Enum):
-    """Which clips a page shows. Controls are numerous and show little, so in most cells their scores are enough."""
+    """Which clips a page shows. There are many controls and they show little, so in most cells their scores suffice."""
 
     none = "none"
     controls_in_two_cells = "two"

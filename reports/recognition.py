@@ -34,9 +34,10 @@ FEWER = (
 
 @dataclass(frozen=True)
 class Row:
-    """A row's labels over the N cells with a class: true classes (N,), answers (S, N), drivers (N).
+    """A row's labels over the N cells with a class: true classes (N,), predictions (S, N), drivers (N).
 
-    reason: why a cell has no answer. fewer: the number of answers from a recogniser that does not know all classes.
+    reason: why a cell has no prediction. fewer: the number of predictions from a recogniser that does not know all
+    classes.
     """
 
     name: str
@@ -134,7 +135,7 @@ def _score(found: Interval, reason: str, remark: str) -> Entry:
 
 
 def _without_looking(run: FinishedRun, found: Recognised, width: int) -> tuple[tuple[Entry, ...], ...]:
-    """Return the scores of a constant answer and of guessing on the same cells."""
+    """Return the scores of a constant prediction and of guessing on the same cells."""
     true = [place for cell in run.facts.cells if (place := found.true(cell)) is not None]
     shown = np.bincount(np.array(true, np.int64), minlength=len(found.classes))
     most = int(np.argmax(found.of_classes))

@@ -15,7 +15,7 @@ STILL = 0.15
 WEAK, STRONG = 0.6, 1.6
 # Below this share of the driver's motion, a region that the driver moves is missing from the output.
 MISSING = 0.35
-# The driver moves a region if its motion there reaches this share of that in its strongest region.
+# The driver moves a region if its motion there reaches this share of its motion in its strongest region.
 MOVED = 0.3
 # A moving region whose own agreement is below this does not move like the driver's.
 UNLIKE = 0.4

@@ -118,7 +118,7 @@ def train(
         "plan": as_dict(plan),
         "data": as_dict(drawn),
     }
-    if stores := clips.facts().get("stores"):  # training with other clips is not the same training
+    if stores := clips.facts().get("stores"):  # with other clips, it is a different training run
         resolved["stores"] = stores
     with told_of_memory(lambda: TOO_LARGE):
         trainer = recipe.trainer()

@@ -20,8 +20,8 @@ class StagePlan:
     batch that a process works through one after another, to save memory; batch normalisation then sees one part at a
     time. steps_per_epoch: length of an epoch for milestones (follows from `epochs` and `repeats` if they are given).
     freeze_batch_norm_at: step from which batch normalisation keeps the mean statistics of some batches (None: never).
-    It must be late, when the learning rate is small, because a network degenerates if they are frozen at the full rate.
-    lr_scale: factor by which every optimiser's learning rate is multiplied.
+    It must be late, when the learning rate is small, because a network degenerates if its statistics are frozen at the
+    full rate. lr_scale: factor by which every optimiser's learning rate is multiplied.
     """
 
     steps: int = 0
