@@ -50,7 +50,7 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """The copies that a row adds to the real clips, and what a reader must know about them.
+    """The copies that a row adds to the real clips, and what readers need to know about them.
 
     pictures: (M, 3, 28, 28). copied: (M,), the index of the sample that each picture copies. used: (F, M) bool, whether
     a fold learns from a picture.

@@ -1,6 +1,6 @@
 """Compare a device's results with the CPU's: the frames and one training step of every generator.
 
-Both start from the demo weights and see the same pictures (commands/gpu_material.py), with TensorFloat-32 off, so that
+Both start from the demo weights and use the same pictures (commands/gpu_material.py), with TensorFloat-32 off, so that
 only the order of sums and the choice of algorithms differ.
 """
 
@@ -55,7 +55,7 @@ BOUNDS = {"largest": 1.0, "mean": 0.02, "loss": 1e-4, "gradient": 1e-2}
 
 
 def difference(name: str, device: str, material: Material) -> Difference:
-    """Return how far a generator's frames and training step on `device` are from those on the CPU."""
+    """Return how far a generator's frames and training step on `device` differ from those on the CPU."""
     expected, found = (frames(name, where, material).astype(np.float32) for where in ("cpu", device))
     off = np.abs(found - expected)
     (loss, gradient), (other_loss, other_gradient) = (step(name, where, material) for where in ("cpu", device))

@@ -1,4 +1,4 @@
-"""`bench.py openface`: import what OpenFace wrote for the clips of a run."""
+"""`bench.py openface`: import OpenFace's output for the clips of a run."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def default_config(name: str, label: str, recipe: type) -> Path | None:
 def training_data(clips: str) -> tuple[str, TrainingSource]:
     """Return what --clips stands for: the variant name ("demo", the database's, or "mix") and the training data.
 
-    A raw database is prepared first. Raise BenchError if it does not have this form, or if a store holds another
+    A raw database is prepared first. Raise BenchError if `clips` does not have such a form, or if a store holds another
     database.
     """
     if clips == DEMO:

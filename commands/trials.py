@@ -45,7 +45,8 @@ def _in_lines(attempt: Callable[[Any, Any], Iterator[Line]]) -> Callable[[Any, A
 
 
 def raised(error: Exception, plugin: Callable[..., Any]) -> str:
-    """Return an exception in one line: its class, its message, and the last place in the plug-in that it passed.
+    """Return an exception in one line: its class, its message, and the last place in the plug-in that it passed
+    through.
 
     plugin: what constructs the method or metric: its class or a functools.partial.
     """

@@ -1,4 +1,4 @@
-"""Translate a sheet's names to the suite's names: first by the user's mapping file, then by rules."""
+"""Translate a sheet's names into the suite's names, first with the user's mapping file, then by rules."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ NONE = "no answers"
 
 @dataclass(frozen=True)
 class Compared:
-    """One answer: method number `first` against `second`, 1 if the first is better, -1 if the second, 0 for neither."""
+    """One answer on methods number `first` and `second`. outcome: 1 if the first is better, -1 if the second, else
+    0."""
 
     first: int
     second: int

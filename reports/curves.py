@@ -109,7 +109,10 @@ class Plot:
 
 
 def on_one_scale(lines: Sequence[Line], panels: Mapping[str, str], apart: str = "") -> list[Plot]:
-    """Return plots on one scale, so that quiet regions look quiet. panels: titles by name. apart: an exception."""
+    """Return plots on one scale, so that quiet regions look quiet.
+
+    panels: titles by name. apart: the name of a panel with a scale of its own, or "".
+    """
     shared = Scale.of([line.curves[name] for line in lines for name in panels if name in line.curves and name != apart])
     own = Scale.of([line.curves[apart] for line in lines if apart in line.curves])
     return [Plot(name, title, tuple(lines), own if name == apart else shared) for name, title in panels.items()]

@@ -87,7 +87,8 @@ def published_rows(path: Path) -> tuple[PublishedRow, ...]:
 def reference_tables(run: FinishedRun, reference: str) -> dict[str, Table]:
     """Return the published rows beside a run's methods by file name: means over shared cells, then every cell.
 
-    Return {} if there is no reference. Raise BenchError if check_reference does or if run and rows share no cell.
+    Return {} if there is no reference. Raise BenchError if check_reference does or if the run and the rows share no
+    cells.
     """
     if not reference:
         return {}

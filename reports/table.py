@@ -146,9 +146,9 @@ class Table:
         return dataclasses.replace(self, columns=tuple(self.columns[i] for i in chosen), sections=sections)
 
     def narrow(self) -> Table:
-        """Return the table in a form that fits a paper: at most WIDEST columns, and a footnote that names the others.
+        """Return the table in a form that fits on paper: at most WIDEST columns, and a footnote that names the others.
 
-        Columns marked `brief` come first; a table without any keeps its first ones.
+        Columns marked `brief` come first; a table without such columns keeps its first ones.
         """
         if len(self.columns) <= WIDEST:
             return self
@@ -201,7 +201,7 @@ class Table:
     def csv(self) -> str:
         """Return comma-separated text: the section first, numbers in full, an empty field for an absent value.
 
-        A column with intervals is followed by two with their ends. Every column has a name of its own (`keys`).
+        A column with intervals is followed by two columns with their ends. Every column has a name of its own (`keys`).
 
         Remarks on a row's name and values, and why values are absent, are in an extra last column; each footnote is a
         row of the section "note". Names stay text if a spreadsheet opens it

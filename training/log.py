@@ -1,4 +1,4 @@
-"""The log of a training: one JSON object per line, and scalars for TensorBoard on request."""
+"""The log of a training run: one JSON object per line, and scalars for TensorBoard on request."""
 
 from __future__ import annotations
 

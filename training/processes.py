@@ -99,7 +99,7 @@ class Machine:
 
     @property
     def starts_first(self) -> bool:
-        """Whether this process is the first of the training, according to the environment."""
+        """Whether this process is the first of the training run, according to the environment."""
         machine = os.environ.get("NODE_RANK", "0") if self.nodes > 1 else "0"
         return os.environ.get("RANK", machine) == "0"
 

@@ -64,7 +64,7 @@ class _Line:
         return [self.source, *(None if clip.frames is None else clip.frames[frame] for clip in self.clips)]
 
     def changes(self, frame: int) -> list[Frames | None]:
-        """Return the amplified differences shown below them; the template has none."""
+        """Return the amplified differences shown below the pictures; the template has none."""
         rest = onset(self.cell)
         return [
             None,

@@ -35,7 +35,8 @@ class Shown:
 
 
 def chosen_cells(run: FinishedRun, names: Sequence[str]) -> list[CellFacts]:
-    """Return the cells called `names`, or the run's first cell if it is empty. Raise BenchError for an unknown name."""
+    """Return the cells called `names`, or the run's first cell if there are none. Raise BenchError for an unknown
+    name."""
     known = {cell.name: cell for cell in run.facts.cells}
     for name in names:
         check_choice("cell", name, list(known))
@@ -43,7 +44,7 @@ def chosen_cells(run: FinishedRun, names: Sequence[str]) -> list[CellFacts]:
 
 
 def chosen_rows(run: FinishedRun, labels: Sequence[str]) -> list[str]:
-    """Return the rows called `labels`, or all methods if it is empty. Raise BenchError for an unknown label."""
+    """Return the rows called `labels`, or all methods if there are none. Raise BenchError for an unknown label."""
     for label in labels:
         check_choice("row", label, [method.label for method in run.facts.methods])
     return list(labels) or [method.label for method in run.methods]
