@@ -45,8 +45,7 @@ def _in_lines(attempt: Callable[[Any, Any], Iterator[Line]]) -> Callable[[Any, A
 
 
 def raised(error: Exception, plugin: Callable[..., Any]) -> str:
-    """Return an exception in one line: its class, its message, and the last place in the plug-in that it passed
-    through.
+    """Return an exception in one line: its class, its message, and the last place in the plug-in that it passed.
 
     plugin: what constructs the method or metric: its class or a functools.partial.
     """

@@ -27,8 +27,7 @@ NONE = "no answers"
 
 @dataclass(frozen=True)
 class Compared:
-    """One answer on methods number `first` and `second`. outcome: 1 if the first is better, -1 if the second, else
-    0."""
+    """One answer on methods number `first` and `second`: 1 if the first is better, -1 if the second, 0 for neither."""
 
     first: int
     second: int

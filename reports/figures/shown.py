@@ -35,8 +35,7 @@ class Shown:
 
 
 def chosen_cells(run: FinishedRun, names: Sequence[str]) -> list[CellFacts]:
-    """Return the cells called `names`, or the run's first cell if there are none. Raise BenchError for an unknown
-    name."""
+    """Return the cells called `names`, or the run's first cell by default. Raise BenchError for an unknown name."""
     known = {cell.name: cell for cell in run.facts.cells}
     for name in names:
         check_choice("cell", name, list(known))
