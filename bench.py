@@ -175,7 +175,7 @@ def benchmark(
     dry_run: bool,
     perturb: Sequence[str] = (),
 ) -> int:
-    """Run clips -> protocol -> methods -> metrics -> report. Return the exit code: 1 if any cell failed.
+    """Run a benchmark from clips to report. Return the exit code: 1 if any cell failed, otherwise 0.
 
     perturb: alterations of the drivers; the whole run is repeated with each (megbench.clips.perturbed).
     """

@@ -22,7 +22,7 @@ def planned(request: Request, settings: Settings, out: Path | None, media_all: b
     """Return the requested run with its cells, and print what it will lack.
 
     out: the run's folder; None: runs/<protocol>-<hash>. Raise BenchError for wrong names, unusable inputs and, unless
-    `dry_run` is set, for a folder that cannot be used.
+    `dry_run` is set, a folder that cannot be used.
     """
     from megbench.core.files.cache import digest
     from megbench.core.files.folder_lock import RUN, check_free
@@ -41,7 +41,7 @@ def planned(request: Request, settings: Settings, out: Path | None, media_all: b
         check_free(folder, RUN)  # before anything is rendered
     cells = source.cells()
     asked, rows = rows, possible_rows(rows, request, cells)
-    # Reports unreadable outputs before anything is animated.
+    # Unreadable outputs are reported before anything is animated.
     marks = {row.label: row.marks_on(cells) for row in rows}
     mention(asked, marks, scorer.metrics, cells)
     run = Benchmark(
@@ -53,7 +53,7 @@ def planned(request: Request, settings: Settings, out: Path | None, media_all: b
 
 
 def forecast_of(run: Benchmark, altering: Sequence[Perturbation], media_all: bool) -> str:
-    """Return what a run would do and about how long it would take, without doing it."""
+    """Return a description of what a run would do and roughly how long it would take, without running it."""
     from megbench.engine.estimate import forecast, outlook, work_left
     from megbench.engine.foreseen import check_files
 
@@ -97,7 +97,7 @@ def completed(run: Benchmark, altering: Sequence[Perturbation], media_all: bool)
 
 
 def _outdated(run: Path) -> bool:
-    """Return whether a page or summary is missing or older than its data, as after a kill or new judgements."""
+    """Return whether a page or summary is missing or outdated, as it is after an interruption or new judgements."""
     shown = [path for name in ("run.json", "scores.csv", "experts.csv", RECOGNITION) if (path := run / name).exists()]
     shown += run.glob(f"{PERTURBED}/*/scores.csv")
     newest = max((path.stat().st_mtime_ns for path in shown), default=0)

@@ -36,13 +36,13 @@ def check(
     portraits: PortraitsOption = None,
     face: FaceOption = "",
 ) -> None:
-    """Test a method or metric against its contract on a protocol's first cells; exit with code 1 for a fault."""
+    """Test a method or metric against its contract on a protocol's first cells; exit with code 1 if it has faults."""
     source = make_protocol(protocol, folders(drivers, templates, data, portraits), face)
     make = _lines_of(name)
     cells = [cell for cell in (source.few() if hasattr(source, "few") else source.cells()) if not cell.problem]
     if not cells:
         raise BenchError(
-            f"Protocol {protocol} has no usable cell. Choose clips with --protocol, --drivers and --templates."
+            f"Protocol {protocol} has no usable cells. Choose clips with --protocol, --drivers and --templates."
         )
     found: Counter[Verdict] = Counter()
     for verdict, text in make(cells):

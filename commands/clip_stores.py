@@ -11,8 +11,8 @@ from megbench.core.files.working_folder import STORE
 def clip_stores(text: str, option: str, instead: str = "") -> dict[str, Path]:
     """Return the stores given as NAME=PATH[,NAME=PATH], by database; a raw database is prepared first.
 
-    option, instead: used in messages, such as "--clips" and "demo or ". Raise BenchError for text in another form, if a
-    store holds another database, or if a database is named twice.
+    option, instead: text for messages, such as "--clips" and "demo or ". Raise BenchError if `text` does not have this
+    form, if a store holds another database, or if a database is named twice.
     """
     pairs = [item.partition("=")[::2] for item in text.split(",")]
     if not all(database and path for database, path in pairs):

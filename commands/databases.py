@@ -33,13 +33,15 @@ class Colour(StrEnum):
 DatabaseArgument = Annotated[str, typer.Argument(help="casme2, samm, smic, smic-vis, smic-nir or table.")]
 PathArgument = Annotated[Path, typer.Argument(help="The unpacked database; for table, the file itself.")]
 SheetOption = Annotated[Path | None, typer.Option("--sheet", help="The coding sheet; default: the one found.")]
-WithoutOption = Annotated[list[str] | None, typer.Option("--without", help="A correction not to apply, or all.")]
+WithoutOption = Annotated[
+    list[str] | None, typer.Option("--without", help='Correction to skip, or "all" to skip every correction.')
+]
 
 
 def validate(
     database: DatabaseArgument, path: PathArgument, sheet: SheetOption = None, without: WithoutOption = None
 ) -> None:
-    """Report what a database contains, lacks or has corrected; write nothing. Exit with code 1 if it has no clip."""
+    """Report a database's clips, gaps and corrections; write nothing. Exit with code 1 if no clip is usable."""
     found = survey(database, path, sheet, without or [])
     print("\n".join(map(printable, found.describe())))
     from megbench.protocols.megc2021 import recordings
@@ -57,11 +59,11 @@ def prepare(
     sheet: SheetOption = None,
     without: WithoutOption = None,
     colour: Annotated[
-        Colour, typer.Option(help="Keep colour, or make it grey: luma, or as published (swapped).")
+        Colour, typer.Option(help="Keep colour, or convert it to grey: luma, or as published (swapped).")
     ] = Colour.recorded,
     workers: WorkersOption = 0,
 ) -> None:
-    """Crop a database's clips to the face, once, for training; to resume after an interruption, run it again."""
+    """Crop a database's clips to the face for training; to resume after an interruption, run the command again."""
     store = prepared(survey(database, path, sheet, without or []), out, colour, workers)
     people = len({clip.person for clip in store.clips})
     print(f"{len(store.clips)} clips of {people} people in {out}, {len(store.facts.left_out)} left out.")

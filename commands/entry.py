@@ -1,4 +1,4 @@
-"""Pack a row's outputs as an entry to a challenge: videos in one zip, each decoded and compared with its frames."""
+"""Pack a row's outputs as a challenge entry: a zip of videos, each decoded again and compared with its frames."""
 
 from __future__ import annotations
 

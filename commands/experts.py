@@ -1,4 +1,4 @@
-"""`bench.py experts`: import score sheets, make blinded sheets for your own experts, compare metrics with experts."""
+"""`bench.py experts`: import score sheets, make blinded sheets for experts, and compare metrics with experts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from megbench.experts.judgements import Judgement
     from megbench.reports.run_files import FinishedRun
 
-app = typer.Typer(help="Experts' judgements: import sheets, make blinded ones, compare metrics with experts.")
+app = typer.Typer(help="Experts' judgements: import sheets, make blinded ones, and compare metrics with experts.")
 MOST_LINES = 30
 RowsOption = Annotated[str, typer.Option(help="Comma-separated rows of the run; default: all but controls.")]
 
@@ -29,7 +29,8 @@ RowsOption = Annotated[str, typer.Option(help="Comma-separated rows of the run; 
 @app.command("import")
 def import_(
     files: Annotated[
-        list[Path], typer.Argument(help="CSV, XLSX or HTML sheets, completed blinded ones, or answers to pairs (JSON).")
+        list[Path],
+        typer.Argument(help="Score sheets (CSV, XLSX, HTML), completed blinded sheets, or answers to pairs (JSON)."),
     ],
     mapping: Annotated[Path | None, typer.Option(help="YAML file that maps the sheets' names to the suite's.")] = None,
     run: Annotated[
@@ -37,7 +38,7 @@ def import_(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tables as HTML, CSV, Markdown and LaTeX.")] = None,
 ) -> None:
-    """Check score sheets and print Table 1 with intervals and expert agreement, or for pairs the methods' strengths."""
+    """Check score sheets; print Table 1 with intervals and expert agreement or, for pairs, the methods' strengths."""
     from megbench.commands.pairs import answered, import_pairs
     from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.experts.blinded import FOLDER
@@ -91,7 +92,7 @@ def _lacking(imported: Imported) -> str:
 
 
 def _refuse(imported: Imported) -> None:
-    """Raise BenchError if scores cannot be trusted or there are none."""
+    """Raise BenchError if the scores cannot be trusted or there are none."""
     if imported.errors:
         rows = "; ".join(problem.where for problem in imported.errors[:10])
         raise BenchError(
@@ -125,7 +126,7 @@ def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
 def sheet(
     run: Path,
     expert: Annotated[
-        str, typer.Option(help="Comma-separated names; each expert gets a folder, an order and codes.")
+        str, typer.Option(help="Comma-separated names; each expert gets a separate folder, order and set of codes.")
     ] = "E1,E2,E3",
     methods: RowsOption = "",
 ) -> None:
@@ -151,7 +152,7 @@ def sheet(
 def pairs(
     run: Path,
     rater: Annotated[
-        str, typer.Option(help="Comma-separated names; each rater gets a folder, questions and an order.")
+        str, typer.Option(help="Comma-separated names; each rater gets a separate folder, set of questions and order.")
     ] = "R1,R2,R3",
     methods: RowsOption = "",
     each: Annotated[int, typer.Option(min=1, help="Pairs per rater; a tenth of them are asked twice.")] = 100,
@@ -199,7 +200,7 @@ def agreement(
     run: Path,
     everything: Annotated[bool, typer.Option("--all", help="Include the tracks of single action units.")] = False,
 ) -> None:
-    """Compare every metric of a run with its experts: tau-b and accuracy; for pairs, the share in the same order."""
+    """Compare every metric of a run with its experts: tau-b and accuracy or, for pairs, the share in the same order."""
     from megbench.commands.pairs import print_tables
     from megbench.experts import pairs as in_pairs
     from megbench.experts.judgements import FILE, read_judgements

@@ -1,4 +1,4 @@
-"""`bench.py explain`: how a number of a run was computed."""
+"""`bench.py explain`: how a number in a run was computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bench.py export`: measurements in layouts that other programs read."""
+"""`bench.py export`: export measurements in layouts that other programs read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from megbench.core.files.working_folder import STORE
 if TYPE_CHECKING:
     from megbench.recognition.flow_export import Exported
 
-# Characters that file names of the layout must not contain.
+# Characters that file names in this layout must not contain.
 NO_NAME = re.compile(r"[^A-Za-z0-9-]+")
 app = typer.Typer(help="Export measurements in layouts that other programs read.")
 
@@ -36,7 +36,7 @@ def flow(
     classes: ClassesOption = "megc2019",
     workers: WorkersOption = 0,
 ) -> None:
-    """Write u, v and strain from onset to apex as STSTNet, HTNet and CausalNet read them, one fold per subject.
+    """Write u, v and strain from onset to apex in the form read by STSTNet, HTNet and CausalNet, one fold per subject.
 
     If databases are given, a run's outputs are used for training only, in every fold except that of their driver's
     person. Otherwise outputs are treated like recorded clips, with their driver's person as the subject.
@@ -45,7 +45,7 @@ def flow(
     from megbench.recognition.flow_export import write_flow
 
     if not clips and run is None:
-        raise BenchError("Nothing to export: give --clips NAME=PATH, --run RUN or both.")
+        raise BenchError("Nothing to export: pass --clips NAME=PATH, --run RUN or both.")
     exported: list[Exported] = []
     notes: list[str] = []
     if clips:

@@ -42,13 +42,13 @@ def list_(name: Annotated[str, typer.Argument(help="Show one description in full
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="A ready-made description, see `external list`.")],
+    name: Annotated[str, typer.Argument(help="A ready-made description; see `external list`.")],
     checkout: Annotated[Path, typer.Option(help="Folder of your checkout of the program.")],
     python: Annotated[str, typer.Option(help="The interpreter of its environment.")] = "",
     conda: Annotated[str, typer.Option(help="Or the name of its conda environment.")] = "",
     image: Annotated[str, typer.Option(help="Or a container image.")] = "",
 ) -> None:
-    """Register where a program is; this writes .megbench/external/NAME.yaml, which you can edit."""
+    """Register the location of a program in .megbench/external/NAME.yaml, a file that you can edit."""
     import yaml
 
     from megbench.core.files.cache import write_text

@@ -20,7 +20,7 @@ from megbench.methods.external import External
 from megbench.methods.external_description import IN_CHECKOUT, Description
 
 COUNT = 2
-# Where the driver's face moves (x, y), how far, and the width of the moving area; in pixels.
+# Where the driver's face moves (x, y), how far, and the width of the moving area, all in pixels.
 BROW, MOVE, SPREAD = (100.0, 93.0), (0.0, -1.0), 16.0
 # Patterns in a program's last output, each with the cause of the failure and a remedy; the first match applies.
 CAUSES = (
@@ -49,7 +49,7 @@ CAUSES = (
 
 
 def check(method: External) -> str:
-    """Return a sentence stating that a program works and how fast. Raise BenchError if it does not work."""
+    """Return a sentence stating that a program works and how fast it is. Raise BenchError if it does not work."""
     described = method.description
     _check_files(described, method.variant)
     if "{python}" in described.text and not described.image and not method.versions():

@@ -1,4 +1,4 @@
-"""`bench.py figure`: the papers' figures from any run, and the facial prior on any portrait."""
+"""`bench.py figure`: draw the papers' figures from any run, and the facial prior on any portrait."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def prior(
     kind: Annotated[Kind, typer.Option(help="As the code computes it, or as the paper prints it.")] = Kind.code,
     out: Annotated[Path, typer.Option(help="File (.png, .jpg, .svg, .pdf).")] = Path("prior.png"),
 ) -> None:
-    """Draw the 18 given points, the prior map of one of them and that of all (MM '21, figures 2 and 3)."""
+    """Draw the 18 given points and the prior maps of one point and of all points (MM '21, figures 2 and 3)."""
     import torch
 
     from megbench.clips.folder import template
@@ -60,7 +60,7 @@ def strip(
     without_head: Annotated[bool, typer.Option("--without-head", help="Remove head motion from differences.")] = False,
     out: OutOption = None,
 ) -> None:
-    """Draw template, driver, truth and rows from onset to apex to offset, with differences below (MM '21, figure 4)."""
+    """Draw template, driver, truth and rows from onset to offset, with differences below (MM '21, figure 4)."""
     from megbench.reports.figures.grid import save_figure
     from megbench.reports.figures.shown import chosen_cells
     from megbench.reports.figures.strip import draw_strip
@@ -74,7 +74,7 @@ def strip(
 
 @app.command()
 def variants(run: Path, cell: CellsOption = None, rows: RowsOption = "", out: OutOption = None) -> None:
-    """Draw source, driver and rows of the run side by side at the apex (MM '21, figure 5)."""
+    """Draw the source, the driver and the run's rows side by side at the apex (MM '21, figure 5)."""
     from megbench.reports.figures.grid import save_figure
     from megbench.reports.figures.shown import chosen_cells
     from megbench.reports.figures.variants import draw_variants
@@ -94,7 +94,7 @@ def gif(
     differences: Annotated[bool, typer.Option("--differences", help="Show amplified differences below.")] = False,
     out: Annotated[Path | None, typer.Option(help="File (.gif); default: in the run's folder.")] = None,
 ) -> None:
-    """Write an animated table in slow motion: source, driver, methods."""
+    """Write an animated table of source, driver and methods in slow motion."""
     from megbench.reports.figures.gif import write_gif
     from megbench.reports.figures.shown import chosen_cells
     from megbench.reports.run_files import FinishedRun

@@ -59,7 +59,9 @@ def gain(
     cell_timeout: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Time limit per pair and per fold in seconds.")
     ] = CELL_LIMIT_S,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done and how long it takes.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be done and how long it would take.")
+    ] = False,
 ) -> None:
     """Train a recogniser on real clips with and without animated copies, leaving out one person at a time."""
     from megbench.commands.gain_rows import Plan, cells_of, check_possible
@@ -186,7 +188,7 @@ def _gain(plan: Plan, rows: Sequence[GainRow], recogniser: Recogniser) -> Gain:
 def _write(
     folder: Path, found: Gain, failures: Sequence[str], asked: Mapping[str, Any], show_leak: bool, device: str
 ) -> None:
-    """Write page, tables and JSON, and print the tables. Equal results give identical bytes."""
+    """Write the page, tables and JSON file, and print the tables. Equal results give identical bytes."""
     from megbench.core.files.cache import write_json, write_text
     from megbench.core.progress import note
     from megbench.core.provenance import provenance
@@ -212,7 +214,7 @@ def _write(
 def _forecast(
     folder: Path, plan: Plan, rows: Sequence[Row], jobs: Sequence[Job], recogniser: Recogniser, settings: Settings
 ) -> Iterator[str]:
-    """Yield what a dry run prints."""
+    """Yield the lines that a dry run prints."""
     from megbench.core.progress import duration
     from megbench.engine.estimate import PACE_S, Work, estimate, pace
     from megbench.engine.runner import look_up

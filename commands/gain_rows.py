@@ -50,10 +50,10 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """The copies that a row adds to the real clips, and what a reader must know about them.
+    """The copies that a row adds to the real clips, and what readers need to know about them.
 
-    pictures: (M, 3, 28, 28). copied: (M,), for each picture the index of the sample that it copies. used: (F, M) bool,
-    whether a fold learns from a picture.
+    pictures: (M, 3, 28, 28). copied: (M,), the index of the sample that each picture copies. used: (F, M) bool, whether
+    a fold learns from a picture.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Copies:
         return self.name.replace(" ", "_")
 
     def taught(self, fold: int) -> bool:
-        """Return whether a fold is trained: the row adds copies to it, or is the row of real clips only."""
+        """Return whether a fold is trained: only if the row adds copies to it or is the row of real clips."""
         return self.kind == "real" or bool(self.used[fold].any())
 
 
@@ -114,7 +114,10 @@ def seen_motion(
 
 
 def copies_of(plan: Plan, row: Row, jobs: Sequence[Job], motion: Sequence[Measured | str]) -> Copies:
-    """Return the copies that a row adds. jobs, motion: the row's, in the order of the pairs; see `seen_motion`."""
+    """Return the copies that a row adds.
+
+    jobs, motion: those of the row, in the order of the pairs; see `seen_motion`.
+    """
     made = {place: one for place, one in enumerate(motion) if isinstance(one, Measured)}
     reasons = [one for one in motion if isinstance(one, str)]
     places = np.array(list(made), np.int64)
@@ -144,7 +147,7 @@ def seen_mark(row: Row, data: Labelled) -> dict[str, str]:
 
 
 def mirror_copies(plan: Plan) -> Copies:
-    """Return copies made without a generator: every training clip mirrored and scaled, equally many times."""
+    """Return copies made without a generator: every training clip, mirrored and scaled, the same number of times."""
     copied = np.tile(np.arange(len(plan.data.samples)), plan.each)
     pictures = mirrored_and_scaled(plan.data, plan.each, plan.seed)
     return Copies(MIRROR, "control", pictures, copied, plan.folds.training[:, copied], {})

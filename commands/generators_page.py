@@ -49,7 +49,7 @@ def _section(each: Generator) -> Iterator[str]:
     yield f"- Training: {_training(each)}"
     if (defects := folder(each) / "defects.md").is_file():
         path = defects.relative_to(ROOT).as_posix()
-        yield f"- Known defects of paper and code, each with its switch: [{path}](../{path})"
+        yield f"- Known defects of the paper and the code, each with its switch: [{path}](../{path})"
 
 
 def _modes(each: Generator) -> Iterator[str]:
@@ -73,7 +73,7 @@ def _options(each: Generator) -> Iterator[str]:
 
 
 def _default(each: Generator) -> str:
-    """Return the default mode in words. It depends on the weights if it needs a network of a later stage."""
+    """Return the default mode in words. It depends on the weights if it needs a network trained in a later stage."""
     first, *_ = each.modes
     later = [network for network in each.modes[first].networks if network in each.later]
     if not later:
@@ -101,7 +101,7 @@ def _training(each: Generator) -> str:
     if not each.training:
         return "none."
     path = (folder(each) / "published.yaml").relative_to(ROOT).as_posix()
-    return f"`bench.py train {each.name}`; as published by [{path}](../{path})."
+    return f"`bench.py train {each.name}`; the published settings are in [{path}](../{path})."
 
 
 def folder(each: Generator) -> Path:

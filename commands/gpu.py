@@ -1,4 +1,4 @@
-"""`bench.py gpu`: whether generators and trainings agree on the GPU and the CPU, and how fast they are there."""
+"""`bench.py gpu`: compare generators and their training on the GPU with the CPU, and measure their speed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def gpu(
     device: DeviceOption = Device.cuda,
     out: Annotated[Path, typer.Option(help="Markdown file for the table.")] = FILE,
 ) -> None:
-    """Compare generators and trainings on the GPU with the CPU's; measure speed and memory (on cpu: small networks)."""
+    """Compare generation and training on the GPU with the CPU; measure speed and memory (on cpu: small networks)."""
     chosen = resolve_device(device)
     from megbench.commands.gpu_material import Material
     from megbench.commands.gpu_table import measured, table_of

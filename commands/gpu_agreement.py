@@ -1,6 +1,6 @@
-"""Whether a device computes what the CPU computes: the frames of every generator, and a training step of each.
+"""Compare a device's results with the CPU's: the frames and one training step of every generator.
 
-Both start from the demo weights and see the same pictures (commands/gpu_material.py), with TensorFloat-32 off, so that
+Both start from the demo weights and use the same pictures (commands/gpu_material.py), with TensorFloat-32 off, so that
 only the order of sums and the choice of algorithms differ.
 """
 
@@ -27,7 +27,7 @@ from megbench.training.loop import TrainingRun
 from megbench.training.plan import Plan, StagePlan
 from megbench.training.processes import Group
 
-# Pairs of the training step. Batch norms see both.
+# Number of pairs in the training step. Batch normalisation sees both.
 PAIRS = 2
 
 
@@ -35,8 +35,9 @@ PAIRS = 2
 class Difference:
     """The differences between a device's results and the CPU's.
 
-    largest, mean: those of the frames, in levels of 255. loss: the relative difference of the step's summed losses.
-    gradient: the Euclidean difference of all parameters' gradients after the step, relative to their norm.
+    largest, mean: the largest and mean difference in the frames, in levels from 0 to 255. loss: the relative
+    difference in the step's summed losses. gradient: the norm of the difference in all parameters' gradients after the
+    step, relative to the norm of the CPU's gradients.
     """
 
     largest: float
@@ -46,7 +47,7 @@ class Difference:
 
     @property
     def within(self) -> bool:
-        """Whether every difference is within its bound; a difference that is not a number is never within it."""
+        """Whether every difference is within its bound; NaN is never within a bound."""
         return all(getattr(self, name) <= bound for name, bound in BOUNDS.items())
 
 
@@ -54,7 +55,7 @@ BOUNDS = {"largest": 1.0, "mean": 0.02, "loss": 1e-4, "gradient": 1e-2}
 
 
 def difference(name: str, device: str, material: Material) -> Difference:
-    """Return how far a generator's frames and training step on `device` are from those on the CPU."""
+    """Return how far a generator's frames and training step on `device` differ from those on the CPU."""
     expected, found = (frames(name, where, material).astype(np.float32) for where in ("cpu", device))
     off = np.abs(found - expected)
     (loss, gradient), (other_loss, other_gradient) = (step(name, where, material) for where in ("cpu", device))
@@ -67,7 +68,7 @@ def difference(name: str, device: str, material: Material) -> Difference:
 
 
 def frames(name: str, device: str, material: Material) -> Frames:
-    """Return what a generator makes with its demo weights: uint8 (STATES, 256, 256, 3) RGB."""
+    """Return the frames that a generator makes with its demo weights: uint8 (STATES, 256, 256, 3) RGB."""
     method = make_method(name)("", {})
     method.prepare(device)
     scene = material.scene(STATES)
@@ -75,7 +76,7 @@ def frames(name: str, device: str, material: Material) -> Frames:
 
 
 def step(name: str, device: str, material: Material) -> tuple[float, Tensor]:
-    """Do a step of the last stage of the training that made the demo weights, from these weights.
+    """Run one step of the last stage of the training that made the demo weights, starting from these weights.
 
     Return the sum of its losses, and the gradients as one vector, float64 on the CPU.
     """
@@ -96,7 +97,7 @@ def step(name: str, device: str, material: Material) -> tuple[float, Tensor]:
 
 
 def trainer_of(name: str) -> tuple[Any, int]:
-    """Return the trainable that made a generator's demo weights, holding them, and how many mesh points it follows."""
+    """Return the trainer of a generator's demo weights, with them loaded, and the number of mesh points it uses."""
     weights = demo_weights(name)
     card = read_card(weights)
     settings = {part: value for part, value in card["training"].items() if part != "training"}

@@ -1,4 +1,4 @@
-"""The material of `bench.py gpu`: rendered people and their expressions, whose landmarks are known."""
+"""The material for `bench.py gpu`: rendered people with various expressions and known landmarks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from megbench.taught.rendered import RenderedSet, rendered_set
 from megbench.taught.training_set import build
 from megbench.training.command import TrainingSet
 
-# People, states of each, and seed. The last person is held out, as in every rendered set.
+# Number of people, number of states of each person, and seed. The last person is held out, as in every rendered set.
 PEOPLE, STATES, SEED = 3, 6, 0
 
 
@@ -35,12 +35,12 @@ class Material:
         return cls(build(folder, PEOPLE, STATES, SEED))
 
     def batches(self, training: str, points: int = 10) -> TrainingSet:
-        """Return the data of a training, "taught" or "published". points: the number of mesh points, 10 or 50."""
+        """Return the data for "taught" or "published" training. points: the number of mesh points, 10 or 50."""
         source = rendered_set(lambda: self.folder)
         return source.open(resolve(source.settings, [{"held_out": 1, "points": points}], where="data"), training)
 
     def scene(self, n_frames: int) -> Scene:
-        """Return the first person as the template and the second as the driver, whose states are repeated."""
+        """Return the first person as the template and the second as the driver, whose states are repeated in turn."""
         people = RenderedSet(self.folder, held_out=1)
         states: npt.NDArray[np.int_] = np.array([index % STATES for index in range(n_frames)])
         intensity = np.clip(LARGEST * people.units[states].astype(np.float64), 0, LARGEST)
@@ -50,7 +50,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Scene:
-    """A template, uint8 (256, 256, 3) RGB, and a driver, (T, 256, 256, 3), with the landmarks (68, 2) of its frame 0.
+    """A template, uint8 (256, 256, 3) RGB, and a driver, (T, 256, 256, 3), each with landmarks (68, 2) of its frame 0.
 
     intensity: the driver's action units, (T, 17), 0 to 5.
     """
@@ -64,7 +64,7 @@ class Scene:
     def animated(
         self, generator: Generator, mode: str, animator: Any, networks: Mapping[str, nn.Module], device: str
     ) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB: template and driver are read, then every frame is painted."""
+        """Read the template and the driver, paint every frame, and return the frames, uint8 (T, 256, 256, 3) RGB."""
         if generator.driven_by == "action units":
             own = self.driver_landmarks if generator.modes[mode].driver_landmarks else None
             face = animator.face(self.template, self.template_landmarks if generator.landmarks else None)

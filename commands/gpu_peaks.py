@@ -1,12 +1,12 @@
-"""The peak performance of GPUs, as stated by their maker."""
+"""The peak performance of GPUs, as stated by the manufacturer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 # TFLOP/s by the name that PyTorch gives a GPU: float32 without tensor cores (TF32 is off), then bfloat16 on tensor
-# cores with dense matrices and sums in float32. Sources, all of NVIDIA: "H100 Tensor Core GPU Architecture"
-# (whitepaper) and "H200 Tensor Core GPU" (datasheet), whose chip is the same; "A100 Tensor Core GPU" (datasheet);
+# cores with dense matrices and sums in float32. Sources, all by NVIDIA: "H100 Tensor Core GPU Architecture"
+# (whitepaper) and "H200 Tensor Core GPU" (datasheet), which has the same chip; "A100 Tensor Core GPU" (datasheet);
 # "L40S" and "L4 Tensor Core GPU" (datasheets; the L4's states bfloat16 with sparsity, twice the dense figure); "NVIDIA
 # Ada GPU Architecture" (whitepaper) for the GeForce.
 HOPPER, AMPERE = (66.9, 989.4), (19.5, 312.0)
@@ -25,18 +25,18 @@ PEAKS = {
 
 @dataclass(frozen=True)
 class Peak:
-    """The dense peak of a device, in TFLOP/s. If it is None (unknown), no share of it is stated."""
+    """The dense peak performance of a device, in TFLOP/s, or None if it is unknown."""
 
     float32: float | None = None
     bf16: float | None = None
 
     @classmethod
     def of(cls, device: str) -> Peak:
-        """Return the peak of a GPU by its name in PyTorch. A part of a GPU (MIG) has another name and no known peak."""
+        """Return the peak of a GPU, given its name in PyTorch. A MIG slice has another name and no known peak."""
         return cls(*PEAKS.get(device, ()))
 
     def used(self, tflops: float, precision: str) -> str:
-        """Return a speed as text, with its share of the peak. precision: "float32" or "bf16"."""
+        """Return a speed as text, with its share of the peak if that is known. precision: "float32" or "bf16"."""
         peak = self.float32 if precision == "float32" else self.bf16
         share = f", {tflops / peak:.0%} of {peak:g}" if peak else ""
         return f"{tflops:.3g} TFLOP/s{share}"

@@ -1,4 +1,4 @@
-"""Measure how fast a device generates and trains, how much memory it uses, and how much it computes."""
+"""Measure how fast a device generates and trains, how much memory it uses, and how many operations are needed."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from megbench.training.processes import Group
 
 Precision = Literal["float32", "bf16"]
 
-# Steps after which a training repeats itself: ULME-GAN's generator learns in one of five.
+# Number of steps after which training repeats itself: ULME-GAN's generator is updated in one step out of five.
 CYCLE = 5
 HOURGLASS = {"hourglass": {"block_expansion": 8, "max_features": 32}}
 NARROW = {"block_expansion": 8, "max_features": 32}
 LIKE_FOMM = {"detector": HOURGLASS, "dense_motion": HOURGLASS, "generator": {**NARROW, "num_bottleneck_blocks": 1}}
 LIKE_TPS = {"resnet_width": 16, "dense_motion": HOURGLASS, "inpainting": NARROW}
-# Widths with which a CPU has done everything within a minute.
+# Widths with which a CPU finishes everything within a minute.
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "fpfomm": {**LIKE_FOMM, "discriminator": NARROW},
     "fomm": LIKE_FOMM,
@@ -53,9 +53,9 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
 class Scale:
     """The amount of work to measure.
 
-    sizes: settings of the networks by generator; networks without settings have their published sizes. frames: the
-    number of the driver's frames. rounds: how often the driver is animated; the fastest round counts. pairs: the number
-    of pairs in a training step. steps: the number of training steps measured, after `first` steps that are not.
+    sizes: the networks' settings by generator; networks without settings have their published sizes. frames: the number
+    of driver frames. rounds: how often the driver is animated; the fastest round counts. pairs: the number of pairs in
+    a training step. steps: the number of training steps measured, after `first` steps that are not measured.
     """
 
     sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -72,10 +72,10 @@ SCALES = {"cuda": Scale(), "cpu": Scale(SMALL, 4, 1, 1, 0, 1, ("float32",))}
 
 @dataclass(frozen=True)
 class Speed:
-    """The measured speed and memory of generating or training.
+    """The measured speed and memory use of generation or training.
 
-    per_second: frames or pairs per second. memory_mb: the peak, in megabytes of 10^6 bytes, of the GPU's memory or of
-    this process; None if the system does not report it.
+    per_second: frames or pairs per second. memory_mb: the peak memory of the GPU or of this process, in megabytes of
+    10^6 bytes; None if the system does not report it.
     """
 
     per_second: float
@@ -100,7 +100,7 @@ class Built:
         return cls(generator, config, networks)
 
     def animate(self, n_frames: int, device: str, material: Material) -> None:
-        """Read a template and a driver, paint all frames, and copy them from the device, where the networks are."""
+        """Read a template and a driver, paint all frames, and copy them back from the networks' device."""
         mode = next(iter(self.generator.modes))
         options = {"mode": mode, **{option: choices[0] for option, choices in self.generator.options.items()}}
         module, _ = networks_at(self.generator.model)
@@ -123,9 +123,10 @@ def generation(name: str, precision: Precision, device: str, material: Material)
 
 
 def training(name: str, precision: Precision, device: str, material: Material) -> Speed:
-    """Measure the pairs per second of training on the published losses, with the perceptual loss that needs no weights.
+    """Measure the pairs per second of training with the published losses and the perceptual loss that needs no weights.
 
-    The batch is drawn once beforehand, because the speed at which a CPU draws batches is not to be measured.
+    The batch is drawn once beforehand, because the CPU's speed in drawing batches should not be part of the
+    measurement.
     """
     scale = SCALES[device]
     trainer = published(name, scale)
@@ -142,7 +143,7 @@ def training(name: str, precision: Precision, device: str, material: Material) -
 
 
 def frame_flops(name: str, device: str, material: Material) -> float:
-    """Return the floating-point operations of a frame: those for two frames minus those for one."""
+    """Return the number of floating-point operations per frame: the number for two frames minus the number for one."""
     built = Built.of(name, SCALES[device])
     for network in built.networks.values():
         network.to(device)
@@ -151,14 +152,14 @@ def frame_flops(name: str, device: str, material: Material) -> float:
 
 
 def published(name: str, scale: Scale) -> Any:
-    """Return the training of a generator on the published losses, with fresh weights."""
+    """Return a generator's training with the published losses, starting from fresh weights."""
     kind: Any = load("trainable", name, TRAINABLES)
     loss = {"loss": {"perceptual": "pyramid"}} if hasattr(kind().model, "loss") else {}
     return resolve(kind, [{"model": {**scale.sizes.get(name, {}), **loss}}]).trainer()
 
 
 def step_flops(name: str, device: str, material: Material) -> float:
-    """Return the floating-point operations of a training step per pair, averaged over a cycle of steps."""
+    """Return the number of floating-point operations per training pair, averaged over a cycle of steps."""
     scale = SCALES[device]
     trainer = published(name, scale)
     stage = trainer.stages[0]
@@ -170,7 +171,7 @@ def step_flops(name: str, device: str, material: Material) -> float:
 
 
 class FlopCounter(TorchDispatchMode):
-    """Count the operations of matrix products and convolutions by PyTorch's own formulas.
+    """Count the operations in matrix products and convolutions, using PyTorch's own formulas.
 
     torch.utils.flop_counter.FlopCounterMode also tracks modules, which fails if a gradient is differentiated again, as
     in ULME-GAN's gradient penalty.
@@ -195,14 +196,14 @@ class FlopCounter(TorchDispatchMode):
 
 
 def counted(work: Callable[[], object]) -> int:
-    """Return the floating-point operations of the matrix products and convolutions in `work`; a multiply-add is two."""
+    """Return the number of operations in `work`'s matrix products and convolutions; a multiply-add counts as two."""
     with FlopCounter() as counter:
         work()
     return counter.total
 
 
 def timed(work: Callable[[], object], device: str) -> float:
-    """Return the seconds that `work` takes until the device has done it."""
+    """Return the seconds that `work` takes, until the device has finished."""
     finish(device)
     began = time.perf_counter()
     work()
@@ -226,5 +227,5 @@ def forget(device: str) -> None:
 
 
 def peak(device: str) -> float | None:
-    """Return the peak since `forget`, in megabytes of 10^6 bytes."""
+    """Return the peak memory since `forget`, in megabytes of 10^6 bytes."""
     return torch.cuda.max_memory_allocated() / 1e6 if device == "cuda" else peak_mb()

@@ -44,9 +44,9 @@ NOT_TOLD = "this system does not report the peak memory of a process"
 
 @dataclass(frozen=True)
 class Row:
-    """The results for a generator; a speed is a text if it could not be measured.
+    """The results for a generator; a speed that could not be measured is replaced by text that gives the reason.
 
-    frame_flops, pair_flops: the floating-point operations of a frame and of a training pair.
+    frame_flops, pair_flops: the number of floating-point operations per frame and per training pair.
     """
 
     name: str
@@ -82,7 +82,7 @@ def _within_memory(
     device: str,
     material: Material,
 ) -> Speed | str:
-    """Return the measured speed, or a text if the device's memory is too small."""
+    """Return the measured speed, or the reason as text if the device has too little memory."""
     try:
         return measure(name, precision, device, material)
     except torch.OutOfMemoryError as error:
@@ -124,7 +124,7 @@ def _speed(found: Speed | str, flops: float, peak: Peak, precision: Precision) -
 
 
 def _notes(device: str, scale: Scale, date: str) -> tuple[str, ...]:
-    """Return notes for below the table on how everything was compared and measured."""
+    """Return the notes below the table, which say how everything was compared and measured."""
     sizes = "narrow networks" if scale.sizes else "networks of the published sizes"
     bounds = BOUNDS
     return (
@@ -134,8 +134,9 @@ def _notes(device: str, scale: Scale, date: str) -> tuple[str, ...]:
         f" weights, on {PAIRS} pairs (losses {bounds['loss']:g} of their sum, gradients {bounds['gradient']:g} of their"
         " norm).",
         f"Speeds and peak memory: {sizes}; {scale.frames} frames, {BATCH_SIZES[device]} at once, the fastest of"
-        f" {scale.rounds}; {scale.steps} training steps of {scale.pairs} pairs on the published losses with"
-        " perceptual=pyramid, without drawing the pairs.",
+        f" {scale.rounds}; {scale.steps} training steps of {scale.pairs} pairs with the published losses and"
+        " perceptual=pyramid, not counting the time to draw the pairs.",
         "TFLOP/s: the matrix products and convolutions of the plain networks in the measured time, where a multiply-add"
-        " is two operations. Shares are shares of the maker's dense peak, and are left out if it is unknown.",
+        " counts as two operations. Shares are relative to the manufacturer's dense peak, and are left out if it is"
+        " unknown.",
     )

@@ -1,4 +1,4 @@
-"""Runs whose outputs people judge: list their finished outputs, and show the judgements on their pages."""
+"""List the finished outputs of runs that people judge, and show the judgements on the runs' pages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def open_run(folder: Path) -> FinishedRun:
 
 
 def known(run: FinishedRun | None) -> Known:
-    """Return the names that sheets of a run may use."""
+    """Return the names that a run's sheets may use, without any restriction if there is no run."""
     from megbench.experts.names import Known
 
     if run is None:
@@ -48,7 +48,7 @@ def blinded(run: FinishedRun | None) -> Blinded | None:
 
 
 def chosen(run: FinishedRun, methods: str) -> list[BlindedOutput]:
-    """Return finished outputs of the named rows; default: of all but the controls. Raise BenchError if none exist."""
+    """Return the finished outputs of the named rows (default: all but controls). Raise BenchError if there are none."""
     labels = [method.label for method in run.facts.methods]
     rows = names_in(methods) or tuple(method.label for method in run.methods)
     outputs = outputs_of(run, [check_choice("row of this run:", label, labels) for label in rows])
@@ -60,7 +60,7 @@ def chosen(run: FinishedRun, methods: str) -> list[BlindedOutput]:
 
 
 def outputs_of(run: FinishedRun, labels: Sequence[str]) -> list[BlindedOutput]:
-    """Return the finished outputs of some rows, with the hash of their frames."""
+    """Return the finished outputs of some rows, each with the hash of its frames."""
     from megbench.core.files.cache import read_json
     from megbench.experts.blinded import BlindedOutput
 

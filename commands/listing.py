@@ -61,7 +61,7 @@ def list_(
 def meanings(what: Listed) -> Iterator[tuple[str, str]]:
     """Yield each method, metric or protocol with a description from its descriptor or its docstring's first line.
 
-    Plug-ins whose name is already taken come last.
+    Plug-ins whose names are already taken come last.
     """
     from megbench.core.errors import BenchError
     from megbench.core.registry import ignored, load, names

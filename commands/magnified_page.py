@@ -14,11 +14,11 @@ from megbench.reports.run_files import FinishedRun
 PAGE = Path(__file__).parent.parent / "docs" / "magnified.md"
 HEAD = """# Motion magnified around a method
 
-Written by `python -m megbench.commands.magnified_page RUN ...` from finished runs; not edited by hand.
+This page is written by `python -m megbench.commands.magnified_page RUN ...` from finished runs; do not edit it by hand.
 
-Animators are trained on motions of many pixels, and micro-expressions move a face by half a pixel to three. MagPlus
-([arXiv 2606.13312](https://arxiv.org/abs/2606.13312)) therefore magnifies the driver's motion, runs an animator, and
-reduces the motion of its output again, with learned networks for the first and the last step.
+Animators are trained on motions of many pixels, whereas micro-expressions move a face by half a pixel to three pixels.
+MagPlus ([arXiv 2606.13312](https://arxiv.org/abs/2606.13312)) therefore magnifies the driver's motion, runs an
+animator, and reduces the motion of its output again, with learned networks for the first and the last step.
 `magnify=K` does the same with measured flow instead of networks, around any row that animates:
 
     python bench.py --methods fomm,fomm:magnify=4,external@fsrt:magnify=8,ulmegan:magnify=2
@@ -28,30 +28,30 @@ reduces the motion of its output again, with learned networks for the first and 
   its own pixels again with the missing motion added.
 - The method sees that driver. The motion of its output since the output's own first frame is then multiplied by 1/K in
   the same way.
-- Methods that are driven by action units (`ulmegan`, `tps_rau`) see intensities times K, clipped at 5, instead. The
-  motion of their output is also multiplied by 1/K; otherwise the effect would only be a strength of K. A mark counts
-  the clipped frames; if the units are read from a recording's flow, it appears once they have been read. Rendered
-  drivers reach 5 at the intensity of a micro-expression, so there is little to multiply.
-- K is a number from 0.0625 to 16. Sixteen times a motion of three pixels is half of the eye distance. A motion that
+- Methods that are driven by action units (`ulmegan`, `tps_rau`) receive intensities multiplied by K and clipped at 5
+  instead. The motion of their output is also multiplied by 1/K; otherwise, the motion would merely become K times as
+  strong. A mark counts the clipped frames; if the units are read from a recording's flow, it appears once they have
+  been read. Rendered drivers reach 5 at the intensity of a micro-expression, so there is little to multiply.
+- K is a number from 0.0625 to 16. Sixteen times a motion of three pixels is half the eye distance. A motion that
   would fold the picture is blurred until it does not, so large motions are magnified by less than K.
   `magnify=1` is the method itself and shares its cells.
-- Controls that know the answer, and `outputs:DIR`, refuse it, because they do not animate.
+- Controls that know the answer, and `outputs:DIR`, reject the option, because they do not animate.
 - The factor and the operator's version are part of the row's identity, and the operator's time is included in the
   method's. Such a row is marked in every table.
 
 Before you rely on it:
 
-- The operator uses the same optical flow as the scores. Motion of an output that flow does not see is neither reduced
-  nor scored.
-- Errors of a method that do not grow with the motion are divided by K: a mouth that jumps by two pixels whatever the
+- The operator uses the same optical flow as the scores. Motion in an output that the flow does not capture is neither
+  reduced nor scored.
+- A method's errors that do not grow with the motion are divided by K: a mouth that jumps by two pixels whatever the
   driver does jumps by half a pixel at K = 4. Errors that grow with the motion keep their size relative to it.
 - Changes other than motion (a smile's folds, teeth, a change of shade) are neither magnified nor reduced.
 - A cell fails if the first frame of its driver or output shows no face.
 """
 GUIDE = """## Where it helps
 
-These single cells were tried first, with the demo weights of the commit that added `magnify`. The first four are of
-`demo_kit`, whose drivers move by half a pixel under noise, the others of `demo`.
+These single cells were tried first, with the demo weights of the commit that added `magnify`. The first four are from
+`demo_kit`, whose drivers move by half a pixel under noise, the others from `demo`.
 
 | method | cell | K | agreement, K = 1 | with K | gain, K = 1 | with K | error, K = 1 | with K |
 |---|---|---:|---:|---:|---:|---:|---:|---:|
@@ -65,12 +65,12 @@ These single cells were tried first, with the demo weights of the commit that ad
 | `ulmegan` | colour100\\_surprise on collins | 4 | .889 | .861 | .484 | .205 | .573 | .804 |
 
 In the second row's cell `fomm` has agreement .577 and error .844 with K = 2, and .695 and .733 with K = 8: beyond 4
-there is no gain. Networks that see pictures improve in every row. This fits the second point above: errors that do not
-depend on the driver are divided by K. `ulmegan` gets worse: the demo's units are clipped, so the output is reduced by
-more than the units were increased. These are few cells; tables of whole runs, if there are any below, are more
-reliable.
+there is no gain. Networks that take pictures as input improve in every row. This fits the second point above: errors
+that do not depend on the driver are divided by K. `ulmegan` gets worse: the demo's units are clipped, so the output is
+reduced by more than the units were increased. These are few cells; tables of whole runs, if there are any below, are
+more reliable.
 
-In such tables means are over cells. Magnification helps if agreement is higher and error lower than at K = 1;
+In such tables, means are over cells. Magnification helps if agreement is higher and error lower than at K = 1;
 differences under .01 do not count. The report of a run that has `NAME` and `NAME:magnify=K` shows the same sentences
 under its leaderboard."""
 
@@ -95,7 +95,7 @@ def page(runs: Sequence[FinishedRun]) -> str:
 
 
 def main() -> None:
-    """Write the page from the runs that the command line names."""
+    """Write the page from the runs named on the command line."""
     if len(sys.argv) < 2:
         sys.exit("Usage: python -m megbench.commands.magnified_page runs/<id> ...")
     try:

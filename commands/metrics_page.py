@@ -1,4 +1,4 @@
-"""`python -m megbench.commands.metrics_page` writes docs/metrics.md: every figure with what a reader must know."""
+"""`python -m megbench.commands.metrics_page` writes docs/metrics.md: all figures and how to read them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from megbench.reports.table import markdown_row
 PAGE = Path(__file__).parent.parent / "docs" / "metrics.md"
 HEAD = """# Metrics
 
-Written by `python -m megbench.commands.metrics_page` from the figures of each metric (`core/figures.py`); not edited by
-hand.
+This page is written by `python -m megbench.commands.metrics_page` from the figures of each metric (`core/figures.py`);
+do not edit it by hand.
 
 - *ideal*: the value of a perfect output; none if no value is better than another. *still face*: the value of the
   repeated template; — if it depends on the clips or does not exist.
 - *against*: what the output is compared with; "output" means a property of the output alone.
 - *over cells*: the mean of the cells that have the figure; pooled from the products of all cells; or of all cells as a
-  set. Absent values are left out and counted; they are never zero.
+  set. Absent values are left out and counted; they never count as zero.
 - *shown*: the group of columns in the leaderboard, T if it is also in the terminal's table, H if it has a heat map; —
   if it is only in the list of all figures.
 - O and D are the facial motion of output and driver (or truth) as vectors over twelve regions and all T frames, with
   head motion removed, in units of the eye distance. o and d are the changes of action units from onset to apex.
-- A metric that is *measured on request* must be named by `--metrics`. [How to add a metric](extend.md#a-metric).
+- A metric that is *measured on request* must be named with `--metrics`. [How to add a metric](extend.md#a-metric).
 """
 COLUMNS = ("figure", "what it is", "formula", "range", "ideal", "still face", "against", "over cells", "shown")
 # Dozens of figures that differ only in their action unit.
@@ -66,7 +66,7 @@ def _checked(metric: type[Metric]) -> Iterator[str]:
     found = {name: kept.figures[name] for name in names if kept and name in kept.figures}
     lines = [f"- `{name}` {worth.line}" for name, worth in found.items() if worth.version == metric.version]
     if kept and lines:
-        yield f"\n`bench.py selfcheck`, on {kept.cells} true answers made worse step by step ({kept.date}):\n"
+        yield f"\n`bench.py selfcheck`, on {kept.cells} true answers degraded step by step ({kept.date}):\n"
         yield from lines
     courses = kept.courses.get(metric.name) if kept else None
     if courses and courses.version == metric.version:
@@ -77,7 +77,7 @@ def _checked(metric: type[Metric]) -> Iterator[str]:
 
 
 def _cells(figure: Figure) -> Sequence[str]:
-    """Return a figure's entries in the table after its name."""
+    """Return a figure's entries in the table, without its name."""
     places = (figure.group, "T" if figure.brief else "", "H" if figure.heat_map else "")
     return (
         f"{figure.title}. {figure.description}",

@@ -1,4 +1,4 @@
-"""`bench.py openface`: import what OpenFace wrote for the clips of a run."""
+"""`bench.py openface`: import OpenFace's output for the clips of a run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from megbench.core.errors import BenchError, few
 def openface(run: Path, csvs: Path) -> None:
     """Import OpenFace's CSVs for a run: CSVS/<method>/<cell>.csv, CSVS/drivers/<driver>.csv, CSVS/truth/<cell>.csv.
 
-    Each may also be a TSV, a workbook, or a folder with one CSV per frame. Then run the benchmark again with --metrics
-    +openface_intensity.
+    Each file may also be a TSV, a workbook, or a folder with one CSV per frame. Afterwards, run the benchmark again
+    with --metrics +openface_intensity.
     """
     from megbench.core.files.folder_lock import RUN, locked_existing
 

@@ -16,7 +16,7 @@ from megbench.core.files.names import check_name
 from megbench.core.files.working_folder import weights_folders
 
 RUNS = Path("runs")
-# Variants that do not refer to a weights file of the user's (methods/generator.py).
+# Variants that do not refer to one of the user's weights files (methods/generator.py).
 RESERVED = ("demo", "untrained")
 
 
@@ -103,7 +103,7 @@ def _why_no_gpu() -> str:
     import torch
 
     if torch.version.cuda is None and torch.version.hip is None:
-        return f"PyTorch {torch.__version__} is a build for CPUs only. Install one for your GPU"
+        return f"PyTorch {torch.__version__} is a CPU-only build. Install one for your GPU"
     return f"PyTorch {torch.__version__} finds no GPU here. Check that `nvidia-smi` lists one with a recent driver"
 
 

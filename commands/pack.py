@@ -1,4 +1,4 @@
-"""`bench.py pack`: a row's outputs in the form in which a challenge accepts entries."""
+"""`bench.py pack`: pack a row's outputs in the form that a challenge requires."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from megbench.core.errors import BenchError, check_choice, few
 if TYPE_CHECKING:
     from megbench.reports.run_files import FinishedRun
 
-# Characters that a row's label may contain and a file's name should not.
+# Characters that a row's label may contain but a file name should not.
 NO_NAME = re.compile(r"[^A-Za-z0-9._@=+-]+")
 
 
@@ -26,7 +26,7 @@ def pack(
 ) -> None:
     """Pack a row's outputs as an entry: 256x256 videos at 100 fps under the challenge's names, in one zip.
 
-    Every video is decoded again: it must have its driver's number of frames and preserve the motion of the face. In
+    Every video is decoded again to check that it has its driver's number of frames and preserves the face's motion. In
     runs of other protocols, the videos are named <driver>__<template>.
     """
     from megbench.commands.entry import write_entry
@@ -49,7 +49,7 @@ def pack(
 
 
 def _challenge_names(run: FinishedRun) -> dict[str, str]:
-    """Return the videos' names in an entry by cell, or {} if the protocol is not a challenge's.
+    """Return the names of an entry's videos by cell, or {} if the protocol is not that of a challenge.
 
     Raise BenchError if the run lacks cells that the challenge requires.
     """

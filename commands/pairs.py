@@ -21,7 +21,7 @@ SUFFIX = ".json"
 
 
 def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[BlindedOutput], each: int, dry: bool) -> None:
-    """Print how many pairs will be asked, then write a folder and a key for each rater; a dry run writes nothing."""
+    """Print how many pairs raters will see, then write a folder and a key for each rater; a dry run writes nothing."""
     from megbench.core.files.names import check_name
     from megbench.engine.seal import seal_again
     from megbench.experts.pairs_design import all_pairs, repeats
@@ -66,7 +66,7 @@ def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[Blinded
 
 
 def _told(made: Sequence[Asks], outputs: Sequence[BlindedOutput], possible: int, each: int, before: int) -> str:
-    """Return the numbers of methods, pairs and questions, as text."""
+    """Return text that states the numbers of methods, pairs and questions."""
     from megbench.experts.pairs_keys import asked_before
 
     counts = asked_before(made)
@@ -78,12 +78,12 @@ def _told(made: Sequence[Asks], outputs: Sequence[BlindedOutput], possible: int,
     lines = [
         f"{len(methods)} methods in {len(cells)} cells: {possible} pairs of outputs.",
         f"{len(made)} raters, {each} pairs each, {again} of which are asked twice: {questions} questions.",
-        f"Every two methods are compared {_times(met)}.",
-        f"{len(counts.pairs)} pairs of outputs are asked {_times(asked)}"
-        + (f", the other {never} not at all by these raters." if never else "."),
+        f"Each pair of methods is compared {_times(met)}.",
+        f"{len(counts.pairs)} pairs of outputs are shown {_times(asked)}"
+        + (f", the other {never} not at all to these raters." if never else "."),
     ]
     if before:
-        lines.append(f"This balances the pairs that {before} earlier raters are asked.")
+        lines.append(f"This balances the pairs shown to {before} earlier raters.")
     return printable(" ".join(lines))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def altered_runs(run: Benchmark, perturbations: Sequence[Perturbation]) -> Iterator[Benchmark]:
     """Yield one run per alteration. Its clips are made only when it is reached.
 
-    Rows of outputs made elsewhere are left out: they were made from unaltered drivers.
+    Rows of outputs made elsewhere are left out, because they were made from unaltered drivers.
     """
     from megbench.clips.perturbed import perturbed_cells
 

@@ -12,8 +12,8 @@ GAINS = {
     "AVX-512": "demo networks animate 1.2 to 1.3 times as fast as in float32, full-size FPB-FOMM 1.1 to 1.4 times",
     "AMX": "published sizes animated twice as fast as in float32 with an earlier version; this one was not measured",
 }
-COST = "With demo weights its frames are 60 to 67 dB from float32's, and agreement changes by at most .003"
-# The number of frames from which a hint is worthwhile: with demo networks in float32, ten minutes of one core.
+COST = "With demo weights, the PSNR of its frames to float32's is 60 to 67 dB, and agreement changes by at most .003"
+# The number of frames from which a hint is worthwhile: ten minutes on one core with demo networks in float32.
 MANY_FRAMES = 10_000
 
 
@@ -21,7 +21,7 @@ def advice() -> str:
     """Return a sentence on bf16 for this machine's processor."""
     kind = bfloat16_instructions()
     if kind is None:
-        return "precision=bf16: this processor has no bfloat16 instructions; it would be many times slower."
+        return "precision=bf16: this processor has no bfloat16 instructions; bf16 would be many times slower."
     if kind not in GAINS:
         return "precision=bf16: not measured on a processor of this kind."
     return f"precision=bf16: this processor has {kind}'s bfloat16 instructions; {GAINS[kind]}. {COST}."

@@ -60,7 +60,7 @@ def recognition(
     stretched: StretchedOption = False,
     workers: WorkersOption = 0,
 ) -> None:
-    """Label a run's outputs by a recogniser that has seen neither the driver's person nor the template.
+    """Label a run's outputs with a recogniser that has seen neither the driver's person nor the template.
 
     People are identified by name and by identical frames.
     """
@@ -139,7 +139,7 @@ def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) ->
 
 
 def drivers_of(run: FinishedRun) -> list[Driver]:
-    """Return the drivers whose frames the run holds. An apex at or before the onset, or outside the clip, is None."""
+    """Return the drivers with frames in the run. An apex at or before the onset, or outside the clip, becomes None."""
     from megbench.recognition.moments import why_guessed
     from megbench.recognition.view import Driver
 

@@ -77,7 +77,7 @@ def make_rows(request: Request) -> list[Row]:
 
 
 def possible_rows(rows: Sequence[Row], request: Request, cells: Sequence[Cell]) -> list[Row]:
-    """Return the rows without the companions that these cells do not allow, unless they were requested by name."""
+    """Return the rows except those companions that these cells do not allow and that were not requested by name."""
     return [row for row in rows if row.label in request.methods or not impossible(row, cells)]
 
 
@@ -125,7 +125,7 @@ def mention(
 
 
 def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:
-    """Return the metrics that --metrics selects: the defaults if `given` is empty, or the defaults and names with a +.
+    """Return the metrics that --metrics selects: the defaults if `given` is empty, or the defaults plus names with a +.
 
     Raise BenchError if only some of the names have a +.
     """
@@ -145,8 +145,8 @@ def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:
 def load_metrics(request: Request) -> list[Any]:
     """Return the classes of the requested metrics.
 
-    Raise BenchError if one does not meet the contract, or if two have a figure of the same name or the same short title
-    in a group of columns.
+    Raise BenchError if one does not meet the contract, or if two of them have figures with the same name, or with the
+    same short title in one group of columns.
     """
     from megbench.core.registry import ignored, load
     from megbench.engine.plugins import check_metric

@@ -1,4 +1,4 @@
-"""`bench.py results`: results files, from a run to a line of the public table."""
+"""`bench.py results`: results files, from a run to a row of the public table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check(
     sample: Annotated[int, typer.Option(min=0, help="With --run: random outputs to measure again.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seed for drawing outputs.")] = 0,
 ) -> None:
-    """Report what is wrong with a results file; exit with code 1 if anything is. Only --run finds careful forgery."""
+    """Report what is wrong with a results file; exit with code 1 if anything is. Only --run detects careful forgery."""
     from megbench.commands.results_again import measured_again
     from megbench.results.against_run import against_run
     from megbench.results.check import findings
@@ -76,7 +76,7 @@ def add(
     name: Annotated[str, typer.Option(help="Name of the entry; default: protocol and seal.")] = "",
     entries: EntriesOption = None,
 ) -> None:
-    """Add a finished run to the table's files and write the text of a pull request."""
+    """Add a finished run to the table's files and print the text for a pull request."""
     from megbench.core.files.names import check_name
     from megbench.results.check import findings
     from megbench.results.export import submission_of, values_of, write_submission

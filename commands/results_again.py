@@ -20,7 +20,7 @@ from megbench.results.submission import CellResult, Submission
 
 
 def measured_again(made: Submission, run: Path, sample: int, seed: int) -> tuple[int, list[str]]:
-    """Measure `sample` outputs of a run again, drawn at random. Return how many, and one line per difference.
+    """Measure `sample` randomly drawn outputs of a run again. Return how many were measured, and a line per difference.
 
     The frames come from the run, drivers and truths from the protocol. Raise BenchError if this machine cannot carry
     out the run's request.

@@ -14,8 +14,8 @@ from megbench.reports.run_files import FinishedRun
 PAGE = Path(__file__).parent.parent / "docs" / "what_scores_reward.md"
 HEAD = """# What scores reward
 
-Written by `python -m megbench.commands.rewards_page RUN` from a finished run; not edited by hand. Every report has
-the same table for its own run under "What scores reward".
+This page is written by `python -m megbench.commands.rewards_page RUN` from a finished run; do not edit it by hand.
+Every report has the same table for its own run under "What scores reward".
 
 No measure of micro-expressions should be won by a still face, noise, a moving head or the wrong expression. This page
 shows the value that each figure gives to these rows:
@@ -73,7 +73,7 @@ def _absent(run: FinishedRun) -> list[str]:
 
 
 def main() -> None:
-    """Write the page from the run that the command line names."""
+    """Write the page from the run named on the command line."""
     if len(sys.argv) != 2:
         sys.exit("Usage: python -m megbench.commands.rewards_page runs/<id>")
     try:

@@ -56,7 +56,7 @@ def report(
 
 
 def page_recipe() -> str:
-    """Return the hash of what determines a page besides the run's files: code, packages and templates."""
+    """Return a hash of everything besides the run's files that determines a page: code, packages and templates."""
     from megbench.core.files.cache import digest
     from megbench.core.files.hashes import states
     from megbench.core.installation import ROOT
@@ -93,7 +93,7 @@ def asked_reference(run: FinishedRun) -> str:
 
 
 def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
-    """Link the clip motion that was measured for scoring from the store into a run, where its page finds it.
+    """Link the motion measured for scoring from the store into a run, where the run's page looks for it.
 
     Return whether anything changed.
 

@@ -14,16 +14,16 @@ from megbench.core.clip import Cell
 from megbench.core.contracts import Figure, Metric
 from megbench.engine.score_table import COLUMNS, SCORES
 
-# Why recordings have no figures that compare with the truth, and where there is a truth.
+# Why recordings have no figures that compare with the truth, and which protocols have a truth.
 NO_TRUTH = "the true result is not known; the protocols demo, demo_kit and self have one (megbench.run)"
 OVER_ALL = "over_all_cells"
 OF_ALL = f"defined only for all cells together: attrs[{OVER_ALL!r}]"
-# The words with which metrics end the reason for a figure that a single cell does not have.
+# The words with which metrics end the reason for a figure that single cells do not have.
 OF_SEVERAL = "see the rows over several cells"
 
 
 def read_scores(run: Path) -> pd.DataFrame:
-    """Return the scores of a finished run as they were written: numbers to the last digit, absent ones NaN."""
+    """Return the scores of a finished run exactly as written: all digits of the numbers, and NaN for absent ones."""
     with (run / SCORES).open(newline="", encoding="utf-8") as file:
         table = pd.DataFrame(list(csv.DictReader(file)), columns=COLUMNS)  # names such as "022" stay strings
     table["value"] = [float(text) if text else math.nan for text in table["value"]]
@@ -32,7 +32,7 @@ def read_scores(run: Path) -> pd.DataFrame:
 
 
 def by_cell(scores: pd.DataFrame, cells: Sequence[Cell], metrics: Sequence[Metric]) -> pd.DataFrame:
-    """Return the scores of a run with a single row of outputs, one line per cell.
+    """Return the scores of a run that has a single row of outputs, with one line per cell.
 
     Columns: driver, template, each figure, and reason, which explains the absent figures; it names a metric instead of
     its figures if all of them are absent. `attrs["over_all_cells"]`: each figure over all cells, None where absent.

@@ -1,4 +1,4 @@
-"""`bench.py selfcheck`: test every metric on true answers that are degraded on purpose."""
+"""`bench.py selfcheck`: test every metric on true answers that are deliberately degraded."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def measure_courses() -> dict[str, tuple[str, Courses]]:
 
 
 def course_laws(courses: dict[str, tuple[str, Courses]]) -> Iterator[Law]:
-    """Yield what must hold for blendshapes and the units that they represent, if they were measured."""
+    """Yield the laws for blendshapes and the units that they represent, if they were measured."""
     if BLENDSHAPE in courses:
         _, units = courses[BLENDSHAPE]
         found = {unit: units[unit][0] for unit in FOLLOWED if unit in units}
@@ -175,7 +175,7 @@ class _Checker:
 
 
 def check_laws(found: dict[str, Values], judged: dict[str, Worth]) -> Iterator[Law]:
-    """Yield what must hold for the headline figures on these variants."""
+    """Yield the laws that the headline figures must obey on these variants."""
     from megbench.metrics.sensitivity import UNHARMED, series_of
 
     def follows(figure: str, series: str, sign: int, text: str) -> Law:

@@ -34,7 +34,7 @@ class LeaveOut(StrEnum):
 
 
 def trainable_names() -> list[str]:
-    """Return the names of all methods that learn, installed plug-ins last. No plug-in is loaded."""
+    """Return the names of all methods that learn, with installed plug-ins last. No plug-in is loaded."""
     return names("trainable", names(KIND, TRAINABLES))
 
 
@@ -62,7 +62,7 @@ def train(
     max_minutes: Annotated[float | None, typer.Option(min=0, help="Stop this call after this many minutes.")] = None,
     device: DeviceOption = Device.auto,
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) on each machine.")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines; start each as with torchrun; they share --out.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines, which share --out; start each as with torchrun.")] = 1,
 ) -> None:
     """Train a method; to resume after an interruption or a limit, repeat the same command."""
     from megbench.taught import TRAININGS
@@ -108,7 +108,8 @@ def default_config(name: str, label: str, recipe: type) -> Path | None:
 def training_data(clips: str) -> tuple[str, TrainingSource]:
     """Return what --clips stands for: the variant name ("demo", the database's, or "mix") and the training data.
 
-    A raw database is prepared first. Raise BenchError for text in another form, or if a store holds another database.
+    A raw database is prepared first. Raise BenchError if `clips` does not have such a form, or if a store holds another
+    database.
     """
     if clips == DEMO:
         from megbench.taught.rendered import rendered_set

@@ -24,18 +24,18 @@ from megbench.core.progress import note
 from megbench.faces.landmarks import landmarks
 from megbench.taught.people import CAST_SERIES, FILE, PORTRAIT, People, write_people
 
-# People of the astronaut's portrait, of whom this many candidates are drawn for each that is kept.
+# Number of people made from the astronaut's portrait, and of candidates drawn for each that is kept.
 PEOPLE, DRAWS = 20, 3
-# Candidates drawn from each further portrait, of whom one is kept.
+# Number of candidates drawn from each further portrait, one of whom is kept.
 HEAD_DRAWS = 4
-# Every ninth head, starting with the fifth, is kept for validation, so that the portraits seen in it are new.
+# Every ninth head, starting with the fifth, is kept for validation, so that validation shows new portraits.
 VALIDATION = slice(4, None, 9)
-# Photographs keep every bit; renderings are larger and lose nothing that cameras would not take away.
+# The astronaut's photograph is stored losslessly; the other portraits are stored as JPEG files of this quality.
 JPEG_QUALITY = 92
 
 
 def chosen(count: int, draws: int, heads: list[Path]) -> People:
-    """Return `count` of `draws` people drawn from the astronaut, chosen to differ, and one from each further portrait.
+    """Return `count` dissimilar people out of `draws` drawn from the astronaut, and one from each further portrait.
 
     The people from the portraits kept for validation come last. Raise BenchError if too few pass the audition; a
     portrait from which nobody passes is left out with a note.
@@ -63,7 +63,7 @@ def _name(portrait: str) -> str:
 
 
 def _encoded(texture: Frames, name: str) -> bytes:
-    """Return a texture as a PNG file for the astronaut, as a JPEG file for others."""
+    """Return a texture as a PNG file for the astronaut, and as a JPEG file for the others."""
     suffix, options = (".png", []) if name == PORTRAIT else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return cv2.imencode(suffix, texture[..., ::-1], options)[1].tobytes()
 

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from megbench.core.contracts import Metric, Partial
     from megbench.core.frames import Frames
 
-# How a line begins: for what is right, what is wrong, what may be intended, and ("") mere information.
+# The start of a line: a passed test, a fault, something that may be intended, or ("") mere information.
 Verdict = Literal["ok", "FAULT", "WARN", ""]
 Line = tuple[Verdict, str]
-# Tolerance for the value that a figure states for a still face, relative to the distance from there to the ideal.
+# Tolerance for the value that a figure states for a still face, relative to its distance from the ideal.
 STILL_ENOUGH = 0.05
 
 
 def _in_lines(attempt: Callable[[Any, Any], Iterator[Line]]) -> Callable[[Any, Any], Iterator[Line]]:
-    """Wrap a generator of lines so that whatever the plug-in (its first argument) raises becomes a last line."""
+    """Wrap a generator of lines so that whatever the plug-in (its first argument) raises becomes the last line."""
 
     @functools.wraps(attempt)
     def lines(plugin: Any, given: Any) -> Iterator[Line]:
@@ -47,7 +47,7 @@ def _in_lines(attempt: Callable[[Any, Any], Iterator[Line]]) -> Callable[[Any, A
 def raised(error: Exception, plugin: Callable[..., Any]) -> str:
     """Return an exception in one line: its class, its message, and the last place in the plug-in that it passed.
 
-    plugin: what makes the method or metric: its class or a functools.partial.
+    plugin: what constructs the method or metric: its class or a functools.partial.
     """
     made_of = [module_of(plugin)]
     while isinstance(plugin, functools.partial):
@@ -65,7 +65,7 @@ def raised(error: Exception, plugin: Callable[..., Any]) -> str:
 
 @_in_lines
 def method_lines(make: Callable[[], Any], cells: Sequence[Cell]) -> Iterator[Line]:
-    """Test a method: its attributes, a stable identity, frames of the right shape, the same frames twice."""
+    """Test a method: its attributes, a stable identity, frames of the right shape, and the same frames every time."""
     from megbench.engine.plugins import method_faults
     from megbench.engine.runner import make_ready
 
@@ -88,7 +88,7 @@ def method_lines(make: Callable[[], Any], cells: Sequence[Cell]) -> Iterator[Lin
 
 
 def _of_another_length(method: Any, cells: Sequence[Cell]) -> Cell | None:
-    """Return a cell whose driver (or foil) has another number of frames than the first cell's, or None."""
+    """Return a cell whose driver (or foil) has a different number of frames from the first cell's, or None."""
     from megbench.engine.runner import handed_the_cell
 
     first = cells[0]
@@ -122,7 +122,7 @@ def _contract_lines(faults: Sequence[str]) -> Iterator[Line]:
 
 
 def _made(method: Any, cell: Cell) -> Frames:
-    """Return a cell's frames as a run makes them, with the libraries' random generators seeded by the cell."""
+    """Return a cell's frames as in a run, where the libraries' random generators are seeded with the cell's name."""
     from megbench.engine.runner import frames_of, seed_libraries
 
     seed_libraries(0, cell.name)

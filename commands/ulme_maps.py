@@ -37,7 +37,7 @@ def ulme_maps(
     face: FaceOption = "",
     out: Annotated[Path, typer.Option(help="File (.png, .jpg, .svg, .pdf).")] = Path("ulme_maps.png"),
 ) -> None:
-    """Draw ULME-GAN's attention (white keeps the template), colour map and picture over a driver's frames."""
+    """Draw ULME-GAN's attention (white keeps the template), colour map and picture for some of a driver's frames."""
     from megbench.methods import make_method, parse_label
     from megbench.reports.figures.grid import save_figure
 
@@ -56,7 +56,7 @@ def ulme_maps(
 
 
 def draw(generator: Any, cell: Cell, title: str) -> Any:
-    """Return the figure of a prepared ULME-GAN on a cell: a column per frame; rows: attention, colour map, picture."""
+    """Return a figure of a prepared ULME-GAN on a cell: attention, colour map and picture, with a column per frame."""
     from matplotlib.figure import Figure
 
     from megbench.baselines.ulmegan.model import outside

@@ -20,7 +20,7 @@ OTHERS = "made with different code, weights, inputs or package versions"
 
 def verify(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run, runs/<id>.")],
-    sample: Annotated[int, typer.Option(min=0, help="Cells to animate again and compare, drawn at random.")] = 5,
+    sample: Annotated[int, typer.Option(min=0, help="Number of random cells to animate again and compare.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seed for drawing cells.")] = 0,
 ) -> None:
     """Hash every file of a run again and recompute a random sample of its cells; exit with code 1 if any differs."""
@@ -42,7 +42,7 @@ def verify(
 
 
 def _again(run: Path, asked: dict[str, Any], sample: int, seed: int) -> tuple[int, list[str]]:
-    """Animate `sample` finished cells again in a temporary store. Return how many, and one line per difference."""
+    """Animate `sample` finished cells again in a temporary store. Return their number, and a line per difference."""
     from megbench.commands.request import Request, make_protocol, make_rows, possible_rows
     from megbench.engine.runner import Settings, animate, cell_folder, plan
 

@@ -69,7 +69,7 @@ def _place(name: str) -> str:
 
 
 def doctor() -> None:
-    """Report what this machine can compute: device, packages, and every metric with what is missing for it."""
+    """Report what this machine can compute: its device, packages, and every metric with whatever it lacks."""
     import inspect
     import platform
 

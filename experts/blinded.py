@@ -117,7 +117,7 @@ def write_sheet(path: Path, key: Key, shown: Mapping[tuple[str, str], Shown]) ->
 
 
 def _put(page: Any, row: int, column: int, text: str) -> Any:
-    """Write a text into a cell and return the cell; it stays text even if it looks like a formula."""
+    """Write text into a cell and return the cell; it stays text even if it looks like a formula."""
     cell = page.cell(row, column)
     cell.value = printable(text)
     cell.data_type = "s"
@@ -158,7 +158,7 @@ def find_key(run: Path, path: Path, identity: str) -> Key:
 
 
 def read_sheet(path: Path, key: Key, contents: Mapping[tuple[str, str, str], str]) -> Parsed:
-    """Read the judgements in a filled-in sheet by its key.
+    """Read the judgements in a completed sheet, using its key.
 
     contents: the hash of the frames that the run holds now, by (method, driver, template). An output that has changed
     since the sheet was made is a fatal problem; a code without scores is a warning. Raise BenchError if the file is not

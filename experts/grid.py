@@ -1,4 +1,4 @@
-"""Score sheets as grids of short texts, from CSV files, workbooks, and HTML pages saved by a spreadsheet program.
+"""Score sheets as grids of short strings, from CSV files, workbooks, and HTML pages saved by a spreadsheet program.
 
 The text of a merged cell is in its first row only, as in a CSV export; megbench.experts.sheet fills in the other rows.
 """

@@ -1,4 +1,4 @@
-"""Read files of expert scores: the judgements, and every inconsistency by file and row."""
+"""Read the judgements in files of expert scores, and list every inconsistency by file and row."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Blinded:
 def import_files(paths: Sequence[Path], names: Names, blinded: Blinded | None = None) -> Imported:
     """Read and check all files. Raise BenchError if one is not a sheet, or is a blinded sheet and `blinded` is None.
 
-    If no column names the expert, the name is that of the sheet in a workbook with several sheets of scores, otherwise
-    that of the file.
+    If no column names the expert, the name is taken from the sheet in a workbook with several score sheets, and
+    otherwise from the file.
     """
     parts: list[Parsed] = []
     for path in paths:
@@ -62,7 +62,7 @@ def import_files(paths: Sequence[Path], names: Names, blinded: Blinded | None = 
 
 
 def _tasks(path: Path) -> list[tuple[Grid, str, str]]:
-    """Return each sheet with scores as its grid, its name in messages, and the expert it belongs to."""
+    """Return each sheet with scores as its grid, its name in messages, and the expert to whom it belongs."""
     grids = read_grids(path)
     scored = [grid for grid in grids if header(grid)] or grids[:1]
     if not scored:

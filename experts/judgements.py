@@ -1,4 +1,4 @@
-"""Experts' judgements of outputs: a judgement is one expert's three scores of one method's output in one cell.
+"""Experts' judgements of outputs: a judgement is one expert's three scores for one method's output in one cell.
 
 The scale is MEGC2021's: upper face, lower face and noise, each 0 (completely incorrect), 1 (poor), 2 (good) or
 3 (excellent). A run keeps its judgements in `experts.csv`.
@@ -34,7 +34,7 @@ LARGEST_BYTES = 20_000_000
 
 @dataclass(frozen=True)
 class Judgement:
-    """One expert's scores of one output, each 0 to 3."""
+    """One expert's scores for one output, each from 0 to 3."""
 
     method: str
     driver: str
@@ -83,7 +83,7 @@ def read_judgements(path: Path) -> list[Judgement]:
 
 
 def _judgements(text: str) -> list[Judgement]:
-    """Return the judgements in a CSV text. Raise ValueError or csv.Error if it is not a table of judgements."""
+    """Return the judgements in CSV text. Raise ValueError or csv.Error if it is not a table of judgements."""
     table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     columns = (*LABELS, *ITEMS)
     if sorted(table.fieldnames or ()) != sorted(columns):

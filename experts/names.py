@@ -1,4 +1,4 @@
-"""Translate a sheet's names to the suite's names: first by the user's mapping file, then by rules."""
+"""Translate a sheet's names into the suite's names, first with the user's mapping file, then by rules."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class NotInRun(Exception):
 
 @dataclass(frozen=True)
 class Names:
-    """Translator of a sheet's names; raises NotInRun for a name that the run does not have."""
+    """Translate a sheet's names; raise NotInRun for a name that the run does not have."""
 
     mapping: MappingFile = field(default_factory=MappingFile)
     known: Known = field(default_factory=Known)
 
     @classmethod
     def read(cls, path: Path | None, known: Known | None = None) -> Names:
-        """Create from the user's mapping file, if there is one. Raise BenchError if it is not a valid mapping file."""
+        """Create a translator from the user's mapping file, if any. Raise BenchError if the file is not valid."""
         values = read_overlay(path) if path else {}
         try:
             return cls(MappingFile.model_validate(values), known or Known())

@@ -1,4 +1,4 @@
-"""Answers to pairwise comparisons: which of two outputs of one cell moves more like the driver?
+"""Answers in pairwise comparisons: which of two outputs in one cell moves more like the driver?
 
 A run keeps all answers, with the methods' names, in `pairs.csv`.
 """
@@ -48,7 +48,7 @@ class PairJudgement:
 
     @property
     def preferred(self) -> str | None:
-        """The method that the rater preferred, None for neither."""
+        """The method that the rater preferred, or None if neither."""
         return {"left": self.left, "right": self.right, "same": None}[self.answer]
 
 
@@ -85,7 +85,7 @@ def read_pairs(path: Path) -> list[PairJudgement]:
 
 
 def _pairs(text: str) -> list[PairJudgement]:
-    """Return the judgements in a CSV text. Raise ValueError or csv.Error if it is not a table of pairs."""
+    """Return the judgements in CSV text. Raise ValueError or csv.Error if it is not a table of pairs."""
     table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     if tuple(table.fieldnames or ()) != COLUMNS:
         raise ValueError(f"its columns are not {', '.join(COLUMNS)}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-# The share of a rater's pairs that are asked a second time, with the sides exchanged, and the smallest number of them.
+# The share of a rater's pairs that are shown a second time, with the sides exchanged, and the minimum number of them.
 REPEATED = 0.1
 FEWEST_REPEATS = 3
 
@@ -60,7 +60,7 @@ def all_pairs(outputs: Iterable[tuple[str, str]]) -> list[Pair]:
 
 
 def repeats(each: int) -> int:
-    """Return the number of a rater's pairs that are asked twice."""
+    """Return the number of a rater's pairs that are shown twice."""
     return min(each, max(FEWEST_REPEATS, math.ceil(REPEATED * each)))
 
 
@@ -71,7 +71,7 @@ def chosen(
 
     The pair asked about least often comes first. Ties are broken by how often its two methods were compared over all
     raters, then by how often this rater was asked about the two methods, the driver and the cell. Over all raters, the
-    counts of two pairs of outputs therefore never differ by two, and those of two pairs of methods by at most one.
+    counts of any two pairs of outputs therefore differ by at most one, as do those of any two pairs of methods.
     """
     mine: Counter[object] = Counter()
     left = [pair.in_alphabet for pair in pairs]
@@ -96,7 +96,7 @@ def chosen(
 
 
 def in_order(pairs: Sequence[Pair], rng: random.Random) -> list[Pair]:
-    """Return a rater's questions: pairs in random order, with each two methods' sides balanced.
+    """Return a rater's questions: pairs in random order, with the sides of each pair of methods balanced.
 
     Pairs from the first third are repeated among the last third, with the sides exchanged, so that a rater who always
     answers "left" is found to be inconsistent.

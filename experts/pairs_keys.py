@@ -55,7 +55,7 @@ class Answers(BaseModel):
 def make_asks(
     run: str, raters: Sequence[str], outputs: Sequence[BlindedOutput], each: int, earlier: Asked
 ) -> list[Asks]:
-    """Return a key for each rater with `each` pairs of outputs, balanced with the `earlier` questions to others.
+    """Return a key for each rater with `each` pairs of outputs, balanced with `earlier` questions to other raters.
 
     The same run, raters and outputs give the same questions, sides and order.
     """
@@ -111,10 +111,11 @@ def asked_before(keys: Iterable[Asks]) -> Asked:
 def read_answers(
     path: Path, keys: Sequence[Asks], contents: Mapping[tuple[str, str, str], str]
 ) -> tuple[str, list[PairJudgement], int]:
-    """Return the rater, the judgements and the number of unanswered questions of a file of answers.
+    """Return the rater, the judgements and the number of unanswered questions in a file of answers.
 
     contents: the hash of the frames that the run holds now, by (method, driver, template). Raise BenchError if the file
-    is no file of answers, belongs to no key or has no answer, or if an output has changed since the folder was made.
+    is not a file of answers, belongs to no key or has no answers, or if an output has changed since the folder was
+    made.
     """
     try:
         given = Answers.model_validate_json(read_bounded(path, LARGEST_ANSWERS, REMEDY))

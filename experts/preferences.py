@@ -27,7 +27,7 @@ NONE = "no answers"
 
 @dataclass(frozen=True)
 class Compared:
-    """One answer: method number `first` against `second`, 1 if the first is better, -1 if the second, 0 for neither."""
+    """One answer on methods number `first` and `second`: 1 if the first is better, -1 if the second, 0 for neither."""
 
     first: int
     second: int
@@ -89,7 +89,7 @@ def fit(answers: Sequence[Compared], methods: int) -> Strengths:
 
 
 def most_likely(kinds: npt.NDArray[np.int_], counts: Float64s, methods: int) -> tuple[Float64s, Float64s] | None:
-    """Return the parameters of maximum likelihood and the inverse of their information; None if they are infinite.
+    """Return the maximum-likelihood parameters and the inverse of their information matrix; None if they are infinite.
 
     kinds: (N, 3), first method, second method, outcome. counts: (N,), the number of answers of each kind. The
     parameters are the strengths and, if any answer is a tie, log v.

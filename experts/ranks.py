@@ -15,7 +15,7 @@ class RankAgreement:
     """How often a metric and experts put two outputs of one cell in the same order.
 
     kendall: tau-b over all such pairs; 1 is the same order, 0 chance, -1 the opposite order. accuracy: among the pairs
-    on which the experts are not tied, the share that the metric orders as they do; a tie of the metric counts half, and
+    on which the experts are not tied, the share that the metric orders as they do; a tie in the metric counts half, and
     chance is 0.5.
     """
 

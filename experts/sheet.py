@@ -51,7 +51,7 @@ class Problem:
 
 @dataclass
 class Parsed:
-    """The contents of a sheet: judgements with their rows, problems, remarks, and the sums and totals checked.
+    """The contents of a sheet: judgements with rows, problems, remarks, and the numbers of sums and totals checked.
 
     lacking: the number of rows that name something that the run lacks, by kind and name. These rows are checked, too.
     """
@@ -102,7 +102,7 @@ def _wanted() -> str:
 
 
 class _Reader:
-    """Reader of one row after another that remembers the contents of merged cells for the rows below."""
+    """Read one row after another, remembering the contents of merged cells for the rows below."""
 
     def __init__(self, where: str, columns: dict[str, int], names: Names, expert: str) -> None:
         self.where, self.columns, self.names, self.expert = where, columns, names, expert

@@ -78,7 +78,7 @@ def share_interval(
 ) -> Interval:
     """Return the mean of values between 0 and 1 with its interval; `none` states why there are no values.
 
-    It is Wilson's interval (1927) for the number of independent answers that would have the clustered variance, so it
+    The interval is Wilson's (1927) for the number of independent answers that would have the clustered variance, so it
     stays between 0 and 1. If all values are alike, that variance is unknown and there is no interval.
     """
     x = np.asarray(values, float)

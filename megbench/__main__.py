@@ -1,4 +1,4 @@
-"""The command line as `python -m megbench`, for use where the command `megbench` is not on the PATH."""
+"""The command line as `python -m megbench`, for use if the command `megbench` is not on the PATH."""
 
 from megbench.bench import main
 

@@ -50,10 +50,10 @@ def score(
     names and a `mapping.csv`; or a mapping from such names, or from (driver, template), to paths or arrays uint8
     (T, H, W, 3) RGB; or one array. drivers: a folder of videos and folders of pictures, or a mapping from names to
     paths or arrays; or one array, named "driver". templates: a folder of portraits, or a mapping from names to paths or
-    arrays uint8 (H, W, 3) RGB; or one array, named "template". All are cropped and compared as by `--protocol folder`.
-    metrics: as `--metrics`: names that replace the defaults, or +NAME to add to them. face: as `--face`. workers:
-    worker processes; 0: one per core. store: a folder that keeps prepared clips and scores for later calls; None: they
-    are not kept.
+    arrays uint8 (H, W, 3) RGB; or one array, named "template". All are cropped and compared as with `--protocol
+    folder`. metrics: as `--metrics`: names that replace the defaults, or +NAME to add to them. face: as `--face`.
+    workers: the number of worker processes; 0: one per core. store: a folder that keeps prepared clips and scores for
+    later calls; None: they are not kept.
 
     The table has the columns driver and template, one column per figure (NaN where it is absent), and reason, which
     explains every absent figure. `attrs["over_all_cells"]` holds each figure aggregated as in the leaderboard, or None

@@ -78,7 +78,7 @@ def _aimed(figure: Figure, value: float) -> float:
 
 
 def _far(figure: Figure, value: float) -> float:
-    """Return how far from the ideal a value returned by `both` is."""
+    """Return how far a value returned by `both` is from the ideal."""
     return value if figure.two_sided else figure.distance(value)
 
 
@@ -95,7 +95,7 @@ def order_entry(figure: Figure, values: Values) -> Entry:
 
 
 def swapped(figure: Figure, values: Values) -> list[str]:
-    """Return the pairs of rows that changed places, such as "fomm and mraa", the one that was better first."""
+    """Return the pairs of rows that changed places, such as "fomm and mraa", with the better one first."""
     before, after = ({label: _far(figure, of[i]) for label, of in values.items()} for i in (0, 1))
     ranked = sorted(before, key=lambda label: before[label])
     return [

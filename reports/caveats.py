@@ -34,7 +34,7 @@ MOST_NAMED = 5
 
 
 def caveats(run: FinishedRun) -> list[tuple[str, str]]:
-    """Return notes on the clips, weights and files of this run, each as a title and a text."""
+    """Return notes on the clips, weights and files of this run, each with a title and text."""
     texts = []
     if any(cell.rendered for cell in run.facts.cells):
         title, text = RENDERED

@@ -1,4 +1,4 @@
-"""The curves of a cell: facial motion, action units by every detector side by side, and other metrics' curves."""
+"""The curves of a cell: facial motion, action units from every detector side by side, and other metrics' curves."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def cell_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> It
 
 
 def unit_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> Iterator[Curves]:
-    """Yield the curves of action units, by every detector that ran: a panel for each unit and detector.
+    """Yield the curves of action units from every detector that ran: a panel for each unit and detector.
 
     Panels of the same unit are adjacent, and panels of the same detector share a scale. Known intensities are drawn
     over the intensities read from flow, which have the same unit, or in panels of their own if there are none.
@@ -102,9 +102,10 @@ def unit_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> It
 
 
 def _plots(found: Mapping[str, Sequence[Line]]) -> Iterator[list[Plot]]:
-    """Yield the panels of each unit, beginning with units that reach farthest on some detector's scale.
+    """Yield the panels of each unit, beginning with those that reach farthest on any detector's scale.
 
-    found: lines by detector. A unit that one detector reads together with others ("AU14+20") gets the panels of all.
+    found: lines by detector. If one detector reads several units together ("AU14+20"), the panels of all of them are
+    shown together.
     """
     curves = {word: [curve for line in lines for curve in line.curves.values()] for word, lines in found.items()}
     scales = {word: Scale.of(of) for word, of in curves.items()}
@@ -163,7 +164,7 @@ def _lines(kept: Kept, metric: str) -> list[Line]:
 
 
 def _keys(kept: Kept, lines: Sequence[Line]) -> tuple[tuple[str, ...], tuple[tuple[str, int], ...]]:
-    """Return the ink lines' roles and the methods with their colours, if they have lines."""
+    """Return the roles of the lines in ink, and those methods that have lines, with their colours."""
     roles = [role for role in ("driver", KNOWN, "truth") if any(line.role == role for line in lines)]
     colours = {line.colour for line in lines if line.colour is not None}
     numbered = ((label, number % COLOURS) for number, label in enumerate(kept))

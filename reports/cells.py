@@ -76,7 +76,7 @@ class MediaList:
 
 
 def with_outputs(run: FinishedRun) -> tuple[CellFacts, ...]:
-    """Return the cells in which most methods have frames, in order; all cells if no method has any."""
+    """Return the cells in which the largest number of methods have frames; all cells if no method has any."""
     counts = [sum(run.failure(method.label, cell) is None for method in run.methods) for cell in run.facts.cells]
     return tuple(cell for cell, count in zip(run.facts.cells, counts, strict=True) if count == max(counts))
 
@@ -91,7 +91,7 @@ def two_cells(cells: tuple[CellFacts, ...]) -> list[CellFacts]:
 
 
 def cell_view(run: FinishedRun, cell: CellFacts, media: MediaList | None, with_controls: bool) -> CellView:
-    """Return players, scores, remarks and curves of one cell. media: None for a page without pictures."""
+    """Return the players, scores, remarks and curves of one cell. media: None for a page without pictures."""
     inputs: list[Player] = []
     if media is not None:
         inputs = [

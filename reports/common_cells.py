@@ -53,7 +53,7 @@ def common_means(run: FinishedRun) -> Table | None:
 
 
 def told(run: FinishedRun) -> str:
-    """Return a note on a leaderboard whose methods have unequal cells, with their common means, or "" for others."""
+    """Return a note with means over the common cells if a leaderboard's methods cover different cells, otherwise ""."""
     cells = unequal(run)
     if cells is None:
         return ""
@@ -70,7 +70,7 @@ def _counted(cells: Sequence[CellFacts]) -> str:
 
 
 def summary(run: FinishedRun) -> Table:
-    """Return the leaderboard for a terminal, with means over common cells below it if cells differ, and cautions."""
+    """Return the leaderboard for a terminal, with warnings and, if rows differ in cells, means over common cells."""
     table = brief(run)
     lines = (told(run), *table.footnotes, caution(run))
     return dataclasses.replace(table, footnotes=tuple(filter(None, lines)))

@@ -1,4 +1,4 @@
-"""Compare two runs, or two methods, cell by cell: paired differences with intervals and p, clustered by driver."""
+"""Compare two runs or methods cell by cell: paired differences with intervals and p-values, clustered by driver."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Pair:
 
 
 def check_comparable(a: FinishedRun, b: FinishedRun) -> None:
-    """Raise BenchError unless both runs have the same protocol, cells and versions of the metrics they share."""
+    """Raise BenchError unless both runs have the same protocol, cells and versions of their shared metrics."""
     protocols = [f"{run.facts.protocol.name} {run.facts.protocol.version}" for run in (a, b)]
     if protocols[0] != protocols[1]:
         raise BenchError(f"The protocols differ: {' and '.join(protocols)}. Compare runs of one protocol and version.")
@@ -86,14 +86,14 @@ def pairs_of(a: FinishedRun, b: FinishedRun, methods: Sequence[str]) -> list[Pai
 
 
 def comparison(a: FinishedRun, b: FinishedRun, methods: Sequence[str] = ()) -> Table:
-    """Return differences of headline figures (or of all, if there is none), first minus second.
+    """Return the differences in the headline figures (in all figures if there are none), first minus second.
 
-    p is corrected as for the leaderboard's groups: over the pairs of rows, separately for each figure of FAMILY only.
-    Raise BenchError if the runs cannot be compared.
+    p-values are corrected as for the leaderboard's groups: over the pairs of rows, separately for each figure, and only
+    for the figures in FAMILY. Raise BenchError if the runs cannot be compared.
     """
     check_comparable(a, b)
     headline = list(dict.fromkeys(figure.name for run in (a, b) for figure in headlines(run)))
-    figures = headline or list(a.figures)  # a run of plug-in metrics only has no headline
+    figures = headline or list(a.figures)  # there are none if all metrics are plug-ins
     both = [name for name in figures if name in a.figures and name in b.figures and _shared_metric(a, b, name)]
     pairs = pairs_of(a, b, methods)
     tests = {name: {pair: _test(a, b, pair, name) for pair in pairs} for name in both}
@@ -122,7 +122,7 @@ def comparison(a: FinishedRun, b: FinishedRun, methods: Sequence[str] = ()) -> T
 
 
 def _test(a: FinishedRun, b: FinishedRun, pair: Pair, name: str) -> Test:
-    """Compare two rows in a figure over the cells that have it in both: pooled over these, or mean over cells."""
+    """Compare two rows in a figure over the cells in which both have it: pooled over these cells, or as means."""
     figure = a.figures[name][1]
     if figure.pooling == "pooled":
         return Test(*paired_pooled(products(a, pair.first, name), products(b, pair.second, name), of_drivers(a)))
@@ -140,7 +140,7 @@ def of_distances(run: FinishedRun, label: str, figure: str) -> dict[str, float]:
 
 
 def _heading(a: FinishedRun, b: FinishedRun, pair: Pair) -> str:
-    """Return the heading of a pair's section: what differs, with the rows' marks."""
+    """Return the heading of a pair's section: the rows compared, with their marks."""
     first, second = titled(a, pair.first), titled(b, pair.second)
     return first if first == second else f"{first} - {second}"
 

@@ -1,4 +1,4 @@
-"""Pictures of curves over time, as SVG inside the page (templates/curves.svg.j2), and how their axes are chosen.
+"""Draw curves over time as SVG inside the page (templates/curves.svg.j2), and choose their axes.
 
 The pictures take their colours from the page's style, so that they follow light and dark mode. Every panel has a cursor
 line that the page's script moves with the scrubber.
@@ -52,7 +52,7 @@ class Line:
 
 
 def panel_names(lines: Sequence[Line], most: int) -> list[str]:
-    """Return the names of the curves: all in the given order if at most `most`, otherwise those that reach farthest."""
+    """Return the names of the curves: all of them if at most `most`, otherwise those that reach farthest."""
     names = list(dict.fromkeys(name for line in lines for name in line.curves))
     if len(names) <= most:
         return names
@@ -109,14 +109,17 @@ class Plot:
 
 
 def on_one_scale(lines: Sequence[Line], panels: Mapping[str, str], apart: str = "") -> list[Plot]:
-    """Return plots on one scale, so that quiet regions look quiet. panels: titles by name. apart: one with its own."""
+    """Return plots on one scale, so that quiet regions look quiet.
+
+    panels: titles by name. apart: the name of a panel with a scale of its own, or "".
+    """
     shared = Scale.of([line.curves[name] for line in lines for name in panels if name in line.curves and name != apart])
     own = Scale.of([line.curves[apart] for line in lines if apart in line.curves])
     return [Plot(name, title, tuple(lines), own if name == apart else shared) for name, title in panels.items()]
 
 
 def draw_plots(cell: CellFacts, plots: Sequence[Plot], unit: str) -> Markup:
-    """Draw panels side by side as inline SVG. Neighbours with the same scale show its numbers once."""
+    """Draw panels side by side as inline SVG. Neighbouring panels with the same scale show its numbers once."""
     step = ACROSS / max(cell.n_frames - 1, 1)
     moments = ((cell.onset_frame, "on"), (cell.apex_frame, "apex"), (cell.offset_frame, "off"))
     drawn = []
@@ -157,9 +160,9 @@ def draw_plots(cell: CellFacts, plots: Sequence[Plot], unit: str) -> Markup:
 
 
 def ticks_between(low: float, high: float, steps: int, least: float = 0.0) -> Iterator[tuple[float, str]]:
-    """Yield round numbers from `low` to `high` with their labels, in about `steps` steps at most.
+    """Yield round numbers from `low` to `high` with their labels, in at most about `steps` steps.
 
-    They are 1, 2 or 5 times a power of ten apart, and at least `least`.
+    The step between them is 1, 2 or 5 times a power of ten, and at least `least`.
     """
     rough = max((high - low) / steps, least, 1e-12)
     power = 10.0 ** math.floor(math.log10(rough))
@@ -172,7 +175,7 @@ def ticks_between(low: float, high: float, steps: int, least: float = 0.0) -> It
 def path_of(curve: Sequence[float], step: float, scale: Scale, frames: Sequence[int] = ()) -> str:
     """Return an SVG path through a curve's values, with gaps for absent ones.
 
-    step: the width of a frame in units. frames: the frames of the values, () for all.
+    step: the width of a frame in SVG units. frames: the frames of the values, () for all.
     """
     parts, pen = [], "M"
     for frame, value in zip(frames or range(len(curve)), curve, strict=True):

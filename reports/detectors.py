@@ -1,4 +1,4 @@
-"""How far detectors of action units agree: their curves in the same clips, and the order in which they rank rows."""
+"""How far action unit detectors agree: their curves in the same clips, and the order in which they rank rows."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _units(run: FinishedRun, metric: str) -> list[str]:
 def _correlations(
     run: FinishedRun, metrics: tuple[str, str], pairs: Sequence[tuple[str, str]], role: str, labels: Sequence[str]
 ) -> list[list[float]]:
-    """Return for each pair of units the correlations of the two detectors' curves, one for each cell that counts.
+    """Return, for each pair of units, the correlations of the two detectors' curves, one for each cell that counts.
 
     labels: the rows whose scores hold the curves; in each cell the first row that counts is used.
     """

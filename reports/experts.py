@@ -1,4 +1,4 @@
-"""Tables of experts' judgements: Table 1 of MEGC2021 with intervals, pairs of methods, agreement of the experts."""
+"""Tables of experts' judgements: Table 1 of MEGC2021 with intervals, pairs of methods, and agreement of the experts."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def add_up(judgements: Sequence[Judgement]) -> Totals:
 
 
 def _normalised(totals: Float64s) -> Float64s:
-    """Return the sum over experts (last axis) of total / best total over methods (second last axis). NaN propagates."""
+    """Return the sum over experts (last axis) of total / best total over methods (axis before it). NaN propagates."""
     best = np.fmax.reduce(totals, axis=-2, keepdims=True)
     return _share(totals, np.broadcast_to(best, totals.shape)).sum(-1)
 
@@ -105,7 +105,7 @@ def _share(above: Float64s, below: Float64s) -> Float64s:
 
 @functools.lru_cache(maxsize=4)
 def _compared(judgements: tuple[Judgement, ...]) -> dict[tuple[str, str], Paired]:
-    """Return comparisons of all pairs of methods, better mean first, on means over experts by cell."""
+    """Compare all pairs of methods, the better mean first, using means over experts by cell."""
     values = means(judgements)
     ranked = sorted(values, key=lambda m: -np.mean(list(values[m].values())) if values[m] else np.inf)
     return paired_all({method: values[method] for method in ranked}, drivers(judgements))
@@ -145,7 +145,7 @@ def _total(value: float) -> Entry:
 
 
 def pairs_table(judgements: Sequence[Judgement]) -> Table:
-    """Return every pair of methods: difference in the mean per video with its interval, p by sign flips, p by Holm."""
+    """Return a table of all pairs of methods: mean difference per video with its interval, p and Holm's p."""
     return paired_table("Pairs of methods, mean per video", _compared(tuple(judgements)))
 
 

@@ -1,4 +1,4 @@
-"""How a number was computed: inputs, the metric's intermediate results, the figure's definition and the version."""
+"""Explain how a number was computed: inputs, the metric's intermediate results, the figure's definition and version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from megbench.reports.run_files import FinishedRun
 
 
 def explanation(run: FinishedRun, label: str, figure: str, cell: str) -> str:
-    """Return lines on how `figure` of row `label` was computed in `cell`.
+    """Return text on how `figure` of row `label` was computed in `cell`.
 
     Raise BenchError for a row, figure or cell that the run does not have.
     """

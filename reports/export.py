@@ -63,7 +63,7 @@ def write_tables(
 
 
 def tables_of(folder: Path, columns: Sequence[str] = (), reference: str = "") -> dict[str, Table]:
-    """Return every table of a run by file name; tables on experts only if the run has judgements.
+    """Return every table of a run by file name, with tables on experts only if the run has judgements.
 
     columns: the leaderboard's columns, by figure; () for all. reference: the reference whose published rows are added,
     or "". Raise BenchError for an unknown column or reference.

@@ -1,7 +1,7 @@
-"""Motion fields for the page: how each block of the face moves, coded so that a tenth of a pixel survives.
+"""Motion fields for the page: how each block of the face moves, coded so that a tenth of a pixel is preserved.
 
 A displacement v (pixels) is stored as 128 + 127 asinh(v / knee) / asinh(32 / knee), x in red and y in green of a
-lossless WebP with one tile per frame. Displacements are measured and stored by scoring; a report measures nothing.
+lossless WebP with one tile per frame. Displacements are measured and stored during scoring; a report measures nothing.
 """
 
 import io
@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.floating]
 def read_field(path: Path, count: int) -> Floats | None:
     """Return the motion of a clip of `count` frames that scoring stored: (T, G, G, 2), pixels since frame 0.
 
-    Return None if it stored nothing or the file is damaged.
+    Return None if scoring stored nothing or the file is damaged.
     """
     field = _kept(path, "field")
     if field is None:

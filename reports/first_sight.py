@@ -36,7 +36,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Sight:
-    """One cell of one row: "Best cell", the cell, the row's label, its numbers in words, five pictures.
+    """One cell of one row: a heading such as "Best cell", the cell, the row's label, its numbers and five pictures.
 
     head_still: whether head motion is removed from the differences, which requires motion measured by scoring.
     """
@@ -50,9 +50,9 @@ class Sight:
 
 
 def first_sight(run: FinishedRun, views: Sequence[CellView]) -> list[Sight]:
-    """Return the cells with most and least agreement among rows other than controls, or [] if none was scored.
+    """Return the cells with the most and least agreement among rows other than controls, or [] if none was scored.
 
-    For a run with one scored cell it is that cell alone. Pictures show the frame at which the page opens the cell.
+    If only one cell was scored, return that cell alone. Pictures show the frame at which the page opens the cell.
     """
     found = list(_scored(run, views))
     if not found:
@@ -63,7 +63,7 @@ def first_sight(run: FinishedRun, views: Sequence[CellView]) -> list[Sight]:
 
 
 def _scored(run: FinishedRun, views: Sequence[CellView]) -> Iterator[tuple[float, MethodFacts, CellView]]:
-    """Yield the agreement of every row but controls in every cell that has its frames and its driver's."""
+    """Yield the agreement of every row except controls, for every cell with both its own and its driver's frames."""
     for method in run.methods:
         for view in views:
             value = run.of_cell(method.label, view.facts, RANKED_BY).value

@@ -1,4 +1,4 @@
-"""Does animated data help a recogniser? UF1 and UAR with and without it, leaving one person out; page, CSV and JSON."""
+"""Does animated data help a recogniser? UF1 and UAR with and without it, leaving out one person at a time."""
 
 from __future__ import annotations
 
@@ -172,12 +172,12 @@ def _differences(gain: Gain) -> Table:
 
 
 def _p(p: float | None, difference: Interval) -> Entry:
-    """Return a p, shown as "< 0.001" if it is smaller, or the reason if there is none."""
+    """Return a p-value, shown as "< 0.001" if it is smaller, or the reason if there is none."""
     return Entry(p, difference.reason or "fewer than two people: no test", least=LEAST_P)
 
 
 def _untestable(found: Mapping[str, Compared]) -> list[str]:
-    """Return why no test could separate any pair, or [] if one could."""
+    """Return why no test could separate any two rows, or [] if one could."""
     pairs = list(found["uf1"].values())
     tested = [pair for pair in pairs if pair.p_least is not None]
     if not tested or any(pair.testable() for pair in tested):

@@ -1,4 +1,4 @@
-"""The results of `bench.py gain`: every row's answers, their scores and paired differences; `gain.json`."""
+"""The results of `bench.py gain`: every row's predictions, their scores and paired differences, and `gain.json`."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LEAK = (
 
 @dataclass(frozen=True, eq=False)
 class GainRow:
-    """The training data and the answers of one row.
+    """The training data and the predictions of one row.
 
-    answers: (S, N) after the last epoch, -1 if a fold gave none. habit: answers of the best test epochs, None for
-    recognisers without epochs. added: the number of copies that each fold learned from. marks: words for the tables,
-    each with a sentence. reason: why answers are missing.
+    answers: the predictions (S, N) after the last epoch, -1 if a fold gave none. habit: the predictions of the best
+    test epochs, or None for recognisers without epochs. added: the number of copies that each fold learned from. marks:
+    words for the tables, each with a sentence. reason: why predictions are missing.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Gain:
     """A complete experiment. clips, people: names (N,); people who share frames count as one. true: classes (N,).
 
     rows: real only, then still copies and the mirror, then generators. epochs: None for recognisers without epochs.
-    databases: numbers of clips and people by name.
+    databases: the numbers of clips and people by database.
     """
 
     recogniser: str
@@ -63,7 +63,7 @@ class Gain:
     notes: tuple[str, ...]
 
     def score(self, answers: Answers) -> Recognition:
-        """Return UF1 and UAR of answers (S, N)."""
+        """Return the UF1 and UAR of predictions (S, N)."""
         return pooled_recognition(self.true, answers, len(self.classes), self.people)
 
 
@@ -71,7 +71,7 @@ Compared = dict[tuple[str, str], Paired]
 
 
 def differences(gain: Gain) -> dict[str, Compared]:
-    """Compare rows by figure: each with real only, generators also with controls; p corrected by Holm."""
+    """Compare rows in each figure: all with real only, generators also with controls; p is corrected by Holm."""
     real = [row for row in gain.rows if row.kind == "real"]
     controls = [row for row in gain.rows if row.kind == "control"]
     generators = [row for row in gain.rows if row.kind == "generator"]
@@ -86,7 +86,7 @@ def differences(gain: Gain) -> dict[str, Compared]:
 
 
 def gain_json(gain: Gain, show_leak: bool) -> dict[str, Any]:
-    """Return everything as JSON values: clips, answers, scores and differences. Absent ones are null with a reason."""
+    """Return clips, predictions, scores and differences as JSON values. Absent ones are null with a reason."""
     return {
         **{name: getattr(gain, name) for name in ("recogniser", "epochs", "seeds", "templates", "classes", "notes")},
         "databases": {name: {"clips": clips, "people": people} for name, (clips, people) in gain.databases.items()},

@@ -33,7 +33,7 @@ def headlines(run: FinishedRun) -> list[Figure]:
 
 
 def _headline(run: FinishedRun, name: str) -> Figure:
-    """Return a figure as the leaderboard shows it: with a group, its metric's name if it has none of its own."""
+    """Return a figure as the leaderboard shows it: with its group, or with its metric's name as the group."""
     metric, figure = run.figures[name]
     # If no apex is coded, the frame that moves most is compared.
     coded = any(cell.apex_frame is not None for cell in run.facts.cells)
@@ -57,7 +57,7 @@ def _scored(run: FinishedRun, figure: str) -> bool:
 
 
 def left_out(run: FinishedRun, only_brief: bool = False) -> list[str]:
-    """Return the figures with a group that no row has and no column shows, with each row's reason."""
+    """Return the figures with a group that no row has and no column shows, with the reasons."""
     reasons: dict[str, list[str]] = {}
     shown = {figure.name for figure in headlines(run)}
     for figure in _in_order(run, (_headline(run, name) for name in _grouped(run))):
@@ -130,7 +130,7 @@ def figure_facts(figure: Figure) -> list[str]:
 
 
 def entry(found: Found, link: str = "", interval: tuple[float, float] | None = None) -> Entry:
-    """Return a score as a table shows it, with its warning, and its numbers of cells if some cells lack it."""
+    """Return a score as a table shows it, with its warning, and the numbers of cells if some lack it."""
     if found.value is None:
         return Entry(None, found.reason or found.status, "", link)
     counts = f"{found.n_scored}/{found.n_cells}" if found.n_scored not in (None, found.n_cells) else ""

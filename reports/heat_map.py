@@ -1,4 +1,4 @@
-"""Heat maps of the cells: one figure of every row in every cell, tinted by how near it is to the ideal."""
+"""Heat maps of the cells: one figure of every row in every cell, tinted by its distance from the ideal."""
 
 from megbench.reports.headlines import headlines
 from megbench.reports.marks import marked
@@ -11,7 +11,7 @@ NOT_SUPPLIED = "not supplied (see Missing)"
 
 
 def heat_maps(run: FinishedRun) -> list[tuple[str, Table]]:
-    """Return the heat map of each figure that has one and any value, with the figure's name."""
+    """Return the heat map of each figure that has one and at least one value, with the figure's name."""
     return [
         (figure.name, heat_map(run, figure.name))
         for figure in headlines(run)
@@ -20,7 +20,7 @@ def heat_maps(run: FinishedRun) -> list[tuple[str, Table]]:
 
 
 def heat_map(run: FinishedRun, figure: str) -> Table:
-    """Return one figure of every cell, a column per method and control; each row links to the cell's player."""
+    """Return one figure in every cell, with a column per method and control; each row links to the cell's player."""
     _, facts = run.figures[figure]
     rows = (*run.methods, *run.controls)
     kinds = ["Methods"] * len(run.methods) + ["Controls"] * len(run.controls)

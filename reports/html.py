@@ -1,8 +1,8 @@
 """One page for one run: `report.html`, which opens from disk without a network.
 
 It reads the run's files (`megbench.reports.run_files`) and writes only the page and the coded media, which are stored
-by content under `cache` so that a second page costs little. If clips would make a page too large for mail and browsers,
-they are in the folder `report_media` beside it.
+by content under `cache` so that a second page costs little. If clips would make a page too large for email and
+browsers, they are stored in the folder `report_media` beside it.
 """
 
 import shlex
@@ -55,12 +55,12 @@ from megbench.reports.table import Table
 
 CACHE = STORE / "media"
 SCRIPTS = ("find.js", "tables.js", "clips.js", "magnify.js", "player.js")
-# Bytes of coded clips that one page may hold; more are put in a folder beside it.
+# The number of bytes of coded clips that one page may hold; if there are more, they are put in a folder beside it.
 PAGE_BUDGET = 23_000_000
 
 
 class Pictures(Enum):
-    """Which clips a page shows. Controls are many and show little, so in most cells their scores are enough."""
+    """Which clips a page shows. There are many controls and they show little, so in most cells their scores suffice."""
 
     none = "none"
     controls_in_two_cells = "two"
@@ -75,8 +75,8 @@ def write_report(
 ) -> Path:
     """Write `report.html` to a run folder and return its path. Raise BenchError if the run cannot be read.
 
-    Without pictures it is `report_no_media.html`, which contains no face and may be shared. cache: the folder of coded
-    media. reference: the reference whose published rows are shown (megbench.reports.reference), or "".
+    Without pictures, the page is `report_no_media.html`, which contains no face and may be shared. cache: the folder of
+    coded media. reference: the reference whose published rows are shown (megbench.reports.reference), or "".
     """
     run = FinishedRun(run_folder)
     media = None if pictures is Pictures.none else MediaList()
@@ -156,7 +156,7 @@ def breakdowns(run: FinishedRun) -> list[Table]:
 
 
 def when(run: FinishedRun) -> str:
-    """Return date, machine and code in one line, as far as the run recorded them."""
+    """Return the date, machine and code in one line, as far as the run recorded them."""
     made = run.facts.provenance
     machine, code = made.get("machine") or {}, made.get("code") or {}
     commit = str(code.get("commit") or code.get("sources") or "")[:10]
@@ -181,7 +181,7 @@ def command(run: FinishedRun) -> str:
 
 
 def page_data(cells: Sequence[CellView], coded: Sequence[Media], beside: bool) -> dict[str, Any]:
-    """Return what the page's script must know besides the media."""
+    """Return what the page's script needs besides the media."""
     return {
         "folder": MEDIA_FOLDER if beside else "",
         "field": {"columns": fields.COLUMNS, "knee": fields.KNEE, "farthest": fields.FARTHEST},

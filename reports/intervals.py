@@ -27,7 +27,7 @@ FLIPS = (
 
 
 def intervals(run: FinishedRun, figure: str) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of a figure's mean over cells by row, drivers resampled with all their cells.
+    """Return the 95 % interval of a figure's mean over cells for each row, resampling drivers with all their cells.
 
     Rows with fewer than five drivers have no interval, nor do figures that are not means over cells.
     """
@@ -43,7 +43,7 @@ def intervals(run: FinishedRun, figure: str) -> dict[str, tuple[float, float]]:
 
 
 def compared(run: FinishedRun, figure: str) -> dict[tuple[str, str], Paired]:
-    """Return every pair of methods that have the figure, better mean first, with p corrected by Holm over all pairs."""
+    """Return every pair of methods with the figure, the better mean first, with p corrected by Holm over all pairs."""
     values = {method.label: of_cells(run, method.label, figure) for method in run.methods}
     values = {label: cells for label, cells in values.items() if cells}
     order = sorted(values, key=lambda label: -sum(values[label].values()) / len(values[label]))
@@ -75,13 +75,13 @@ def of_drivers(run: FinishedRun) -> dict[str, str]:
 
 
 def differences_table(run: FinishedRun, figure: str) -> Table | None:
-    """Return the paired differences of a figure between all methods, or None if there are no pairs."""
+    """Return the paired differences in a figure between all pairs of methods, or None if there are no pairs."""
     pairs = compared(run, figure)
     return paired_table(f"Paired differences in {figure}", pairs) if pairs else None
 
 
 def paired_table(title: str, pairs: Mapping[tuple[str, str], Paired], decimals: int = 2) -> Table:
-    """Return differences, first minus second, with interval, and p for the pair alone and among all pairs."""
+    """Return differences (first minus second) with intervals, and p-values for each pair alone and for all pairs."""
     columns = (
         Column("pair"),
         Column("difference", "", decimals, "First minus second, mean over cells."),
@@ -102,7 +102,7 @@ def paired_table(title: str, pairs: Mapping[tuple[str, str], Paired], decimals: 
 
 
 def unseparated(pairs: Sequence[Paired]) -> list[str]:
-    """Return why no test among all these pairs could separate any of them and what still can, or [] if one could."""
+    """Return why no test over all these pairs could separate any two rows, and what still could; [] if a test could."""
     why = why_untestable(pairs, len(pairs))
     if not why:
         return []
@@ -123,5 +123,5 @@ def with_interval(found: Interval, decimals: int) -> Entry:
 
 
 def p_entry(p: float | None, cells: int) -> Entry:
-    """Return a p, shown as "< 0.001" if it is smaller, or the reason if there is none."""
+    """Return a p-value, shown as "< 0.001" if it is smaller, or the reason if there is none."""
     return Entry(p, UNTESTED if cells else "no cell has both", least=LEAST_P)

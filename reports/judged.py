@@ -1,4 +1,4 @@
-"""Experts' scores of a run's rows beside measured ones: columns of the leaderboard."""
+"""Experts' scores for a run's rows beside the measured ones, as columns of the leaderboard."""
 
 import dataclasses
 
@@ -12,9 +12,9 @@ SHOWN: tuple[Item, ...] = (*ITEMS, "sum")
 
 
 def with_experts(run: FinishedRun, table: Table) -> Table:
-    """Return a table, whose first column names rows, with the experts' mean scores of the rows' videos added.
+    """Return a table, whose first column names the rows, with the experts' mean scores for the rows' videos added.
 
-    For a run without judgements return the table unchanged.
+    For a run without judgements, return the table unchanged.
     """
     if not (run.folder / FILE).exists():
         return table

@@ -1,4 +1,4 @@
-"""The tables of a run's scores: leaderboard, breakdowns, list of all figures; and the floor that chance sets."""
+"""The tables of a run's scores (leaderboard, breakdowns and list of all figures), and the floor set by chance."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ TIED = (
 
 
 def leaderboard(run: FinishedRun) -> Table:
-    """Return methods, then controls: tied groups, headlines over all cells with intervals, time, experts' means."""
+    """Return the leaderboard: tied groups, headline figures over all cells with intervals, time, and experts' means."""
     chosen = headlines(run)
     drawn = {figure.name: intervals(run, figure.name) for figure in chosen}
     ties = groups(compared(run, RANKED_BY))
@@ -64,7 +64,7 @@ def _time(method: MethodFacts) -> Entry:
 
 
 def brief(run: FinishedRun) -> Table:
-    """Return the leaderboard for a terminal of 100 columns, with the run's first figures if it has no usual ones."""
+    """Return the leaderboard for a terminal of 100 columns, with the run's first figures if none is brief."""
     shown = headlines(run)
     chosen = [figure for figure in shown if figure.brief] or shown[:FEW]
     columns = (Column("method"), *(column(run, figure) for figure in chosen))
@@ -99,7 +99,7 @@ def breakdown(run: FinishedRun, scope: str) -> Table:
 
 
 def all_figures(run: FinishedRun) -> Table:
-    """Return every figure of every metric: a row each, a column per method and control, and what it means."""
+    """Return every figure of every metric, with a row per figure and a column per method and control."""
     labels = [method.label for method in (*run.methods, *run.controls)]
     columns = (Column("figure"), *(Column(label) for label in labels))
 
@@ -139,7 +139,7 @@ def floor(run: FinishedRun, figure: str = "agreement") -> float | None:
 
 
 def floor_caution(run: FinishedRun, figure: str = "agreement") -> str:
-    """Return a caution on a floor of few cells, or "" if there are enough cells or there is no floor."""
+    """Return a warning about a floor from few cells, or "" if there are enough cells or there is no floor."""
     cells = len(run.cell_values(FLOOR_CONTROL, figure))
     if not 0 < cells < FEWEST_FOR_FLOOR:
         return ""

@@ -10,7 +10,7 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 FIGURES = ("agreement", "gain", "error")
-# Differences of agreement and error below this do not count.
+# Differences in agreement and error below this do not count.
 ALIKE = 0.01
 # Entries of an identity from the suite's own code, which differ once a method is wrapped.
 CODE = ("source", "packages", "magnify")

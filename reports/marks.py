@@ -50,7 +50,7 @@ def footnotes(run: FinishedRun, labels: Iterable[str] | None = None) -> tuple[st
 
 
 def marked(run: FinishedRun, table: Table) -> Table:
-    """Return a table with marks added: words to rows' names, in the first column and headings, and footnotes."""
+    """Return a table with marks added: words beside rows' names, in the first column and in headings, and footnotes."""
 
     def entry(first: Entry) -> Entry:
         found = words(run, first.value) if isinstance(first.value, str) else []
@@ -77,7 +77,7 @@ def exported(table: Table, *runs: FinishedRun) -> Table:
 
 
 def _measured(run: FinishedRun) -> list[MetricFacts]:
-    """Return the metrics that gave the run any number, without those that could not be computed here."""
+    """Return the metrics that produced any number in the run, excluding those that could not be computed."""
     return [
         metric
         for metric in run.facts.metrics

@@ -1,11 +1,12 @@
-"""Clips for the page: one good picture of frame 0 and sheets of signed differences to it.
+"""Clips for the page: one good picture of frame 0 and sheets of signed differences from it.
 
 A micro-expression moves a face by half a pixel. Coding whole frames (WebP at 3.8 KB each) buries that under ringing;
-coding differences to frame 0 preserves it: for clips with such small motion, the blurred difference has 15 to 20 dB
+coding differences from frame 0 preserves it: for clips with such small motion, the blurred difference has 15 to 20 dB
 instead of 4 dB at the same file size. A difference d (-255..255) is stored as 128 + 127 asinh(d/32) / asinh(255/32),
-fine near zero and coarse far from it, so nothing clips. The page computes base + d, and amplified views from d alone.
+which is fine near zero and coarse far from it, so nothing is clipped. The page computes base + d, and amplified views
+from d alone.
 
-For recordings of large motion the opposite holds (27 dB for differences, 29 dB for frames, fewer specks of colour), so
+For recordings of large motion, the opposite holds (27 dB for differences, 29 dB for frames, fewer specks of colour), so
 clips that reach far from frame 0 are tried both ways and the better one is kept. Everything is coded from the lossless
 frames. Coding and quality are chosen on a few of a clip's frames; then the clip is coded once.
 """
@@ -39,12 +40,12 @@ KNEE = 32.0
 COLUMNS = 8
 # Frames in one sheet: 2048 x 2048 pixels, which every browser decodes.
 PER_SHEET = 64
-# Frames on which coding and quality are chosen and the error is measured.
+# The number of frames on which coding and quality are chosen and the error is measured.
 TRIED = 8
 # Largest mean size of a frame, so that a demo report stays under 25 MB after base64.
 BYTES_PER_FRAME = 3300
 BASE_QUALITY = 92
-# From this reach on (luma, grey levels) both codings are tried; below it differences have always won.
+# From this reach on (in grey levels of luma), both codings are tried; below it, differences were always better.
 FAR = 50.0
 # Coding up to this many frames takes less time than starting other processes.
 FEW_FRAMES = 300
@@ -58,7 +59,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 class Media:
     """One clip as the page holds it: WebP files, `sheets` of up to 64 tiles in rows of 8.
 
-    `base` is frame 0 and the tiles are coded differences to it; if `base` is empty the tiles are the frames.
+    `base` is frame 0 and the tiles are coded differences from it; if `base` is empty, the tiles are the frames.
     A still picture has no sheets. `error` is the root mean square error of the differences in up to 8 frames, which
     are coded like all others; `reach` is the 98th percentile of the differences; both in grey levels of luma, 0 for a
     still picture.
@@ -104,7 +105,7 @@ def encode_clip(frames: Frames, field: Float32s | None = None) -> Media:
 
 
 def _reach(luma: npt.NDArray[np.uint8]) -> float:
-    """Return the 98th percentile of the differences to frame 0 from luma (T, 256, 256); 0 for a single frame."""
+    """Return the 98th percentile of the differences from frame 0 in luma (T, 256, 256); 0 for a single frame."""
     counts = sum(np.bincount(cv2.absdiff(later, luma[0]).ravel(), minlength=256) for later in luma[1:])
     return float(np.searchsorted(np.cumsum(counts), 0.98 * np.sum(counts))) if len(luma) > 1 else 0.0
 
@@ -122,7 +123,7 @@ def _tried(frames: Frames, differences: bool) -> tuple[float, bool, int]:
 
 
 def _tiles(frames: Frames, first: Frames, differences: bool) -> npt.NDArray[np.uint8]:
-    """Return the tiles to code for frames (T, 256, 256, 3): the frames, or their differences to `first`."""
+    """Return the tiles to code for frames (T, 256, 256, 3): the frames, or their differences from `first`."""
     if not differences:
         return frames
     up, down = BRIGHTER.reshape(1, 256), DARKER.reshape(1, 256)
@@ -137,9 +138,9 @@ def picture(image: Frames) -> Media:
 
 
 def _best_quality(tiles: npt.NDArray[np.uint8]) -> tuple[int, bytes]:
-    """Return the index of the best quality at which tiles (T, 256, 256, 3) fit the size, and their sheet.
+    """Return the index of the best quality at which tiles (T, 256, 256, 3) fit the size limit, and their sheet.
 
-    If no quality is low enough, return the last. Most micro-expressions fit at the best, so that is tried first.
+    If no quality is low enough, return the last. Most micro-expressions fit at the best quality, so it is tried first.
     """
     image, limit, lowest = _grid(tiles), BYTES_PER_FRAME * len(tiles), len(QUALITIES) - 1
     sheet = functools.cache(lambda place: _webp(image, QUALITIES[place]))
@@ -188,7 +189,7 @@ def _untiled(sheet: bytes) -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A clip for the page: its frame folder (or one PNG), its number of frames, the file with its motion field.
+    """A clip for the page: its frame folder (or one PNG), its number of frames, and the file with its motion field.
 
     That file is missing if scoring did not measure the clip's motion.
     """

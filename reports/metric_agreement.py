@@ -34,7 +34,7 @@ TRACK = re.compile(r"_track_AU")
 
 @dataclass(frozen=True)
 class Judged:
-    """A judged output, or a judged row for a pooled figure: the metric's score, higher is better, and its names."""
+    """A judged output, or a judged row for a pooled figure: the metric's score (higher is better) and the names."""
 
     score: float
     label: str
@@ -43,9 +43,9 @@ class Judged:
 
 
 def metrics_against_experts(run: FinishedRun, judgements: Sequence[Judgement], everything: bool = False) -> Table:
-    """Return how each figure's order agrees with the experts': tau over all outputs, accuracy within cells, counts.
+    """Return how each figure's order agrees with the experts': tau over all outputs, accuracy within cells, and counts.
 
-    Figures without a better side are left out, and so are tracks of single action units unless `everything` is set.
+    Figures without an ideal are left out, and so are tracks of single action units unless `everything` is set.
     Raise BenchError if no output of the run was judged.
     """
     judged = {item: means(judgements, item) for item in AGAINST}
@@ -146,7 +146,7 @@ def _accuracy(found: RankAgreement) -> Entry:
 
 
 def _scores(run: FinishedRun, name: str, outputs: Sequence[tuple[str, str]]) -> list[Judged]:
-    """Return the judged outputs that have a figure, with minus their distance from its ideal as the score."""
+    """Return the judged outputs that have a figure, with the negative distance from its ideal as the score."""
     cells = {cell.name: cell for cell in run.facts.cells}
     distance = run.figures[name][1].distance
     return [
@@ -168,5 +168,5 @@ def _rows(run: FinishedRun, name: str, outputs: Sequence[tuple[str, str]]) -> li
 
 
 def _mean(values: Mapping[str, float], cells: Container[str]) -> float:
-    """Return the mean over those of a row's judged cells that its pooled figure counts."""
+    """Return the mean over those of a row's judged cells that its pooled figure includes."""
     return float(np.mean([value for cell, value in values.items() if cell in cells]))

@@ -19,7 +19,7 @@ def json_inside(value: Any) -> Markup:
 
 
 def joined(files: Sequence[Path]) -> Markup:
-    """Return the texts of the suite's own style or script files, one after another."""
+    """Return the contents of the suite's own style or script files, one after another."""
     return Markup("\n").join(Markup(file.read_text(encoding="utf-8")) for file in files)
 
 
@@ -29,7 +29,7 @@ def script_of(files: Sequence[Path]) -> Markup:
 
 
 def policy(script: str, beside: bool = False, pictures: bool = True) -> str:
-    """Return a page's Content-Security-Policy: its own script by hash, and styles.
+    """Return a page's Content-Security-Policy, which allows the page's own script, by hash, and styles.
 
     beside: also allow scripts in files beside the page. Clips are stored as such scripts, because a page on disk may
     read nothing else there. pictures: also allow pictures that the script makes.

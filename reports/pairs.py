@@ -102,7 +102,7 @@ def strengths_table(judgements: Sequence[PairJudgement]) -> Table:
 
 
 def met_table(judgements: Sequence[PairJudgement]) -> Table:
-    """Return for every two methods how much stronger the first is, with its interval, and the answers about them."""
+    """Return how much stronger the first method of each pair is, with its interval, and the answers about the pair."""
     methods, found = _fitted(tuple(judgements))
     first = first_answers(judgements)
     columns = (
@@ -156,7 +156,7 @@ def _share(values: Sequence[float], of: Sequence[PairJudgement], none: str) -> E
 
 
 def metrics_against_people(run: FinishedRun, judgements: Sequence[PairJudgement], everything: bool = False) -> Table:
-    """Return for each figure with a better side how often it orders two outputs as people do."""
+    """Return how often each figure that has an ideal orders two outputs as people do."""
     decided = [each for each in first_answers(judgements) if each.preferred is not None]
     sided = [name for name, (_, figure) in run.figures.items() if figure.ideal is not None]
     shown = [name for name in sided if run.figures[name][1].pooling != "pooled"]

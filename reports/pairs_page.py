@@ -1,4 +1,4 @@
-"""The folder that a rater opens from disk: two outputs, synchronised, with driver and template, without names."""
+"""The folder that a rater opens from disk: pairs of synchronised outputs with driver and template, without names."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def write_pairs_folder(run: FinishedRun, folder: Path, asks: Asks, cache: Path =
 
 
 def _number(clips: dict[Wanted, int], frames: Path, count: int) -> int:
-    """Return a clip's number, a new one if it has none yet. Motion fields are left out, since the page shows none."""
+    """Return a clip's number, assigning one if needed. Motion fields are left out, since the page shows none."""
     return clips.setdefault(Wanted(frames, count), len(clips))
 
 

@@ -1,18 +1,18 @@
-"""Tables on paper: columns that a screen folds are split over several narrow tables, one below the other."""
+"""Tables for printing: columns that are folded on a screen are split over several narrow tables."""
 
 import dataclasses
 import itertools
 
 from megbench.reports.table import Table
 
-# Columns that fit beside the first one on an A4 page in portrait format.
+# The number of columns that fit beside the first one on an A4 page in portrait format.
 MOST = 8
 
 
 def for_paper(table: Table) -> list[Table]:
-    """Return a table as several of at most 9 columns: each has the first column, and groups stay together if they fit.
+    """Split a table into tables of at most 9 columns: each has the first column, and groups stay together if they fit.
 
-    The footnotes are below the last table.
+    The footnotes are placed below the last table.
     """
     parts: list[list[str]] = [[]]
     columns = zip(table.keys()[1:], table.columns[1:], strict=True)

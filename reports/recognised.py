@@ -129,7 +129,7 @@ def write_recognised(run: Path, found: Recognised) -> Path:
 
 
 def read_recognised(run: FinishedRun) -> Recognised | None:
-    """Return the labels in a run's folder, or None if there are none. Outputs that have changed since lose theirs.
+    """Return the labels in a run's folder, or None if there are none. Changed outputs have no labels.
 
     Raise BenchError if the file is invalid.
     """

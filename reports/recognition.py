@@ -34,9 +34,10 @@ FEWER = (
 
 @dataclass(frozen=True)
 class Row:
-    """A row's labels over the N cells with a class: true classes (N,), answers (S, N), drivers (N).
+    """A row's labels over the N cells with a class: true classes (N,), predictions (S, N), drivers (N).
 
-    reason: why a cell has no answer. fewer: the number of answers from a recogniser that does not know all classes.
+    reason: why a cell has no prediction. fewer: the number of predictions from a recogniser that does not know all
+    classes.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Row:
     fewer: int = 0
 
     def score(self, classes: int) -> Recognition:
-        """Return UF1 and UAR."""
+        """Return the UF1 and UAR."""
         return pooled_recognition(self.true, self.answers, classes, self.drivers)
 
 
@@ -83,7 +84,7 @@ def _row(
     given: Callable[[CellFacts], Answered],
     true: Callable[[CellFacts], int | None] | None = None,
 ) -> Row:
-    """Return a row over the cells with a class. true: the class that counts as right (default: the driver's)."""
+    """Return a row over the cells with a class. true: the class that counts as correct (default: the driver's)."""
     known = [(cell, place) for cell in run.facts.cells if (place := (true or found.true)(cell)) is not None]
     said = [given(cell) for cell, _ in known]
     answers = np.array([one.answers or (-1,) * found.seeds for one in said], np.int64)
@@ -134,7 +135,7 @@ def _score(found: Interval, reason: str, remark: str) -> Entry:
 
 
 def _without_looking(run: FinishedRun, found: Recognised, width: int) -> tuple[tuple[Entry, ...], ...]:
-    """Return the scores of a constant answer and of guessing on the same cells."""
+    """Return the scores of a constant prediction and of guessing on the same cells."""
     true = [place for cell in run.facts.cells if (place := found.true(cell)) is not None]
     shown = np.bincount(np.array(true, np.int64), minlength=len(found.classes))
     most = int(np.argmax(found.of_classes))
@@ -184,7 +185,7 @@ def _foil(run: FinishedRun, found: Recognised) -> str:
 
 
 def _confusion(run: FinishedRun, found: Recognised) -> Table:
-    """Return a line for each row: how many cells of each class got which label."""
+    """Return a line for each row: how many cells of each class received which label."""
     rows = _rows(run, found)
     first = rows[0][1][0]
     shown = np.bincount(first.true, minlength=len(found.classes))

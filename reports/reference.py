@@ -87,7 +87,8 @@ def published_rows(path: Path) -> tuple[PublishedRow, ...]:
 def reference_tables(run: FinishedRun, reference: str) -> dict[str, Table]:
     """Return the published rows beside a run's methods by file name: means over shared cells, then every cell.
 
-    Return {} if there is no reference. Raise BenchError if check_reference does or if run and rows share no cell.
+    Return {} if there is no reference. Raise BenchError if check_reference does or if the run and the rows share no
+    cells.
     """
     if not reference:
         return {}
@@ -117,7 +118,7 @@ class _Beside:
         self.left_out = [row for row in rows if (row.driver, row.template) not in places]
 
     def means(self) -> Table:
-        """Return each system's means over its cells in the run, and the methods' over the same cells."""
+        """Return each system's means over its cells in the run, and the methods' means over the same cells."""
         methods = self.run.methods
         columns = [Column("published system"), Column("cells", decimals=0, note="Cells of this run that it has.")]
         for name in FIGURES:
@@ -144,7 +145,7 @@ class _Beside:
         return Entry(fmean(values), remark="" if len(values) == len(cells) else f"{len(values)}/{len(cells)}")
 
     def every_cell(self, name: str) -> Table:
-        """Return a figure of every cell that has a published row: this run's methods, then the published systems."""
+        """Return a figure in every cell that has a published row: this run's methods, then the published systems."""
         mark = dict.fromkeys(self.prototypes, PROTOTYPE_ONLY)
         own = (Column(method.label, group="this run", key=method.label) for method in self.run.methods)
         columns = [Column("cell"), *own]

@@ -11,11 +11,11 @@ from megbench.core.figures import Figure, Grade
 
 # An output with less than this share of the driver's motion is called still.
 STILL = 0.15
-# Gain outside these is too weak or too strong; so is a region's peak as a share of the driver's there.
+# Gain outside these is too weak or too strong; so is a region's peak, as a share of the driver's peak there.
 WEAK, STRONG = 0.6, 1.6
 # Below this share of the driver's motion, a region that the driver moves is missing from the output.
 MISSING = 0.35
-# The driver moves a region if it reaches this share of its strongest one.
+# The driver moves a region if its motion there reaches this share of its motion in its strongest region.
 MOVED = 0.3
 # A moving region whose own agreement is below this does not move like the driver's.
 UNLIKE = 0.4
@@ -64,7 +64,7 @@ def motion_share(values: Values) -> float | None:
 
 
 def _motion(values: Values, figures: Mapping[str, Figure]) -> list[Remark]:
-    """Return whether the output moves at all, what its motion resembles, and how strong it is."""
+    """Return remarks on whether the output moves at all, what its motion resembles, and how strong it is."""
     agreement, gain, share = values.get(AGREEMENT), values.get("gain"), motion_share(values)
     if agreement is None:
         return []
@@ -79,7 +79,7 @@ def _motion(values: Values, figures: Mapping[str, Figure]) -> list[Remark]:
 
 
 def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
-    """Return remarks on regions that are missing, weak, strong, unlike the driver's or moved needlessly; on timing."""
+    """Return remarks on timing and regions that are missing, weak, strong, unlike the driver's or moved needlessly."""
     groups = [group for group in driver if group in output and group != "head"]
     share = motion_share(values)
     if not groups or share is None or share < STILL:
@@ -90,7 +90,7 @@ def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
     if strongest <= 0:
         return []
     moved = {g: shown[g] / wanted[g] for g in groups if wanted[g] >= MOVED * strongest}
-    # Moved needlessly: as much as counts as motion of the driver, in a region where the driver is quiet.
+    # Moved needlessly: by as much as would count as motion of the driver, in a region where the driver is quiet.
     added = [g for g in groups if g not in moved and shown[g] > max(MOVED * strongest, 2 * wanted[g])]
     missing = [g for g, share in moved.items() if share < MISSING]
     alike = {g: values.get(f"agreement_{g}") for g in moved if g not in missing}
@@ -120,7 +120,7 @@ def _peak(curve: Sequence[float]) -> int:
 
 
 def _sharpness(values: Values) -> list[Remark]:
-    """Return a remark on a picture softer or grainier than the truth, or without one, than template and driver.
+    """Return a remark on a picture softer or grainier than the truth or, if there is none, than template and driver.
 
     The template may have been enlarged and the driver may be full of sensor noise, so an output is soft only if it is
     softer than both, and grainy only if it is grainier than the sharper one.

@@ -86,7 +86,7 @@ class FinishedRun:
 
     @functools.cached_property
     def figures(self) -> dict[str, tuple[MetricFacts, Figure]]:
-        """Every figure of the run by name; if two metrics share a name, the first one's figure."""
+        """Every figure of the run by name; if two metrics have figures of the same name, the first metric's."""
         table: dict[str, tuple[MetricFacts, Figure]] = {}
         for metric in self.facts.metrics:
             for figure in metric.figures:
@@ -203,7 +203,7 @@ class FinishedRun:
         return self._inside("inputs", "templates", f"{cell.template}.png")
 
     def motion_of(self, frames: Path) -> Path:
-        """Return the file with a clip's motion, by its frame folder. It is missing if scoring did not need it."""
+        """Return the file with the motion of the clip in a frame folder. It is missing if scoring did not need it."""
         place = frames.parent.relative_to(self.folder)
         return self._inside(MOTION_FOLDER, *place.parts[:-1], f"{place.name}.npz")
 

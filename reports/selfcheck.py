@@ -1,4 +1,4 @@
-"""What `bench.py selfcheck` found about every figure, for the page: made once and stored in a file beside this one."""
+"""What `bench.py selfcheck` found about every figure, for the page; it is stored in a file beside this one."""
 
 import functools
 from pathlib import Path
@@ -24,7 +24,7 @@ class Finding(BaseModel):
 
 
 class Courses(BaseModel):
-    """How a detector's units follow the true intensities of the demo's drivers: median correlation and drivers."""
+    """How a detector's units follow the demo drivers' true intensities: median correlation and number of drivers."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

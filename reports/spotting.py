@@ -35,7 +35,7 @@ COLUMNS = ("video", "method", "true_onset", "true_offset", "spotted_onset", "spo
 
 @dataclass(frozen=True)
 class Spotted:
-    """What was spotted in one cell: first and last frame of both intervals, () for none. counts: TP, FP, FN."""
+    """What was spotted in one cell: the first and last frames of both intervals, () for none. counts: TP, FP, FN."""
 
     cell: str
     method: str
@@ -110,7 +110,7 @@ def _shown(run: FinishedRun, label: str, figure: Figure) -> Entry:
 
 
 def caution(run: FinishedRun) -> str:
-    """Return a caution on the cells in which the whole clip itself counts as found, or "" if there are none.
+    """Return a warning about the cells in which the whole clip itself counts as found, or "" if there are none.
 
     This happens if the driver's interval fills most of a long clip, so that the still frames around it are too few.
     """

@@ -58,11 +58,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Entry:
-    """A value in a table: a number, a text, or None with the `reason` why it is absent.
+    """A value in a table: a number, text, or None with the `reason` why it is absent.
 
     `remark` follows the value in small print ("17/18" if one cell is missing). `link` is a fragment of the page.
-    `shade`, -1 to 1, tints the background in HTML, where `interval` is drawn below the value. A value from 0 to below
-    `least` is shown as "< least": a small p is not 0.
+    `shade`, -1 to 1, tints the background in HTML, where `interval` is drawn below the value. A value of at least 0 but
+    below `least` is shown as "< least": a small p is not 0.
     """
 
     value: float | str | None
@@ -119,7 +119,7 @@ class Table:
         return groups if any(name for name, _ in groups) else []
 
     def names(self) -> list[str]:
-        """Return the columns' names, with the group if two have the same name: a plain line has no groups."""
+        """Return the columns' names, with the group if two have the same name, because a plain line has no groups."""
         names = [column.named for column in self.columns]
         return [
             name if names.count(name) == 1 else f"{name} ({column.group})"
@@ -146,9 +146,9 @@ class Table:
         return dataclasses.replace(self, columns=tuple(self.columns[i] for i in chosen), sections=sections)
 
     def narrow(self) -> Table:
-        """Return the table in a form that fits a paper: at most WIDEST columns, and a footnote that names the others.
+        """Return the table in a form that fits on paper: at most WIDEST columns, and a footnote that names the others.
 
-        Columns marked `brief` come first; a table without any keeps its first ones.
+        Columns marked `brief` come first; a table without such columns keeps its first ones.
         """
         if len(self.columns) <= WIDEST:
             return self
@@ -171,12 +171,12 @@ class Table:
         return entry.shown(self.columns[column].decimals) + remark + mark
 
     def textual(self, column: int) -> bool:
-        """Return whether a column holds texts, which are aligned left."""
+        """Return whether a column holds text, which is aligned left."""
         values = [row[column].value for row in self.rows() if row[column].value is not None]
         return bool(values) and all(isinstance(value, str) for value in values)
 
     def best(self, column: int) -> float | None:
-        """Return the best number of the first section in a column with a better side, or None if there is none.
+        """Return the best number of a column in the first section, or None if none counts as the best.
 
         Numbers over different counts (which their remarks show) are not compared.
         """
@@ -201,7 +201,7 @@ class Table:
     def csv(self) -> str:
         """Return comma-separated text: the section first, numbers in full, an empty field for an absent value.
 
-        A column with intervals is followed by two with their ends. Every column has a name of its own (`keys`).
+        A column with intervals is followed by two columns with their ends. Every column has a name of its own (`keys`).
 
         Remarks on a row's name and values, and why values are absent, are in an extra last column; each footnote is a
         row of the section "note". Names stay text if a spreadsheet opens it
@@ -347,7 +347,7 @@ def _name(text: str) -> str:
 LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\textasciigrave{}"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "{''}"},
-    # At the start of a row LaTeX would read these as part of the line break before it.
+    # At the start of a row, LaTeX would read these as part of the line break before it.
     **{"[": "{[}", "]": "{]}", "*": "{*}"},
     **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\rightarrow$", "∞": r"$\infty$", DASH: r"\textemdash{}"},
 }

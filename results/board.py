@@ -49,7 +49,7 @@ def write_board(
 
 
 def read_entries(folder: Path, known_weights: Mapping[str, str]) -> list[Entry]:
-    """Return all results files of a folder, sorted by name. Raise BenchError for the first faulty one."""
+    """Return all results files in a folder, sorted by name. Raise BenchError for the first faulty one."""
     found = []
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
         name = check_name("entry", path.stem)

@@ -1,8 +1,8 @@
 """Find what is wrong with a results file, as far as the file alone can show it, with one line per finding.
 
-There are two checks. The hashes of the parts reveal every change since the export, and where it is. Values that follow
-from other parts are computed again, so that a change whose hash was also replaced is found if it contradicts anything.
-A consistent forgery is not found here; comparison with the run finds it (megbench.results.against_run).
+There are two checks. The hashes of the parts reveal every change since the export, and where it was made. Values that
+follow from other parts are computed again, so that a change whose hash was also replaced is found if it contradicts
+anything. A consistent forgery is not found here; comparison with the run finds it (megbench.results.against_run).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from megbench.results.means import mean_of, pooled_of, same
 from megbench.results.reading import form_faults
 from megbench.results.submission import FigureFacts, Row, Submission
 
-# The word with which reports.marks marks a row that was trained on what it is scored on.
+# The words with which reports.marks marks a row that was trained on what it is scored on.
 SEEN_MARK = "trained on"
 # Marks that a status must have and no other status may have.
 MARK_OF = {"demo weights": DEMO_MARK, "reproducing": "reproducing", "untrained": "untrained"}
 HASHED = ("published weights", "reproducing", "demo weights", "own weights")
-# Controls that every protocol allows; wrong_driver needs a foil, truth a known one.
+# Controls that every protocol allows; wrong_driver needs a foil, and truth needs a known truth.
 CONTROLS = ("still", "still_noise", "rigid", "apex_ramp", "reversed", "ceiling")
 CONTENDER = "flow_warp"
 FOIL_CONTROL = "wrong_driver"

@@ -28,7 +28,7 @@ UNTIMED = {"outputs": "made elsewhere; only read here", "external": "the memory 
 
 
 def submission_of(folder: Path) -> Submission:
-    """Return the results of a finished, sealed run. Raise BenchError, with the remedy, for any other."""
+    """Return the results of a finished, sealed run. Raise BenchError, with the remedy, for any other run."""
     run = FinishedRun(folder)
     seal = measured_digest(folder)
     if not run.facts.finished or seal is None:
@@ -91,7 +91,7 @@ def write_submission(submission: Submission, path: Path) -> None:
 
 
 class _Hider:
-    """Removes the user's folders from texts: only the last name of /home/ann/outputs remains."""
+    """Remove the user's folders from text: only the last part of /home/ann/outputs remains."""
 
     def __init__(self, run: FinishedRun) -> None:
         given = run.facts.request.get("folders")
@@ -186,7 +186,7 @@ def _row(
 
 
 def status_of(method: MethodFacts) -> str:
-    """Return the status of a row's weights, by its name and its marks."""
+    """Return the status of a row's weights, based on the row's name and marks."""
     if method.name == "outputs":
         return "outputs made elsewhere"
     if method.name == "external":

@@ -12,7 +12,7 @@ from megbench.core.pooled import pooled
 from megbench.core.statistics import Interval, bootstrap_mean
 from megbench.results.submission import CellResult, FigureFacts, Metric
 
-# Significant digits of numbers in a file: more than any figure is certain of.
+# The number of significant digits in a file: more than any figure is accurate to.
 DIGITS = 9
 
 
@@ -22,7 +22,7 @@ def kept(value: float | None) -> float | None:
 
 
 def same(first: float | None, second: float | None) -> bool:
-    """Return whether two numbers are equal to the digits in a file."""
+    """Return whether two numbers are equal to the precision of a file."""
     if first is None or second is None:
         return first is second
     return math.isclose(first, second, rel_tol=1e-6, abs_tol=1e-6)
@@ -31,7 +31,7 @@ def same(first: float | None, second: float | None) -> bool:
 def mean_of(
     figure: str, cells: Mapping[str, CellResult], driver_of: Mapping[str, str]
 ) -> tuple[float | None, float | None, float | None, int]:
-    """Return mean, interval (None with fewer than five drivers) and the number of cells with a figure."""
+    """Return the mean, the interval (None with fewer than five drivers) and the number of cells with a figure."""
     values = {name: cell.scores[figure] for name, cell in cells.items() if figure in cell.scores}
     found = _bootstrap(tuple(values.values()), tuple(driver_of[name] for name in values))
     return kept(found.value), kept(found.low), kept(found.high), found.n

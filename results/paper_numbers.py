@@ -1,4 +1,4 @@
-"""Numbers that papers print, beside the rows that they refer to (results/papers.yaml)."""
+"""Numbers printed in papers, shown beside the rows to which they refer (results/papers.yaml)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PaperNumber(BaseModel):
 
 @dataclass(frozen=True)
 class Beside:
-    """A printed number beside a row's: its value, its source, and whether the row reproduces it."""
+    """A printed number shown beside a row: its value, its source, and whether the row reproduces it."""
 
     printed: str
     paper: str
@@ -64,7 +64,7 @@ def paper_numbers() -> tuple[PaperNumber, ...]:
 def beside(
     row: Row, protocol: Protocol, versions: dict[str, tuple[str, str]], numbers: Sequence[PaperNumber]
 ) -> dict[str, Beside]:
-    """Return the numbers that papers print for a row, by figure. versions: metric and version of each figure.
+    """Return the numbers printed in papers for a row, by figure. versions: metric and version of each figure.
 
     A number is shown only beside a row of the same protocol, metric version and number of cells.
     """

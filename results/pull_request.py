@@ -12,7 +12,7 @@ SHOWN = ("agreement", "gain", "error")
 
 
 def pull_request(made: Submission, path: Path) -> str:
-    """Return title and text: what was run, where, the scores, and what the submitter confirms."""
+    """Return the title and text: what was run and where, the scores, and what the submitter confirms."""
     methods = [row for row in made.rows if not row.is_control]
     figures = [name for name in SHOWN if name in made.figures]
     head = ["row", "status", *figures, "marks"]

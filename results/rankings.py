@@ -28,7 +28,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A row in a ranking, with the numbers that papers print for it by figure."""
+    """A row in a ranking, with the numbers printed for it in papers, by figure."""
 
     entry: Entry
     row: Row
@@ -54,7 +54,7 @@ class Ranking:
 
     @property
     def figures(self) -> list[FigureFacts]:
-        """The columns: figures of the metric with a group that some row has, or else the first few."""
+        """The columns: the metric's figures with a group, or else its first few, except those that no row has."""
         grouped = sorted((figure for figure in self.metric.figures if figure.group), key=lambda figure: figure.order)
         chosen = grouped or list(self.metric.figures[:FEW])
         return [figure for figure in chosen if any(_value(ranked.row, figure) is not None for ranked in self.rows)]
@@ -66,7 +66,7 @@ class Ranking:
 
     @property
     def controls(self) -> list[Ranked]:
-        """Return the controls; one that several submissions have with the same scores is listed once."""
+        """Return the controls; a control with the same scores in several submissions is listed once."""
         found: dict[str, Ranked] = {}
         for ranked in self.rows:
             if ranked.row.is_control:
@@ -76,7 +76,7 @@ class Ranking:
 
 
 def rankings(entries: Iterable[Entry], numbers: Sequence[PaperNumber]) -> list[Ranking]:
-    """Return all rankings, motion agreement first; within a metric, those with most rows first."""
+    """Return all rankings, motion agreement first; within a metric, those with the most rows first."""
     found: dict[str, Ranking] = {}
     for entry in entries:
         made = entry.made
@@ -120,7 +120,7 @@ def ranking_key(made: Submission, cells: Sequence[Cell], metric: Metric) -> str:
 
 
 def _distance(chosen: FigureFacts | None, ranked: Ranked) -> tuple[bool, float, str]:
-    """Return the key that orders rows: the distance of their figure from its ideal, absent ones last."""
+    """Return the key that orders rows: the distance of their figure from its ideal, with absent values last."""
     value = _value(ranked.row, chosen) if chosen else None
     far = 0.0 if chosen is None or value is None else abs(value - (chosen.ideal or 0.0))
     return value is None, far, ranked.row.label

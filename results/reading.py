@@ -23,7 +23,7 @@ MOST_TOLD = 20
 
 
 def read_submission(path: Path) -> tuple[Submission, dict[str, Any]]:
-    """Return a results file, checked, and its JSON values. Raise BenchError with its first fault."""
+    """Return a checked results file and its JSON values. Raise BenchError with its first fault."""
     facts = read_facts(path)
     if lines := form_faults(facts):
         raise BenchError(f"{path}: {lines[0]}")
@@ -31,7 +31,7 @@ def read_submission(path: Path) -> tuple[Submission, dict[str, Any]]:
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file. Raise BenchError if it is missing, too large, or has an entry twice."""
+    """Return the JSON object in a file. Raise BenchError if it is missing, too large, or repeats an entry."""
     data = read_bounded(path, LARGEST, "Give a file made by `results export`.")
     try:
         facts = json.loads(data, object_pairs_hook=_once, parse_constant=_no_constant)
@@ -45,7 +45,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def form_faults(facts: dict[str, Any]) -> list[str]:
-    """Return what does not fit the published format (results/schema.json), one line each, or [] if all fits."""
+    """Return what does not fit the published format (results/schema.json), one line each, or [] if everything fits."""
     try:
         Submission.model_validate_json(json.dumps(facts))
     except ValidationError as error:

@@ -1,6 +1,6 @@
-"""The results file: a run's results in one JSON file without pictures. `results/schema.json` is made from this.
+"""The results file: a run's results in one JSON file without pictures. `results/schema.json` is generated from it.
 
-Reading is strict: it rejects unknown entries, numbers that are not finite, texts that are too long and names that are
+Reading is strict: it rejects unknown entries, numbers that are not finite, strings that are too long and names that are
 not valid file names.
 """
 
@@ -213,7 +213,7 @@ class Row(Part):
 
 
 class Digests(Part):
-    """Hashes of the file's parts and of the whole file, to find where a change is."""
+    """Hashes of the file's parts and of the whole file, used to locate changes."""
 
     parts: Annotated[dict[Text, Hash], Field(max_length=MOST_ROWS * MOST_CELLS)]
     whole: Hash

@@ -63,7 +63,7 @@ def test_what_does_not_fit_into_memory_is_absent_with_the_reason(call, quick, mo
 
 
 @pytest.mark.parametrize("arguments", [("gpu",), ("train", "fomm"), ("--methods", "fomm")])
-@pytest.mark.parametrize(("cuda", "reason"), [("13.2", "finds no GPU here"), (None, "is a build for CPUs only")])
+@pytest.mark.parametrize(("cuda", "reason"), [("13.2", "finds no GPU here"), (None, "is a CPU-only build")])
 def test_without_a_gpu_one_line_says_what_to_do(call, monkeypatch, arguments, cuda, reason):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", cuda)

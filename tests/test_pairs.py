@@ -238,10 +238,10 @@ def test_a_dry_run_says_how_many_pairs_it_asks_for_and_writes_nothing(call, judg
     assert code == 0, err
     assert "3 methods in 12 cells: 34 pairs of outputs" in err  # one output of the look-alike failed
     assert (
-        "2 raters, 12 pairs each, 3 of which are asked twice: 30 questions. Every two methods are compared 8 times."
+        "2 raters, 12 pairs each, 3 of which are asked twice: 30 questions. Each pair of methods is compared 8 times."
         in err
     )
-    assert "24 pairs of outputs are asked once, the other 10 not at all by these raters" in err
+    assert "24 pairs of outputs are shown once, the other 10 not at all to these raters" in err
     assert not (judged_run / "pairs").exists()
     assert out == ""
 

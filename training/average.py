@@ -1,8 +1,8 @@
 """A moving average of weights, which often validates better than the weights themselves.
 
-torch's AveragedModel would need as much code: it averages counters of batches to wrong integers and has no smaller
-decay at the start. It also copies networks by deepcopy, which fails once a network with spectral norm (FOMM's
-discriminator) has taken a step, as in the second stage of a training.
+torch's AveragedModel would save no code: it also averages batch counters, which gives wrong integers, and cannot start
+with a smaller decay. It copies networks with deepcopy, which fails once a network with spectral normalisation (FOMM's
+discriminator) has been updated, as in the second stage of training.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ States = dict[str, dict[str, Tensor]]
 
 
 class Average:
-    """Exponential moving average of all entries of some networks; counters are copied. decay 0: no averaging.
+    """An exponential moving average of all entries of some networks; counters are copied. decay 0: no averaging.
 
-    In the first steps the decay is smaller, (1 + steps) / (10 + steps), so that the initial weights are soon forgotten.
+    In the first steps, the decay is smaller, (1 + steps) / (10 + steps), so that the initial weights are soon
+    forgotten.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], decay: float) -> None:

@@ -30,9 +30,9 @@ class _Summed(torch.autograd.Function):
 class SharedBatchNorm(_BatchNorm):
     """Batch normalisation over the whole batch of all processes, each of which holds an equal share of it.
 
-    torch's SyncBatchNorm rejects tensors on CPUs (ValueError). But trainings on CPUs may have several processes, too
-    (`--device cpu --devices 2`), where the tests check that two processes equal one with the complete batch. torch's
-    own differentiable all_reduce, which could replace `_Summed`, is deprecated.
+    torch's SyncBatchNorm rejects tensors on CPUs (ValueError). However, training on CPUs may also use several processes
+    (`--device cpu --devices 2`), and the tests use this to check that two processes give the same result as one with
+    the complete batch. torch's own differentiable all_reduce, which could replace `_Summed`, is deprecated.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -63,13 +63,13 @@ class SharedBatchNorm(_BatchNorm):
 
 
 def batch_norms(networks: Mapping[str, nn.Module]) -> list[_BatchNorm]:
-    """Return all batch normalisations of some networks."""
+    """Return all batch normalisation layers of some networks."""
     modules = (module for network in networks.values() for module in network.modules())
     return [module for module in modules if isinstance(module, _BatchNorm)]
 
 
 def share(networks: Mapping[str, nn.Module]) -> None:
-    """Make every batch normalisation use the statistics of all processes; entries and weights do not change."""
+    """Make every batch normalisation layer use the statistics of all processes; entries and weights do not change."""
     for norm in batch_norms(networks):
         norm.__class__ = SharedBatchNorm  # the class only adds a computation
 

@@ -60,8 +60,8 @@ class TrainingSet(Batches, Protocol):
 class TrainingSource:
     """A source of training clips.
 
-    settings: the class of the section `data` of a training's settings. open: creates the set from such settings and the
-    kind of training, one of `kinds`.
+    settings: the class of the section `data` of the training settings. open: creates the set from such settings and the
+    kind of training, which is one of `kinds`.
     """
 
     settings: type
@@ -83,10 +83,10 @@ def train(
 ) -> bool:
     """Train `name` in the folder `out` and write `weights` (.safetensors) with their JSON card.
 
-    trainings: for each kind of training the recipes, "module:Recipe" by name; the setting `training` chooses the kind.
-    config: a settings file, or None for the defaults. init: weights to start from instead of random ones; networks not
-    in them keep their random weights. Continue from `out` if a run was interrupted there. Raise BenchError if the
-    settings there are different, if `out` contains anything else, or if another process trains there. A run that
+    trainings: for each kind of training, the recipes ("module:Recipe") by name; the setting `training` chooses the
+    kind. config: a settings file, or None for the defaults. init: weights to start from instead of random ones;
+    networks not in them keep their random weights. Continue from `out` if a run was interrupted there. Raise BenchError
+    if the settings there are different, if `out` contains anything else, or if another process trains there. A run that
     reaches a limit writes the best weights so far and returns False.
     """
     settings = _spelt_out(read_overlay(config) if config else {})
@@ -96,7 +96,7 @@ def train(
     try:
         kind = check_choice("training", str(settings.pop("training", PUBLISHED)), trainings)
         if kind not in source.kinds:
-            raise BenchError(f"A {kind} training needs the exact flow of rendered clips. Use --clips demo.")
+            raise BenchError(f"The {kind} training procedure needs the exact flow of rendered clips. Use --clips demo.")
         plan = resolve(Plan, [part_of(settings, "plan")], where="plan")
         drawn: Any = resolve(source.settings, [part_of(settings, "data")], where="data")
         recipe = resolve(load("trainable", name, trainings[kind]), [settings])
@@ -118,7 +118,7 @@ def train(
         "plan": as_dict(plan),
         "data": as_dict(drawn),
     }
-    if stores := clips.facts().get("stores"):  # with other clips it is another training
+    if stores := clips.facts().get("stores"):  # with other clips, it is a different training run
         resolved["stores"] = stores
     with told_of_memory(lambda: TOO_LARGE):
         trainer = recipe.trainer()
@@ -141,7 +141,7 @@ def train(
                 finished = run.train()
             if group.is_first:
                 save_weights(weights, trainer.networks(), card(name, resolved, clips, run, group, init))
-                state = "" if finished else "Stopped by a limit; the same command continues. "
+                state = "" if finished else "Stopped by a limit; repeat the same command to continue. "
                 print(f"{state}Weights: {weights}. Use them as --methods {weights.stem}")
     return finished
 
@@ -182,7 +182,7 @@ def check_rates(plan: Plan, trainer: Trainable) -> None:
 
 
 def smaller_parts(run: TrainingRun, out: Path) -> str:
-    """Return advice for a training that does not fit into memory."""
+    """Return advice for training that does not fit into memory."""
     name = run.stages[run.progress["stage"]]
     stage = run.plan.stages[name]
     place, parts = f"plan.stages.{name}", stage.accumulate
@@ -213,7 +213,7 @@ def describe(networks: dict[str, torch.nn.Module]) -> str:
 def card(
     name: str, resolved: dict[str, Any], clips: TrainingSet, run: TrainingRun, group: Group, init: Path | None
 ) -> dict[str, Any]:
-    """Return the card of the weights for their users: settings, data, length, machine, losses."""
+    """Return the card of the weights for their users: settings, data, length, machine and losses."""
     return {
         "method": name,
         "config": resolved["recipe"]["model"],

@@ -1,7 +1,7 @@
 """Batches of a stage in order, drawn ahead by threads while the networks are trained.
 
-torch's DataLoader would draw the same batches in processes, which has three drawbacks. Unless the processes are forks,
-which only Linux does safely, each gets a copy of the whole training set, because numpy pickles a mapped file with its
+torch's DataLoader would draw the same batches in processes, which has three drawbacks. Unless the processes are forked,
+which is safe only on Linux, each gets a copy of the whole training set, because numpy pickles a mapped file with its
 contents. An error reaches the user as a traceback. And two processes were not faster than two threads, since OpenCV and
 numpy let other threads run.
 """

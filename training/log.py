@@ -1,4 +1,4 @@
-"""The log of a training: one JSON object per line, and scalars for TensorBoard on request."""
+"""The log of a training run: one JSON object per line, and scalars for TensorBoard on request."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Log:
 
 
 def read_log(out: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a log; nothing if there is no log."""
+    """Yield the lines of a log, or nothing if there is no log."""
     if (path := out / LOG).exists():
         yield from map(json.loads, path.read_text(encoding="utf-8").splitlines())
 

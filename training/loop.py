@@ -2,8 +2,8 @@
 
 A run can be killed at any moment, and the same command continues from the last saved state. All draws depend only on
 the seed, the stage, the step and the sample, so a resumed run ends with the same result as an uninterrupted one. Every
-`log_every` steps the run takes a look at the losses. Between two looks nothing waits for the device, on which the
-losses stay until then.
+`log_every` steps, the run looks at the losses. Between two looks, nothing waits for the device, where the losses stay
+until then.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Optimisers = dict[str, torch.optim.Optimizer]
 
 
 def fastest_layout(device: torch.device) -> torch.memory_format:
-    """Return the memory layout for networks that learn: channels last, but planar on processors without AVX-512.
+    """Return the memory layout for training networks: channels last, but planar on processors without AVX-512.
 
     On those processors, oneDNN takes up to 5 times as long for weight gradients in channels last (docs/performance.md).
     """
@@ -72,7 +72,7 @@ class TrainingRun:
     def train(self) -> bool:
         """Run every stage of the plan to its end, from any saved state; return False if stopped by a limit.
 
-        Afterwards the networks are the best checkpoint of the last stage that has one.
+        Afterwards, the networks hold the best checkpoint of the last stage that has one.
         """
         if self.group.size > 1:
             self.group.check_shared(self.out)
@@ -159,7 +159,7 @@ class TrainingRun:
                     phase = self._phase(run)
                     assert phase is not None, "every part of a batch has the same phases"
                 total = torch.stack(list(phase.losses.values())).sum() / len(runs)
-                # Parameters that no optimiser of this phase steps get no gradient, except those of a Conv3x3.
+                # Parameters that no optimiser of this phase updates get no gradient, except those of a Conv3x3.
                 total.backward(inputs=parameters)
                 for key, loss in phase.losses.items():
                     part_loss = loss.detach() / len(runs)
@@ -192,7 +192,7 @@ class TrainingRun:
     def _set_modes(self, name: str, stage: StagePlan, step: int, loader: Loader) -> None:
         """Put all networks into training mode.
 
-        From `freeze_batch_norm_at` on, batch norms keep settled statistics instead.
+        From `freeze_batch_norm_at` on, batch normalisation keeps settled statistics instead.
         """
         for network in self.networks.values():
             network.train()
@@ -214,7 +214,7 @@ class TrainingRun:
     def _validate(self, name: str, step: int, loader: Loader) -> None:
         """Log the losses of the first phase on held-out people; the lowest sum defines the best checkpoint.
 
-        Every look uses the same pairs, so that looks are comparable. A strip shows the first pairs.
+        Every validation uses the same pairs, so that the results are comparable. A strip shows the first pairs.
         """
         for network in self.networks.values():
             network.eval()

@@ -13,15 +13,15 @@ from megbench.core.errors import BenchError, check_choice
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage of a training.
+    """One stage of training.
 
-    steps: number of optimiser steps; 0 if `epochs` determines it. An epoch visits every video `repeats` times, as
-    published trainings count. batch_size: pairs per step, over all processes and parts. accumulate: parts of a batch
-    that a process works through one after another, to save memory; batch normalisation then sees one part at a time.
-    steps_per_epoch: length of an epoch for milestones (follows from `epochs` and `repeats` if they are given).
+    steps: number of optimiser steps; 0 if `epochs` determines it. An epoch visits every video `repeats` times, as in
+    the published training procedures. batch_size: pairs per step, over all processes and parts. accumulate: parts of a
+    batch that a process works through one after another, to save memory; batch normalisation then sees one part at a
+    time. steps_per_epoch: length of an epoch for milestones (follows from `epochs` and `repeats` if they are given).
     freeze_batch_norm_at: step from which batch normalisation keeps the mean statistics of some batches (None: never).
-    It must be late, when the learning rate is small, because a network degenerates if frozen at the full rate.
-    lr_scale: factor on every optimiser's learning rate.
+    It must be late, when the learning rate is small, because a network degenerates if its statistics are frozen at the
+    full rate. lr_scale: factor by which every optimiser's learning rate is multiplied.
     """
 
     steps: int = 0
@@ -45,10 +45,10 @@ class StagePlan:
 class Plan:
     """The stages by name, how they are computed, and how often the run logs, validates and saves.
 
-    precision: "bf16" computes convolutions in bfloat16; geometry, softmaxes and losses stay float32. ema: decay of the
-    moving average of the weights, which is then validated and kept (0: none; .999 is usual). validate_every, log_every,
-    keep_every: in steps (keep_every 0: no numbered checkpoints). save_seconds: time between saved states. tensorboard:
-    whether scalars for TensorBoard are written beside the log.
+    precision: "bf16" computes convolutions in bfloat16; geometry, softmaxes and losses stay in float32. ema: decay of
+    the moving average of the weights, which is then validated and kept (0: none; .999 is usual). validate_every,
+    log_every, keep_every: in steps (keep_every 0: no numbered checkpoints). save_seconds: time between saved states.
+    tensorboard: whether scalars for TensorBoard are written beside the log.
     """
 
     stages: dict[str, StagePlan] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class Limits:
 def learning_rate(spec: OptimiserSpec, stage: StagePlan, step: int) -> float:
     """Return the learning rate of `spec` at a step of a stage.
 
-    It follows published milestones or decay, or a warm-up and then a cosine down to 3 %.
+    It follows published milestones or decay, or a warm-up followed by a cosine decay to 3 %.
     """
     epoch = step // stage.steps_per_epoch
     if spec.decay is not None:

@@ -1,7 +1,7 @@
-"""Training batches from prepared clip stores: two frames of one clip, as in the published trainings.
+"""Training batches from prepared clip stores: two frames of one clip, as in the published training procedures.
 
 Frames stay in their files and are mapped into memory, and a batch reads only the frames it needs. Several stores form
-one set (a mix). A person is on one side of the split only, whatever the database.
+one set (a mix). Each person is on only one side of the split, whatever the database.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ class PreparedSet:
         if len(everybody) < 2:
             raise BenchError(
                 f"The training clips show {len(everybody)} people; at least 2 are needed, one of them for validation."
-                " Give more clips to --clips."
+                " Pass more clips with --clips."
             )
         if not 0 < held_out < len(everybody):
             raise BenchError(
-                f"data.held_out {held_out} must lie between 1 and {len(everybody) - 1}: the training clips show"
+                f"data.held_out {held_out} must be between 1 and {len(everybody) - 1}: the training clips show"
                 f" {len(everybody)} people. Set it with --set data.held_out=N."
             )
         validating = set(everybody[:held_out])
@@ -159,7 +159,7 @@ class PreparedSet:
 
 
 def jittered(pair: Float32s, jitter: Jitter, rng: np.random.Generator) -> Float32s:
-    """Return pictures (N, H, W, 3) RGB in [0, 1] with colours changed alike; the order of the changes is random."""
+    """Return pictures (N, H, W, 3) RGB in [0, 1] with the same colour changes, applied in random order."""
     brightness, contrast, saturation = 1 + np.array(
         [jitter.brightness, jitter.contrast, jitter.saturation], np.float32
     ) * rng.uniform(-1, 1, 3).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The processes of a training: how they find each other and exchange values. A single process exchanges nothing."""
+"""The processes of a training run: how they find each other and exchange values. A single process exchanges nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Group:
-    """The place of this process among the `size` processes of a training, and the `device` on which it computes."""
+    """The place of this process among the `size` processes of a training run, and the `device` on which it computes."""
 
     device: torch.device
     rank: int = 0
@@ -99,7 +99,7 @@ class Machine:
 
     @property
     def starts_first(self) -> bool:
-        """Whether this process is the first of the training, according to the environment."""
+        """Whether this process is the first of the training run, according to the environment."""
         machine = os.environ.get("NODE_RANK", "0") if self.nodes > 1 else "0"
         return os.environ.get("RANK", machine) == "0"
 

@@ -12,7 +12,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class Jitter:
-    """The range of colour changes, alike for both frames: factors within 1 +- each value, hue by +- `hue` turns.
+    """The range of colour changes, shared by both frames: factors within 1 +- each value, hue within +- `hue` turns.
 
     The values are those published for FOMM and MRAA; FPB-FOMM's publication changes the hue alone. A grey picture has
     no hue.
@@ -26,11 +26,11 @@ class Jitter:
 
 @dataclass(frozen=True)
 class PreparedSettings:
-    """Settings of what is drawn from prepared clips, and of the clips left out.
+    """Settings for drawing frames from prepared clips and for leaving clips out.
 
     leave_out: the challenge's drivers, all clips of the people in them, or nothing. flip: whether pairs are reversed in
-    time or else mirrored, each in half of the cases (as published). mirror_points: whether landmarks are mirrored with
-    their picture; the published training leaves them unchanged. Pairs for validation are never varied.
+    time or, if not, mirrored, each with a probability of one half (as published). mirror_points: whether landmarks are
+    mirrored with their picture; the published training leaves them unchanged. Pairs for validation are never varied.
     """
 
     leave_out: Literal["drivers", "people", "nothing"] = "drivers"
@@ -41,7 +41,7 @@ class PreparedSettings:
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """Settings of what is drawn from clip stores. held_out: number of people used for validation only."""
+    """Settings for drawing frames from clip stores. held_out: number of people used for validation only."""
 
     held_out: int = 4
     prepared: PreparedSettings = PreparedSettings()

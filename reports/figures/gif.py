@@ -1,4 +1,4 @@
-"""The animated table of the papers' repositories: source, driver and methods side by side in slow motion."""
+"""An animated table as in the papers' repositories: source, driver and methods side by side in slow motion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from megbench.reports.run_facts import CellFacts
 from megbench.reports.run_files import FinishedRun
 
 HEADER, CAPTION, GAP = 24, 18, 4
-# Characters of a title that fit above a picture.
+# The number of characters of a title that fit above a picture.
 LETTERS = 32
 INK, GROUND = (28, 30, 33), (255, 255, 255)
 # GIF's unit is a hundredth of a second; viewers slow down frames that are shorter than two.
@@ -38,7 +38,7 @@ def write_gif(
 ) -> Path:
     """Animate a table with a line for each cell, `slower` times slower than recorded, and return its path.
 
-    differences: show amplified differences to the onset below. Clips that end early hold their last frame.
+    differences: show amplified differences from the onset below. Clips that end early hold their last frame.
     """
     if path.suffix != ".gif":
         raise BenchError(f"{path}: not a name for an animation. Give --out a name that ends in .gif.")
@@ -64,7 +64,7 @@ class _Line:
         return [self.source, *(None if clip.frames is None else clip.frames[frame] for clip in self.clips)]
 
     def changes(self, frame: int) -> list[Frames | None]:
-        """Return the amplified differences shown below them; the template has none."""
+        """Return the amplified differences shown below the pictures; the template has none."""
         rest = onset(self.cell)
         return [
             None,
@@ -106,12 +106,12 @@ def _table(titles: Sequence[str], lines: Sequence[_Line], frame: int) -> Image.I
 
 
 def shorten(text: str, letters: int) -> str:
-    """Return a text, cut to `letters` characters with "..." at its end if it is longer."""
+    """Return text, cut to `letters` characters with "..." at its end if it is longer."""
     return text if len(text) <= letters else f"{text[: letters - 3]}..."
 
 
 def _save(frames: Sequence[Image.Image], duration: int, path: Path) -> Path:
-    """Write with one palette and no dithering: colours that flicker would hide the motion."""
+    """Write the frames with one palette and no dithering, because flickering colours would hide the motion."""
     palette = frames[len(frames) // 2].quantize(256, Image.Quantize.MEDIANCUT)
     coded = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     try:

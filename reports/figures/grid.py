@@ -53,12 +53,12 @@ def _show(axis: Axes, picture: TilePicture | str) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure in its suffix's format (images: 200 dpi). Raise BenchError if that is unknown or writing fails."""
+    """Write a figure in its suffix's format (images: 200 dpi). Raise BenchError if it is unknown or writing fails."""
     check_choice("figure format", path.suffix.removeprefix("."), list(FORMATS))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with mpl.rc_context(SETTINGS), warnings.catch_warnings():
-            # A name in a script that the font lacks is shown as boxes, which is no reason to stop.
+            # Names in a script that the font lacks are shown as boxes, which is no reason to stop.
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
             figure.savefig(path, dpi=200)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The facial prior (Zhang et al., MM '21, figures 2 and 3): the given points, the map of one of them, and of all."""
+"""The facial prior (Zhang et al., MM '21, figures 2 and 3): the given points, and the maps of one and of all points."""
 
 import matplotlib as mpl
 import numpy as np
@@ -36,7 +36,7 @@ def draw_prior(picture: Frames, points: Floats, one: Floats, every: Floats, chos
 
 
 def _points(panel: Axes, points: Floats, chosen: int) -> None:
-    """Draw numbered dots; points outside the picture are clipped by its edge."""
+    """Draw numbered dots; points outside the picture are clipped at its edge."""
     for number, (x, y) in enumerate(points):
         colour = "#ff5a4d" if number == chosen else "#ffe14d"
         panel.plot(x, y, "o", color=colour, markersize=4, markeredgecolor="black", markeredgewidth=0.5)

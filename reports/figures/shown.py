@@ -1,4 +1,4 @@
-"""What a figure of a run shows: the cells, the rows, their frames and the differences to the onset."""
+"""What a figure of a run shows: the cells, the rows, their frames and the differences from the onset."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Shown:
 
 
 def chosen_cells(run: FinishedRun, names: Sequence[str]) -> list[CellFacts]:
-    """Return the cells called `names`, or the run's first cell if it is empty. Raise BenchError for an unknown name."""
+    """Return the cells called `names`, or the run's first cell by default. Raise BenchError for an unknown name."""
     known = {cell.name: cell for cell in run.facts.cells}
     for name in names:
         check_choice("cell", name, list(known))
@@ -43,7 +43,7 @@ def chosen_cells(run: FinishedRun, names: Sequence[str]) -> list[CellFacts]:
 
 
 def chosen_rows(run: FinishedRun, labels: Sequence[str]) -> list[str]:
-    """Return the rows called `labels`, or all methods if it is empty. Raise BenchError for an unknown label."""
+    """Return the rows called `labels`, or all methods if there are none. Raise BenchError for an unknown label."""
     for label in labels:
         check_choice("row", label, [method.label for method in run.facts.methods])
     return list(labels) or [method.label for method in run.methods]
@@ -88,7 +88,7 @@ def onset(cell: CellFacts) -> int:
 
 
 def apex(cell: CellFacts) -> int:
-    """Return the frame that shows most: the apex, or the middle frame if none is coded."""
+    """Return the frame of the strongest expression: the apex, or the middle frame if none is coded."""
     return cell.n_frames // 2 if cell.apex_frame is None else cell.apex_frame
 
 
@@ -135,6 +135,6 @@ def fitting_factor(cell: CellFacts, clips: Sequence[Shown]) -> int:
 
 
 def fitting_amplification(frames: Frames, frame: int, rest: int) -> int:
-    """Return the amplification at which the difference of a frame to the frame `rest` nearly fills the contrast."""
+    """Return the amplification at which the difference between a frame and frame `rest` nearly fills the contrast."""
     change = (frames[frame].astype(np.float32) - frames[rest]) @ LUMA
     return amplification(float(np.percentile(np.abs(change), 98)))

@@ -22,9 +22,9 @@ from megbench.reports.run_files import FinishedRun
 
 
 def draw_variants(run: FinishedRun, cells: Sequence[CellFacts], labels: Sequence[str]) -> Figure:
-    """Draw columns source, driver and rows; two lines per cell: its apex, and the amplified difference to its onset.
+    """Draw columns of source, driver and rows, with two lines per cell: its apex and its amplified change since onset.
 
-    Without a coded apex the middle frame is shown.
+    If no apex is coded, the middle frame is shown.
     """
     chosen = chosen_rows(run, labels)
     rows: list[Row] = []

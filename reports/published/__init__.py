@@ -1,4 +1,4 @@
-"""Figures that papers and challenges report; always shown as reported, never as measured."""
+"""Figures reported by papers and challenges, which are always shown as reported, never as measured."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Strict(BaseModel):
 
 
 class Group(Strict):
-    """Values of one figure that one source compares: printed values by method."""
+    """Values of one figure in one source, as printed there, by method."""
 
     paper: str
     figure: str
