@@ -45,7 +45,7 @@ def add(
     name: Annotated[str, typer.Argument(help="A ready-made description; see `external list`.")],
     checkout: Annotated[Path, typer.Option(help="Folder of your checkout of the program.")],
     python: Annotated[str, typer.Option(help="The interpreter of its environment.")] = "",
-    conda: Annotated[str, typer.Option(help="Or the name of its conda environment.")] = "",
+    conda: Annotated[str, typer.Option(help="Name of its conda environment, instead of --python.")] = "",
     image: Annotated[str, typer.Option(help="Or a container image.")] = "",
 ) -> None:
     """Register the location of a program in .megbench/external/NAME.yaml, a file that you can edit."""

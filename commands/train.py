@@ -54,7 +54,7 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Training folder; default: .megbench/training/<name>@<variant>.")
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="Weights to start from; default: random ones.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Weights to start from; default: random initial weights.")] = None,
     leave_out: Annotated[
         LeaveOut, typer.Option(help="Which clips of a database to exclude from training.")
     ] = LeaveOut.drivers,

@@ -40,7 +40,7 @@ def read_overlay(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BenchError(f"Config {path} does not exist. Choices: {', '.join(sorted(_neighbours(path))) or 'none'}.")
     if path.stat().st_size > LARGEST_OVERLAY_BYTES:
-        raise BenchError(f"Config {path} is larger than {LARGEST_OVERLAY_BYTES} bytes. Pass a file of settings.")
+        raise BenchError(f"Config {path} is larger than {LARGEST_OVERLAY_BYTES} bytes. Pass a settings file.")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -174,7 +174,7 @@ def code_version(module: str) -> str:
 
 @functools.cache
 def package_versions(module: str) -> dict[str, str | None]:
-    """Return the versions of the packages with which a module and its imports compute; None for a missing package.
+    """Return the versions of the packages that a module and its imports compute with; None for a missing package.
 
     Of the dependencies of these packages, those in PACKAGES count, too: LPIPS, for example, computes with torchvision's
     networks.

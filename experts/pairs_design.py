@@ -24,7 +24,7 @@ class Pair(NamedTuple):
 
     @property
     def methods(self) -> tuple[str, str]:
-        """The two methods in alphabetical order, independent of the sides."""
+        """The two methods in alphabetical order, regardless of the sides on which they are shown."""
         return (self.left, self.right) if self.left < self.right else (self.right, self.left)
 
     @property

@@ -2,7 +2,7 @@
 
 The covariance is clustered both ways (Cameron, Gelbach and Miller 2011, "Robust inference with multiway clustering"):
 clustered by rater, plus clustered by driver, minus clustered by rater and driver together. A bootstrap that draws
-raters and drivers is no substitute: it counts the noise of single answers three times (Owen 2007, "The pigeonhole
+raters and drivers is no substitute: it counts the noise of individual answers three times (Owen 2007, "The pigeonhole
 bootstrap").
 """
 

@@ -39,7 +39,7 @@ OTHER_PROGRAMS = {
 class NumberedRow:
     """One row: the frame it names, whether a face was found, and the values of the requested columns.
 
-    faces: the number of faces found in the frame, of which the row describes the one with the highest confidence.
+    faces: the number of faces found in the frame; the row describes the one with the highest confidence.
     """
 
     frame: int

@@ -182,7 +182,7 @@ def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
 def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
     """Return the cells as (T, 17) float64, with NaN for blanks.
 
-    Raise CellFailed unless there is a row of 17 per frame.
+    Raise CellFailed unless there is one row of 17 values per frame.
     """
     width = max(map(len, sheet.rows))
     rows = [row + [""] * (width - len(row)) for row in sheet.rows if any(row)]

@@ -26,7 +26,7 @@ CAMERA = ("noise", 2)
 UNHARMED = ("scale", 1.0)
 MEANING = {
     "scale": "amplitude",
-    "over": "too much amplitude",
+    "over": "excessive amplitude",
     "delay": "delay",
     "jitter": "unsteady timing",
     "blur": "blur",
@@ -61,11 +61,11 @@ class Worth:
 
     def line(self) -> str:
         """Return the judgement as one line of text."""
-        saturation = "none seen" if self.saturation is None else f"from scale {self.saturation:g} on"
+        saturation = "no saturation seen" if self.saturation is None else f"saturates from scale {self.saturation:g}"
         floor = "not measured" if self.floor is None else f"{self.floor:.3g}"
-        weak = f"; weakly {', '.join(self.weak)}" if self.weak else ""
-        sees, blind = (", ".join(names) or "nothing here" for names in (self.sensitive, self.blind))
-        return f"sees {sees}{weak}; blind to {blind}; noise floor {floor}; saturation {saturation}"
+        weak = f"; responds weakly to {', '.join(self.weak)}" if self.weak else ""
+        sees, blind = (", ".join(names) or "none of these" for names in (self.sensitive, self.blind))
+        return f"responds to {sees}{weak}; blind to {blind}; noise floor {floor}; {saturation}"
 
 
 def worth(figure: str, values: Values) -> Worth | None:

@@ -56,7 +56,7 @@ class Curves:
 
 
 def cell_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> Iterator[Curves]:
-    """Yield the curves of a cell: facial motion, action units, then those of every other metric.
+    """Yield the curves of a cell: those of facial motion and action units, then those of every other metric.
 
     detectors: metrics that read action units, in order, each with its detector's name.
     """

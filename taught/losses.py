@@ -76,7 +76,7 @@ def best_matrices(points: Tensor, grid: Tensor, sigma: float = WINDOW) -> Tensor
 
 @in_float32
 def jacobian_loss(matrix: Tensor, wanted: Tensor) -> Tensor:
-    """Return the error of matrices (B, K, 2, 2) relative to the size of the wanted matrices minus the identity."""
+    """Return the error of matrices (B, K, 2, 2) relative to the size of the target matrices minus the identity."""
     size = (wanted - torch.eye(2, device=wanted.device, dtype=wanted.dtype)).abs().mean((1, 2, 3))
     return ((matrix - wanted).abs().mean((1, 2, 3)) / (size + TOLERANCE_PX / PIXELS / WINDOW)).mean()
 

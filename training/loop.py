@@ -50,7 +50,7 @@ class TrainingRun:
     """A training run in the folder `out` (for its files see training/resume.py, log.py and strips.py).
 
     With several processes in `group`, each is trained on an equal share of every batch. Gradients are averaged and
-    batch statistics are shared, so that the processes together equal one process with the complete batch.
+    batch statistics are shared, so that together the processes are equivalent to one process with the full batch.
     """
 
     def __init__(

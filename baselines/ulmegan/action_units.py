@@ -1,7 +1,7 @@
 """ULME-GAN's action unit matrix: recoding it, finding its apex, and fitting a sequence to the apex.
 
 Source: Zhou et al., ULME-GAN, MEGC2021, and the published code. Tables are those of OpenFace: intensities 0..5 in the
-order of megbench.core.openface_units.OPENFACE, then eighteen presences, 0 or 1, with AU28 before AU45.
+order of megbench.core.openface_units.OPENFACE, then the presence, 0 or 1, of eighteen units, with AU28 before AU45.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MODES: dict[str, tuple[bool, Fit]] = {
     "apex_frame": (True, "apex"),
 }
 
-# Columns of a published table: face, confidence, 17 intensities, 18 presences.
+# Columns of a published table: face, confidence, 17 intensities, the presence of 18 units.
 INTENSITIES = slice(2, 19)
 # Column of the presence of AU28, which has no intensity.
 AU28 = 35
@@ -31,7 +31,7 @@ PRESENT = 0.5
 
 
 def split_table(table: UnitTable) -> tuple[UnitTable, UnitTable]:
-    """Split a published table (N, 37) into intensities (N, 17) and presences (N, 17)."""
+    """Split a published table (N, 37) into intensities (N, 17) and presence (N, 17)."""
     return table[:, INTENSITIES], np.delete(table, AU28, axis=1)[:, INTENSITIES.stop :]
 
 

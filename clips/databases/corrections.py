@@ -42,7 +42,7 @@ class Correction:
 
 
 def _possible(row: CodedRow, name: str, frames: Collection[int]) -> bool:
-    """Return whether a frame number is coded, exists on disk and is in order with the other coded numbers."""
+    """Return whether a frame number is coded, exists on disk and is in order among the other coded numbers."""
     marks = [mark for mark in (row.onset, row.apex, row.offset) if mark is not None]
     return getattr(row, name) in frames and marks == sorted(marks)
 
