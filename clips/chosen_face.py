@@ -170,9 +170,15 @@ def _clip_remedy(luma: Frames, later: Iterable[Frames]) -> str:
     """Return what the user can do with a clip whose first frame (H, W) shows no face."""
     if turn := _turn(luma):
         return f"Turned {turn}, it shows a face: turn the clip"
+    skipped: list[Frames] = []
     for index, frame in enumerate(islice(later, LATER), start=1):
-        if index % STEP == 0 and _glimpse(grey(frame[None])[0]):
-            return f"Frame {index} (the first is 0) shows a face: start the clip there"
+        skipped.append(grey(frame[None])[0])
+        if index % STEP:
+            continue
+        if _glimpse(skipped[-1]):
+            first = index - STEP + next(n for n, picture in enumerate(skipped, start=1) if _glimpse(picture))
+            return f"Frame {first} (the first is 0) shows a face: start the clip there"
+        skipped = []
     return darkness(luma) or f"Supply a clip that begins with {NEEDED}"
 
 

@@ -20,7 +20,7 @@ from megbench.core.errors import BenchError, few
 from megbench.core.files.cache import digest, touch, whole_folder
 from megbench.core.files.names import check_name
 from megbench.core.frames import Frames, is_grey
-from megbench.core.pictures import is_picture, pictures_in, read_picture, stated_density
+from megbench.core.pictures import is_picture, missing_numbers, pictures_in, read_picture, stated_density
 from megbench.core.prepared_clips import StoredClip, is_store
 from megbench.core.progress import note, track
 from megbench.core.provenance import package_versions
@@ -107,6 +107,9 @@ class ClipFolder:
         _mention_others("drivers", listing, paths)
         for remedy in remedies(self.folder, [path for path in listing if path not in paths]):
             note(f"drivers: {remedy}")
+        for path in paths:
+            if path.is_dir() and (lacking := missing_numbers(pictures_in(path))):
+                note(f"{path}: no picture {few(list(map(str, lacking)))}; the others are read as consecutive frames.")
         recordings = [Recording(path, _clip_name(path), "folder", _clip_name(path), face=self.face) for path in paths]
         _check_unique("driver", self.folder, [recording.name for recording in recordings])
         return recordings

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import struct
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -19,6 +21,8 @@ from megbench.core.files.wrong_file import mistaken_download
 Picture = npt.NDArray[np.uint8]
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+# What systems add to a numbered file's name when it is copied: "003 (1)", "003 - Copy (2)", "003 copy 2".
+COPY = re.compile(r"(?<=\d)(?: - Copy| copy)?(?: \(\d+\)| \d+)?$", re.IGNORECASE)
 MAX_PIXELS = 64_000_000
 # The face detector would pad a strip one pixel high on all sides and thereby enlarge it a hundredfold.
 MAX_SIDE = 30_000
@@ -47,6 +51,45 @@ def pictures_in(folder: Path) -> list[Path]:
         if path.suffix.lower() in PICTURES and path.is_symlink() and not path.exists():
             raise BenchError(f"{path}: the link's target does not exist. Replace the link with the picture itself.")
     return sorted((path for path in entries if is_picture(path)), key=lambda path: natural(path.name))
+
+
+def check_numbers(folder: Path, pictures: Sequence[Path]) -> None:
+    """Raise BenchError if two pictures of a folder have the same number, such as 003.png and 003_mask.png.
+
+    Sorted by number, they would be consecutive frames. Names without numbers, and names that all have the same ones,
+    are in the order of their letters.
+    """
+    stems = {path.stem for path in pictures}
+    first: dict[tuple[int, ...], Path] = {}
+    twice = []
+    for path in pictures:
+        original = COPY.sub("", path.stem)
+        numbers = tuple(map(int, re.findall(r"\d+", original if original in stems else path.stem)))
+        if numbers and first.setdefault(numbers, path) is not path:
+            twice.append((first[numbers], path))
+    if twice and len(first) > 1:
+        one, other = twice[0]
+        more = f" (and {len(twice) - 1} more)" if len(twice) > 1 else ""
+        raise BenchError(
+            f"{folder}: {one.name!r} and {other.name!r} have the same number{more}. Keep one picture for each frame."
+        )
+
+
+def missing_numbers(pictures: Sequence[Path]) -> list[int]:
+    """Return the numbers that a series of pictures lacks, at its smallest step; [] if the names do not count frames."""
+    found = [tuple(map(int, re.findall(r"\d+", path.stem))) for path in pictures]
+    if len({len(numbers) for numbers in found}) != 1:
+        return []
+    counting = [sorted(set(column)) for column in zip(*found, strict=True) if len(set(column)) > 1]
+    if len(counting) != 1:
+        return []
+    numbers = counting[0]
+    steps = {later - earlier for earlier, later in itertools.pairwise(numbers)}
+    step = min(steps)
+    # Times, and numbers far apart, do not count frames.
+    if any(other % step for other in steps) or numbers[-1] - numbers[0] >= 2 * len(numbers) * step:
+        return []
+    return sorted(set(range(numbers[0], numbers[-1], step)).difference(numbers))
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -100,6 +143,8 @@ def _upright(path: Path, image: Image.Image) -> Picture:
 def _read_deep_picture(path: Path) -> Picture:
     """Return a picture that OpenCV can read but Pillow cannot: a TIFF with three 16-bit channels."""
     data = path.read_bytes()
+    if not data:
+        raise BenchError(f"{path}: the file is empty. Replace it.")
     image = None
     if data.startswith(TIFF):
         try:

@@ -16,9 +16,10 @@ import numpy as np
 from PIL import Image
 
 from megbench.core.errors import BenchError
+from megbench.core.files.kinds import HEAD_BYTES, kind_of
 from megbench.core.files.wrong_file import mistaken_download
 from megbench.core.gif import gif_rate, gif_size, is_gif, read_gif
-from megbench.core.pictures import Picture, check_size, pictures_in, read_picture
+from megbench.core.pictures import Picture, check_numbers, check_size, pictures_in, read_picture
 from megbench.core.video_writing import EXACT
 from megbench.core.video_writing import write_video as write_video  # scripts use this module to read and write videos
 
@@ -48,11 +49,13 @@ def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
 
     files: the pictures of the folder that make up the clip, in order; by default all of them.
 
-    Raise BenchError for more than 5000 frames, frames of different sizes, or damaged data, and TooShort for fewer than
-    two frames.
+    Raise BenchError for more than 5000 frames, frames of different sizes, pictures with the same number, or damaged
+    data, and TooShort for fewer than two frames.
     """
     size: tuple[int, ...] | None = None
     count = 0
+    if path.is_dir() and not files:
+        check_numbers(path, pictures_in(path))
     for picture in map(read_picture, files or pictures_in(path)) if path.is_dir() else _read_video(path):
         size = size or picture.shape
         if picture.shape != size:
@@ -198,12 +201,15 @@ def _check_complete(path: Path, stream: av.VideoStream) -> None:
     """Raise BenchError if a video file is truncated.
 
     Files with an index (MP4, MOV, AVI) state the position of every frame; a frame beyond the end of the file is lost.
-    Matroska and WebM state the length of the segment with all frames; a live recording leaves it unspecified.
+    Matroska and WebM state the length of the segment with all frames; a live recording leaves it unspecified. AVI's
+    index is at its end and is lost first, but its header states the length of the file; a recording that was
+    interrupted states 0.
 
     The number of frames in the header proves nothing: edited phone videos contain frames that are not to be shown.
     """
     size = path.stat().st_size
-    if any(entry.pos + entry.size > size for entry in stream.index_entries) or _segment_end(path) > size:
+    stated = max(_segment_end(path), _avi_size(path))
+    if any(entry.pos + entry.size > size for entry in stream.index_entries) or stated > size:
         raise _truncated(path)
 
 
@@ -220,6 +226,16 @@ def _segment_end(path: Path) -> int:
             return 0
         size = _element_size(file)
         return 0 if size is None else file.tell() + size
+
+
+def _avi_size(path: Path) -> int:
+    """Return the bytes that an AVI file has according to its header, without the header's 8; 0 for other files.
+
+    Some programs count the 8 as well, so that the difference proves nothing.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+    return int.from_bytes(head[4:8], "little") if head[:4] == b"RIFF" and head[8:] == b"AVI " else 0
 
 
 def _element_size(file: BinaryIO) -> int | None:
@@ -250,5 +266,9 @@ def _no_video(path: Path) -> BenchError:
             warnings.simplefilter("ignore")
             kind = Image.open(path).format
     except Exception:
-        return _truncated(path)
+        with path.open("rb") as file:
+            found = kind_of(file.read(HEAD_BYTES))
+        if found.endswith("video") or not found:
+            return _truncated(path)
+        return BenchError(f"{path}: {found}, not a video. Pass a video or a folder of pictures.")
     return BenchError(f"{path}: a picture ({kind}), not a video. Put the frames of each clip in a separate folder.")

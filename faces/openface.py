@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,14 +55,21 @@ def read_openface(path: Path, n_frames: int) -> Scores:
     return table.intensity
 
 
-def read_table(path: Path, n_frames: int, presences: bool = False, clip: str = "the clip") -> ActionUnitTable:
+def read_table(
+    path: Path, n_frames: int, presences: bool = False, clip: str = "the clip", own: bool = False
+) -> ActionUnitTable:
     """Read a file with one row per frame, or a folder with one file per frame, in any order.
 
-    presences: whether the `_c` columns are also required. clip: the clip's name in messages. Raise BenchError if the
-    table cannot be read, lacks a column, has a different number of frames or a second face, or contains a value that is
-    not a number within SLACK of the range 0 to 5.
+    presences: whether the `_c` columns are also required. clip: the clip's name in messages. own: whether these are the
+    user's own values, among which a row of zeros is a face at rest; in a program's table that does not say whether it
+    found a face, it is a frame without one. Raise BenchError if the table cannot be read, lacks a column, has a
+    different number of frames or a second face, or contains a value that is not a number within SLACK of 0 to 5.
     """
     rows = numbered_rows(path, presences) if path.is_dir() else rows_of(path, presences)
+    rows = [
+        row if row.found is not None else replace(row, found=own or any(value > 0 for value in row.values))
+        for row in rows
+    ]
     frames = [row.frame for row in rows]
     first = _first(path, frames, n_frames, clip)
     names = COLUMNS + PRESENCES * presences
@@ -168,8 +175,9 @@ def _first(path: Path, frames: Sequence[int], n_frames: int, clip: str) -> int:
     low, high = min(frames), max(frames)
     first = low if path.is_dir() or low == 0 else 1
     if (low, high) != (first, first + n_frames - 1):
+        numbered = "" if path.is_dir() else ", numbered from 0 or 1"
         raise BenchError(
-            f"{path}: frames {low} to {high} in {len(frames)} rows, but {clip} has {n_frames} frames. Supply the table"
-            " of this clip."
+            f"{path}: frames {low} to {high} in {len(frames)} rows, but {clip} has {n_frames} frames{numbered}."
+            " Supply the table of this clip."
         )
     return first

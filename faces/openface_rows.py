@@ -39,11 +39,12 @@ OTHER_PROGRAMS = {
 class NumberedRow:
     """One row: the frame it names, whether a face was found, and the values of the requested columns.
 
-    faces: the number of faces found in the frame; the row describes the one with the highest confidence.
+    found: None if the table has neither `success` nor `confidence`, so that only the values can tell. faces: the number
+    of faces found in the frame; the row describes the one with the highest confidence.
     """
 
     frame: int
-    found: bool
+    found: bool | None
     values: list[float]
     confidence: float
     faces: int = 1
@@ -153,7 +154,8 @@ class _Reader:
         text = self.text(cells, name)
         value = np.nan if text.lower() in NO_VALUE else self.sheet.number(text)
         if value is None:
-            raise BenchError(f"{self.path}, line {line}: {name} is {shown(text)}, not a number.")
+            remedy = " Write numbers with a decimal point." if "," in text else ""
+            raise BenchError(f"{self.path}, line {line}: {name} is {shown(text)}, not a number.{remedy}")
         return value
 
     def row(self, at: int, cells: list[str]) -> NumberedRow:
@@ -166,9 +168,7 @@ class _Reader:
         success = self.success(cells, line) if "success" in self.at else None
         values = [] if success is False else [self.number(cells, name, line) for name in self.needed]
         if np.isnan(confidence):
-            return NumberedRow(
-                int(frame), any(value > 0 for value in values) if success is None else success, values, 1.0
-            )
+            return NumberedRow(int(frame), success, values, 1.0)
         return NumberedRow(int(frame), success is not False and confidence > 0, values, confidence)
 
     def success(self, cells: list[str], line: int) -> bool:

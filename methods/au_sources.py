@@ -162,8 +162,9 @@ def _table_of(name: str, driver: Clip) -> tuple[Path, ActionUnitTable]:
     if not path.exists():
         raise CellFailed(f"{path} does not exist. Put the driver's action units there.")
     try:
-        matrix = _matrix(path, driver) if name == "table" else None
-        return path, matrix or read_table(path, driver.n_frames, name == "openface", f"driver {driver.name}")
+        own = name == "table"
+        matrix = _matrix(path, driver) if own else None
+        return path, matrix or read_table(path, driver.n_frames, not own, f"driver {driver.name}", own)
     except CellFailed:
         raise
     except BenchError as error:
@@ -192,7 +193,12 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
             f" header with {COLUMNS[0]} ..."
         )
     if len(rows) != driver.n_frames:
-        raise CellFailed(f"{path} has {len(rows)} rows, but driver {driver.name} has {driver.n_frames} frames.")
+        # pandas writes such a row above an array.
+        numbered = [cell.strip() for cell in rows[0]] == [str(column) for column in range(width)]
+        remedy = "Delete the first row, which numbers the columns" if numbered else "Supply the table of this clip"
+        raise CellFailed(
+            f"{path} has {len(rows)} rows, but driver {driver.name} has {driver.n_frames} frames. {remedy}."
+        )
     values = [[sheet.number(cell) if cell.strip() else np.nan for cell in row] for row in rows]
     for frame, (row, cells) in enumerate(zip(values, rows, strict=True), 1):
         if None in row:

@@ -216,6 +216,15 @@ def test_several_faces_are_told_each_time(tmp_path, capfd):
         assert "--face left, right or a number" in told
 
 
+def test_missing_pictures_of_a_driver_are_told(tmp_path, capfd):
+    folder = clip(tmp_path / "drivers" / "alone", *[head("hopper", 100)] * 5)
+    ClipFolder(tmp_path / "drivers", tmp_path / "cache").recordings()
+    assert "no picture" not in capfd.readouterr().err
+    (folder / "3.png").unlink()
+    ClipFolder(tmp_path / "drivers", tmp_path / "cache").recordings()
+    assert "alone: no picture 3; the others are read as consecutive frames" in capfd.readouterr().err
+
+
 def test_fewer_faces_than_asked_for(tmp_path, capfd):
     clip(tmp_path / "drivers" / "alone", head("hopper", 100), head("hopper", 100))
     clip(tmp_path / "drivers" / "talk", BOTH, BOTH)
@@ -274,7 +283,7 @@ def test_the_turn_that_finds_a_face_is_named_and_not_made(tmp_path, turn, told):
 
 def test_a_face_that_comes_later_is_named():
     face, room = head("hopper", 90), np.full_like(head("hopper", 90), 90)
-    with pytest.raises(CellFailed, match=r"\(nothing looks like a face\)\. Frame 30 \(the first is 0\) shows a face"):
+    with pytest.raises(CellFailed, match=r"\(nothing looks like a face\)\. Frame 25 \(the first is 0\) shows a face"):
         frame_clip(room, [*[room] * 24, *[face] * 10], "", "a")
     with pytest.raises(CellFailed, match=r"like a face\)\. Supply a clip that begins with an upright frontal face"):
         frame_clip(room, [room] * 10, "", "a")

@@ -393,3 +393,16 @@ def test_two_columns_of_one_title_are_refused_in_a_table_and_remarked_in_a_sheet
     found = read_sheet(tmp_path / "sheet.csv")
     assert found.rows[0].clip == "a"
     assert any("two columns have the title 'filename'; the first of them is read" in remark for remark in found.remarks)
+
+
+def test_repeated_rows_are_told_in_tables_and_sheets(tmp_path):
+    (tmp_path / "sheet.csv").write_text("subject,filename,onset,offset\n1,a,3,9\n1,a,4,9\n1,a,3,9\n")
+    assert read_sheet(tmp_path / "sheet.csv").remarks == (
+        "1 rows repeat others (line 4 repeats line 2); their clips count twice",
+    )
+    (tmp_path / "clip_a").mkdir()
+    (tmp_path / "ours.csv").write_text("path,subject,fps\nClip_A,p1,30\nClip_A,p1,30\n")
+    made = survey("table", tmp_path / "ours.csv")
+    assert made.remarks == ("1 rows repeat others (line 3 repeats line 2); their clips count twice",)
+    if not (tmp_path / "Clip_A").is_dir():
+        assert made.missing[0].endswith("Clip_A is neither a video nor a folder; did you mean 'clip_a'?")

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -282,6 +283,27 @@ def test_a_users_table_may_have_a_header_in_any_order(tmp_path, recording):
     assert isinstance(turned, ActionUnits)
     np.savetxt(folder / "real.csv", values[:, :5], delimiter=",")
     with pytest.raises(CellFailed, match="has 5 columns; it needs 17"):
+        source("table")(recording)
+
+
+def test_zeros_in_a_users_table_are_a_face_at_rest(tmp_path, recording):
+    """With and without a header, the same values are the same units."""
+    path = tmp_path / "aus" / "table" / "real.csv"
+    path.parent.mkdir(parents=True)
+    values = np.outer([0, 1, 2, 1, 0], np.linspace(0, 2, 17))
+    for header in ("", ",".join(f"AU{unit:02d}_r" for unit in OPENFACE)):
+        np.savetxt(path, values, delimiter=",", header=header, comments="")
+        assert np.allclose(source("table")(recording).intensity, values)
+
+
+def test_a_row_that_numbers_the_columns_is_named(tmp_path, recording):
+    path = tmp_path / "aus" / "table" / "real.csv"
+    path.parent.mkdir(parents=True)
+    pd.DataFrame(np.zeros((N, 17))).to_csv(path, index=False)
+    with pytest.raises(CellFailed, match=r"6 rows, but driver real has 5 frames\. Delete the first row, which numbers"):
+        source("table")(recording)
+    np.savetxt(path, np.zeros((N + 1, 17)), delimiter=",")
+    with pytest.raises(CellFailed, match=r"6 rows, but driver real has 5 frames\. Supply the table of this clip"):
         source("table")(recording)
 
 

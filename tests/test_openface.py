@@ -206,12 +206,13 @@ def test_what_cannot_be_bridged_fails_the_cell_with_its_frames(driving, lost, wo
         (rows(N - 1, first=0), "frames 0 to 6 in 7 rows"),
         (rows()[1:], "frames 2 to 8 in 7 rows"),
         ([row for row in rows(N + 1) if row["frame"] != 5], "frames 1 to 9 in 8 rows"),
-        (rows(first=361), "frames 361 to 368 in 8 rows"),
+        (rows(first=361), r"frames 361 to 368 in 8 rows, but .* has 8 frames, numbered from 0 or 1\. Supply"),
         ([*rows(), *(row | {"face_id": 1} for row in rows())], r"contains 2 faces \(face_id 0 and 1\)"),
         ([*rows(), rows()[2]], "several rows for frame 3"),
         (changed(3, AU12_r=9), "frame 4: AU12_r is 9; action units must be numbers from 0 to 5"),
         (changed(3, AU12_r=-0.6), "frame 4: AU12_r is -0.6"),
         (changed(3, AU12_r="high"), "line 5: AU12_r is 'high', not a number"),
+        (changed(3, AU12_r='"1,3"'), "line 5: AU12_r is '1,3', not a number. Write numbers with a decimal point"),
         (changed(3, success="maybe"), "line 5: success is 'maybe', but must be 0 or 1"),
         (changed(3, frame=3.5), "line 5: '3.5' is not a frame number"),
     ],
@@ -235,6 +236,16 @@ def test_values_a_little_outside_are_clipped_and_told_once(scored, driving, told
     for _ in range(3):
         source("openface")(DRIVER)
     assert len(told) == 2, "once for each file, however many cells read it"
+
+
+def test_zeros_without_a_word_about_the_face_are_no_face(scored, told):
+    """What a program wrote may have lost its columns `confidence` and `success`; zeros are then not an expression."""
+    made = [{k: v for k, v in row.items() if k not in ("confidence", "success")} for row in rows()]
+    made[3]["AU12_r"] = 0.0
+    found = scored(made)
+    assert np.isnan(found[3])
+    assert np.allclose(np.delete(found, 3), np.delete(TRUE, 3))
+    assert [line.partition(".csv: ")[2] for line in told] == ["no face in frame 4"]
 
 
 def test_gaps_and_lost_faces_are_named(scored, told):

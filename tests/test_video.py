@@ -1,6 +1,7 @@
 """Users' pictures and videos of every kind are read, and their faults are reported in one line."""
 
 import struct
+from pathlib import Path
 
 import av
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from megbench.core.errors import BenchError
 from megbench.core.gif import frames_of as frames_of_durations
-from megbench.core.pictures import pictures_in, read_picture
+from megbench.core.pictures import missing_numbers, pictures_in, read_picture
 from megbench.core.video import frame_rate, read_clip
 from megbench.core.video_writing import write_video
 
@@ -24,6 +25,12 @@ def gradient(height=64, width=48):
 
 def moving(count=5, height=64, width=48):
     return np.stack([np.roll(gradient(height, width), k, axis=1) for k in range(count)])
+
+
+def frames_folder_of(folder, names):
+    for name in names:
+        Image.fromarray(gradient()).save(folder / name)
+    return folder
 
 
 def frames_of(path):
@@ -242,6 +249,54 @@ def test_too_many_frames_are_an_error(tmp_path, monkeypatch):
         frames_of(tmp_path / "a.mp4")
 
 
+@pytest.mark.parametrize("copy", ["3.jpg", "03.png", "3_mask.png", "3 (1).png", "3 - Copy.png", "3 copy 2.png"])
+def test_pictures_with_one_number_are_refused(tmp_path, copy):
+    folder = frames_folder_of(tmp_path, [f"{k}.png" for k in range(1, 13)])
+    assert len(frames_of(folder)) == 12
+    Image.fromarray(gradient()).save(folder / copy)
+    with pytest.raises(BenchError, match=r"have the same number.*Keep one picture for each frame"):
+        frames_of(folder)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a.png", "b.png", "c.png"],
+        ["s1_a.png", "s1_b.png"],
+        ["frame.png", "frame (1).png", "frame (2).png"],
+        ["0.033.png", "1.033.png", "2.033.png"],
+    ],
+)
+def test_names_that_number_frames_otherwise_are_read(tmp_path, names):
+    assert len(frames_of(frames_folder_of(tmp_path, names))) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "lacking"),
+    [
+        ([1, 2, 3], []),
+        ([1, 2, 4, 7], [3, 5, 6]),
+        ([0, 2, 4, 8], [6]),
+        ([0, 33, 67, 100], []),
+        ([1, 2, 10**30], []),
+    ],
+)
+def test_numbers_that_pictures_lack(numbers, lacking):
+    assert missing_numbers([Path(f"cam1_{number}.png") for number in numbers]) == lacking
+
+
+def test_an_empty_picture_is_named(tmp_path):
+    (tmp_path / "a.png").touch()
+    with pytest.raises(BenchError, match=r"a\.png: the file is empty\. Replace it\."):
+        read_picture(tmp_path / "a.png")
+
+
+def test_an_archive_named_as_a_video_is_named(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"PK\3\4 and so on")
+    with pytest.raises(BenchError, match=r"a\.mp4: a ZIP archive, not a video\. Pass a video"):
+        frames_of(tmp_path / "a.mp4")
+
+
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n broken"])
 def test_what_is_no_picture_is_an_error(tmp_path, data):
     (tmp_path / "a.png").write_bytes(data)
@@ -265,8 +320,8 @@ def test_a_missing_video_and_one_without_pictures_are_errors(tmp_path):
         list(read_clip(tmp_path / "playlist.mp4"))
 
 
-@pytest.mark.parametrize(("name", "codec"), [("clip.mkv", "libx264"), ("clip.webm", "libvpx")])
-def test_a_truncated_matroska_or_webm_video_is_an_error(tmp_path, name, codec):
+@pytest.mark.parametrize(("name", "codec"), [("clip.mkv", "libx264"), ("clip.webm", "libvpx"), ("clip.avi", "mpeg4")])
+def test_a_truncated_matroska_webm_or_avi_video_is_an_error(tmp_path, name, codec):
     path = tmp_path / name
     with av.open(str(path), mode="w") as container:
         stream = container.add_stream(codec, rate=25)

@@ -6,6 +6,7 @@ disappear if the sheet is saved again. Therefore nothing is found by its positio
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Callable, Sequence
@@ -108,7 +109,7 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
             remarks.append(f"{told}; the first of them is read")
     records, carried = _meanings(sheet, line, columns)
     rows, odd = _validated(records)
-    remarks += _strange_units(rows)
+    remarks += _strange_units(rows) + _repeated(rows)
     return Coding(path, sheet.title, line + 1, rows, (*remarks, *carried, *odd))
 
 
@@ -233,6 +234,14 @@ def _strange_units(rows: Sequence[CodedRow]) -> list[str]:
         f"no action unit was recognised in {len(strange)} rows ({few(strange, 3)}); spreadsheets turn 6/12 into a date"
     )
     return [told] if strange else []
+
+
+def _repeated(rows: Sequence[CodedRow]) -> list[str]:
+    """Return a remark on rows that repeat earlier ones, or [] if there are none; all rows become clips."""
+    first: dict[CodedRow, int] = {}
+    lines = [(row.line, first.setdefault(dataclasses.replace(row, number=0, line=0), row.line)) for row in rows]
+    told = [f"line {line} repeats line {before}" for line, before in lines if line != before]
+    return [f"{len(told)} rows repeat others ({few(told, 3)}); their clips count twice"] * bool(told)
 
 
 def _is_frame(value: object) -> bool:

@@ -13,6 +13,7 @@ import itertools
 import os
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from megbench.clips.chosen_face import check_face
@@ -22,7 +23,7 @@ from megbench.clips.databases.sheets import BLANK, LISTED, CodedRow, read_sheet,
 from megbench.clips.databases.survey import CodedClip, Survey, apex_within, backwards, coded_clip, named
 from megbench.clips.folder import Recording
 from megbench.clips.unread import below, counted
-from megbench.core.errors import BenchError, few, shown
+from megbench.core.errors import BenchError, shown
 from megbench.core.files.names import check_name
 from megbench.core.pictures import PICTURES, frames_folder
 from megbench.core.tables.reading import local_path
@@ -56,7 +57,6 @@ class ClipTable:
         database = check_name("database", re.sub(r"[^A-Za-z0-9]+", "_", root.stem).strip("_").lower())
         clips: list[CodedClip] = []
         missing, incomplete, remarks, names = [], [], list(table.remarks), set()
-        remarks += _repeated(table.rows)
         for row in table.rows:
             path = root.parent / local_path(row.path)
             if not row.path or row.fps is None:
@@ -87,21 +87,17 @@ class ClipTable:
 TABLE = ClipTable()
 
 
-def _repeated(rows: Sequence[CodedRow]) -> list[str]:
-    """Return a remark on rows that repeat earlier ones, or [] if there are none; all rows become clips."""
-    first: dict[CodedRow, int] = {}
-    lines = [(row.line, first.setdefault(dataclasses.replace(row, number=0, line=0), row.line)) for row in rows]
-    told = [f"line {line} repeats line {before}" for line, before in lines if line != before]
-    return [f"{len(told)} rows repeat others ({few(told, 3)}); their clips count twice"] * bool(told)
-
-
 def _no_clip(row: CodedRow, path: Path, folder: Path) -> str:
     """Return the reason why a line of a table in `folder` does not specify a clip, or "" if it does."""
     if max(map(len, path.parts), default=0) > LONGEST_NAME:
         return f"the path {shown(row.path)} is too long"
     if WINDOWS_DRIVE.match(row.path) and os.name != "nt":
         return f"{row.path} is a Windows path; use paths relative to {folder}"
-    return "" if is_video(path) or path.is_dir() else f"{path} is neither a video nor a folder"
+    if is_video(path) or path.is_dir():
+        return ""
+    beside = {other.name.lower(): other.name for other in path.parent.glob("*")}
+    near = [beside[name] for name in get_close_matches(path.name.lower(), beside, n=1)]
+    return f"{path} is neither a video nor a folder{f'; did you mean {near[0]!r}?' if near else ''}"
 
 
 def _clip(database: str, clip: str, row: CodedRow, path: Path) -> tuple[CodedClip, list[str]]:
