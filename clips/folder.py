@@ -28,8 +28,9 @@ from megbench.core.video import frame_rate, is_video, medium_of, pixel_aspect, r
 from megbench.faces.crop import crop
 
 # 2: squares in display proportions, around a face chosen by its score; previously, faces could be stretched. 3:
-# mirrored videos are read as players display them.
-PREPARATION = "crop-4"
+# mirrored videos are read as players display them. 5: truncated AVIs, and folders with two pictures of one number, are
+# refused.
+PREPARATION = "crop-5"
 
 
 @dataclass(frozen=True)
