@@ -32,8 +32,8 @@ class TwoWay:
     def variance(self, contrast: Float64s) -> float:
         """Return the variance of a contrast (P,) of the parameters.
 
-        It is never below the variance of either clustering alone, although the difference of estimates may be, by
-        chance.
+        It is never below the variance of either clustering alone, although the difference between
+        the estimates can, by chance, be lower.
         """
         rater, driver = self._each_way(contrast)
         return max(rater + driver - float(contrast @ self.by_both @ contrast), rater, driver)

@@ -78,7 +78,7 @@ class External:
 
     @property
     def marks(self) -> dict[str, str]:
-        """Notes for readers of the scores: a word for the table and a sentence each."""
+        """Notes for readers of the scores: each is one word for the table and one sentence."""
         marks = {}
         if self.description.output == "video":
             marks["video"] = "The program writes its frames as a video; compression alters motion of half a pixel."

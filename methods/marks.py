@@ -5,5 +5,5 @@ FROM_FLOW = "units from flow"
 
 
 def counted(word: str, concerned: int, scored: int) -> str:
-    """Return the word of a mark, with the number of cells if the mark does not concern all of them: "GIF: 3 of 18"."""
+    """Return a mark's word, with the number of cells if the mark does not apply to all of them: "GIF: 3 of 18"."""
     return word if concerned == scored else f"{word}: {concerned} of {scored}"

@@ -49,7 +49,7 @@ def leave_one_out(data: Labelled) -> Folds:
 
 
 def may_learn(data: Labelled, people: Collection[str], pixels: Collection[str]) -> Flags:
-    """Return a mask (N,) of the samples on which a recogniser may be trained that must not see these people or frames.
+    """Return a mask (N,) of the samples that may train a recogniser that must not see these people or frames.
 
     All clips of a person are excluded if any of these frames shows that person, under whatever name.
     """

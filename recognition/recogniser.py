@@ -45,7 +45,7 @@ RECOGNISERS: dict[str, Callable[[], Recogniser]] = {"svm": LinearSvm, "ststnet":
 
 @dataclass(frozen=True)
 class OnStretched:
-    """A recogniser whose pictures are each scaled to their own extremes, as published (flow_picture.stretched)."""
+    """A recogniser whose input pictures are each scaled to their own range, as published (flow_picture.stretched)."""
 
     recogniser: Recogniser
 

@@ -252,7 +252,7 @@ def _keep(path: Path, media: Media) -> None:
 
 
 def media_of_all(wanted: Sequence[Wanted], cache: Path) -> list[Media]:
-    """Return the media of many clips in the same order, coded in as many processes as there are usable cores."""
+    """Return the media of many clips in the same order, encoded by as many processes as there are usable cores."""
     paths = [_kept_path(clip, cache) for clip in wanted]
     found = [_read_kept(path) for path in paths]
     # The same files may be requested twice: the output of ceiling may be a copy of the driver.
