@@ -290,8 +290,8 @@ def test_rows_without_a_person_and_repeated_rows_are_remarked(tmp_path):
     whole, shorter = ["a", "p1", "30", "1", "2", "3"], ["a", "p1", "30", "1", "2", "2"]
     found = listed(tmp_path, ["a", "", "30", "1", "2", "3"], whole, shorter, whole)
     assert found.remarks == (
-        "line 2: the subject is empty; the row is left out",
         "1 rows repeat others (line 5 repeats line 3); their clips count twice",
+        "line 2: the subject is empty; the row is left out",
     )
     assert len(found.clips) == 3
 
