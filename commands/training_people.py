@@ -16,7 +16,7 @@ import numpy as np
 
 from megbench.clips.portraits import portraits_in, read_portrait
 from megbench.clips.synthetic.distinct_people import cast
-from megbench.clips.synthetic.people import Role
+from megbench.clips.synthetic.identities import Person
 from megbench.clips.synthetic.render import Actor
 from megbench.core.errors import BenchError
 from megbench.core.frames import SIZE, Frames, grey
@@ -51,9 +51,9 @@ def chosen(count: int, draws: int, heads: list[Path]) -> People:
     training = [one for path, one in others.items() if path not in validation]
     mixed = [one for pair in zip_longest(astronauts, training) for one in pair if one]
     roles = mixed + [others[path] for path in validation]
-    found = np.stack([_landmarks(one) for one in roles])
     named = tuple(replace(one, portrait=_name(one.portrait)) for one in roles)
-    portraits = {_name(one.portrait): read_portrait(one.portrait) for one in roles}
+    portraits = {_name(source): read_portrait(source) for source in dict.fromkeys(one.portrait for one in roles)}
+    found = np.stack([_landmarks(one.person(portraits[one.portrait])) for one in named])
     pictures = {name: _encoded(portrait.texture, name) for name, portrait in portraits.items()}
     return People(pictures, {name: one.face for name, one in portraits.items()}, named, found.astype(np.float32))
 
@@ -68,10 +68,10 @@ def _encoded(texture: Frames, name: str) -> bytes:
     return cv2.imencode(suffix, texture[..., ::-1], options)[1].tobytes()
 
 
-def _landmarks(role: Role) -> np.ndarray:
+def _landmarks(person: Person) -> np.ndarray:
     """Return dlib's landmarks (68, 2) of a person's neutral picture."""
-    picture = Actor(role.person()).shoot(np.zeros((SIZE, SIZE, 2), np.float32)).frame
-    return landmarks(grey(picture[None])[0], f"{role.series}{role.number}")
+    picture = Actor(person).shoot(np.zeros((SIZE, SIZE, 2), np.float32)).frame
+    return landmarks(grey(picture[None])[0], person.name)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,11 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted((path for path in entries if is_picture(path)), key=lambda path: natural(path.name))
 
 
+def numbers_in(path: Path) -> tuple[int, ...]:
+    """Return the numbers in a file's name, without its suffix, from left to right."""
+    return tuple(map(int, re.findall(r"\d+", path.stem)))
+
+
 def check_numbers(folder: Path, pictures: Sequence[Path]) -> None:
     """Raise BenchError if two pictures of a folder have the same number, such as 003.png and 003_mask.png.
 
@@ -63,8 +68,8 @@ def check_numbers(folder: Path, pictures: Sequence[Path]) -> None:
     first: dict[tuple[int, ...], Path] = {}
     twice = []
     for path in pictures:
-        original = COPY.sub("", path.stem)
-        numbers = tuple(map(int, re.findall(r"\d+", original if original in stems else path.stem)))
+        original = path.with_stem(COPY.sub("", path.stem))
+        numbers = numbers_in(original if original.stem in stems else path)
         if numbers and first.setdefault(numbers, path) is not path:
             twice.append((first[numbers], path))
     if twice and len(first) > 1:
@@ -77,7 +82,7 @@ def check_numbers(folder: Path, pictures: Sequence[Path]) -> None:
 
 def missing_numbers(pictures: Sequence[Path]) -> list[int]:
     """Return the numbers that a series of pictures lacks, at its smallest step; [] if the names do not count frames."""
-    found = [tuple(map(int, re.findall(r"\d+", path.stem))) for path in pictures]
+    found = [numbers_in(path) for path in pictures]
     if len({len(numbers) for numbers in found}) != 1:
         return []
     counting = [sorted(set(column)) for column in zip(*found, strict=True) if len(set(column)) > 1]

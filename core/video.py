@@ -54,9 +54,7 @@ def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
     """
     size: tuple[int, ...] | None = None
     count = 0
-    if path.is_dir() and not files:
-        check_numbers(path, pictures_in(path))
-    for picture in map(read_picture, files or pictures_in(path)) if path.is_dir() else _read_video(path):
+    for picture in map(read_picture, files or _numbered(path)) if path.is_dir() else _read_video(path):
         size = size or picture.shape
         if picture.shape != size:
             raise BenchError(
@@ -70,6 +68,13 @@ def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
     if count < 2:
         found = "no frames" if count == 0 else "only one frame"
         raise TooShort(f"{path}: {found}; a clip needs at least two. Pass a video or a folder of numbered pictures.")
+
+
+def _numbered(folder: Path) -> list[Path]:
+    """Return the pictures in a folder, in order. Raise BenchError if two of them have the same number."""
+    pictures = pictures_in(folder)
+    check_numbers(folder, pictures)
+    return pictures
 
 
 def first_size(path: Path) -> tuple[int, int]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from megbench.core.errors import BenchError, few, shown
 from megbench.core.openface_units import OPENFACE
-from megbench.core.pictures import natural
+from megbench.core.pictures import natural, numbers_in
 from megbench.core.tables.reading import read_sheet
 from megbench.core.tables.sheet import Sheet, SheetLimits
 from megbench.core.video import MAX_FRAMES
@@ -79,7 +79,7 @@ def files_in(folder: Path) -> list[Path]:
 
 def _frame_numbers(files: Sequence[Path]) -> list[int]:
     """Return the frame number in each name: the last number that differs between names ("smile_001_30fps.csv")."""
-    found = [[int(digits) for digits in re.findall(r"\d+", file.stem)] for file in files]
+    found = [numbers_in(file) for file in files]
     for file, numbers in zip(files, found, strict=True):
         if not numbers:
             raise BenchError(f"{file}: no frame number in the name. Name the files frame1.csv, frame2.csv ...")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path, PurePath
@@ -11,7 +10,7 @@ import numpy as np
 
 from megbench.core.errors import BenchError, CellFailed, few
 from megbench.core.frames import SIZE, Frames
-from megbench.core.pictures import Picture, is_picture, pictures_in
+from megbench.core.pictures import Picture, is_picture, numbers_in, pictures_in
 from megbench.core.video import TooShort, is_video, read_clip
 from megbench.faces.crop import resized
 from megbench.methods.external_description import IN_CHECKOUT, Description
@@ -149,10 +148,10 @@ def _numbers(output: Path, n_frames: int) -> np.ndarray | None:
     """
     if not output.is_dir():
         return None
-    digits = [re.findall(r"\d+", path.stem) for path in pictures_in(output)]
-    if not all(digits):
+    named = [numbers_in(path) for path in pictures_in(output)]
+    if not all(named):
         return None
-    numbers = np.array([int(found[-1]) for found in digits])
+    numbers = np.array([found[-1] for found in named])
     numbers -= 0 if 0 in numbers else 1
     tell = (np.diff(numbers) > 0).all() and numbers[-1] < n_frames
     return numbers if tell else None

@@ -60,9 +60,9 @@ class People:
         return Portrait(name, np.ascontiguousarray(decoded[..., ::-1]), self.meshes[name])
 
 
-def role(number: int, series: str = CAST_SERIES, portrait: str = PORTRAIT) -> Role:
-    """Return the role of the person with this number, drawn from a portrait in the file."""
-    return Role(portrait, series, number)
+def role(number: int, series: str = CAST_SERIES) -> Role:
+    """Return the role of the person with this number, drawn from the astronaut's portrait."""
+    return Role(PORTRAIT, series, number)
 
 
 def person(one: Role) -> Person:
@@ -93,7 +93,8 @@ def read_people(path: Path = FILE) -> People:
         raise BenchError(f"{path}, the people of the training set, holds {found} instead of {expected}. {REMEDY}")
     meshes = {name: FittedMesh(mesh) for name, mesh in zip(names, vertices, strict=True)}
     pairs = zip(numbers.tolist(), drawn_from.tolist(), strict=True)
-    return People(pictures, meshes, tuple(role(number, portrait=names[index]) for number, index in pairs), landmarks)
+    roles = tuple(Role(names[index], CAST_SERIES, number) for number, index in pairs)
+    return People(pictures, meshes, roles, landmarks)
 
 
 def write_people(path: Path, people: People) -> Path:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from megbench.clips.synthetic.overlay import Layer, curve_at, laid, lattice, shrunk, softstep
+from megbench.clips.synthetic.overlay import Layer, curve_at, increasing, laid, lattice, shrunk, softstep
 from megbench.core.clip import Float32s
 from megbench.core.frames import Frames, grey
 from megbench.faces import mesh
@@ -95,7 +95,7 @@ def opening(face: FittedMesh, displacement: Points, anchor: Points) -> Opening:
     moved = rest + displacement - anchor
     upper, lower = mesh.UPPER_LIP_INNER, np.r_[mesh.UPPER_LIP_INNER[0], mesh.LOWER_LIP_INNER, mesh.UPPER_LIP_INNER[-1]]
     already = rest[lower, 1] - rest[upper, 1]
-    x = np.maximum.accumulate((moved[upper, 0] + moved[lower, 0]) / 2) + 1e-6 * np.arange(len(upper))
+    x = increasing((moved[upper, 0] + moved[lower, 0]) / 2)
     return Opening(x, moved[upper, 1] + already / 2, moved[lower, 1] - already / 2)
 
 

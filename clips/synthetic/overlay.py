@@ -67,10 +67,15 @@ def laid(frame: Frames, box: Box, layer: Layer) -> Frames:
 
 def curve_at(points: Points, x: Float32s) -> Float32s:
     """Return the height at every x (h, w) of a smooth curve through points (N, 2), constant beyond its ends."""
-    across = np.maximum.accumulate(points[:, 0]) + 1e-6 * np.arange(len(points))  # strictly increasing
+    across = increasing(points[:, 0])
     table = np.linspace(across[0], across[-1], 400)
     heights = scipy.interpolate.PchipInterpolator(across, points[:, 1])(table)
     return np.asarray(np.interp(x, table, heights), np.float32)
+
+
+def increasing(x: Points) -> Points:
+    """Return x (N,) with values that fall behind raised to the largest one before, plus 1e-6 for every entry."""
+    return np.asarray(np.maximum.accumulate(x) + 1e-6 * np.arange(len(x)))
 
 
 def softstep(value: npt.NDArray[np.floating], start: float | npt.NDArray[np.floating], over: float) -> Float32s:
