@@ -13,7 +13,7 @@ from megbench.clips.databases.survey import Survey
 from megbench.clips.folder import PREPARATION, Recording, cut_frames, mention_clips
 from megbench.clips.synthetic.parallel import in_parallel
 from megbench.core.clip import without_camera
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, plural
 from megbench.core.files.cache import digest, discard, whole_folder, write_text
 from megbench.core.files.folder_lock import CLIP_STORE, locked_folder
 from megbench.core.files.hashes import file_hash
@@ -118,11 +118,16 @@ def _task(
 def _announce(database: str, waiting: Collection[Task], wanted: int, out: Path, workers: int) -> None:
     """Print what will be prepared and approximately how long it will take."""
     frames = sum(len(task.recording.files) for task in waiting)
-    many = f"{len(waiting)} clips of {database}" if len(waiting) > 1 else f"1 clip of {database}"
+    many = f"{plural(len(waiting), 'clip')} of {database}"
     done = f" ({wanted - len(waiting)} more are already prepared)" if len(waiting) < wanted else ""
-    pictures = f", {frames:,} pictures," if frames else ""  # the frames of a video are not counted
-    seconds = (len(waiting) * CLIP_S + frames * FRAME_S) / workers
-    note(f"preparing {many}{done}{pictures} into {out}: about {duration(seconds)}.")
+    pictures = f", {plural(frames, 'picture')}," if frames else ""
+    seconds = (len(waiting) * CLIP_S + frames * FRAME_S) / min(workers, len(waiting))
+    # The frames of a video are not counted.
+    about = "about" if all(task.recording.files for task in waiting) else "more than"
+    note(
+        f"preparing {many}{done}{pictures} into {out}. On an otherwise idle machine, this takes {about}"
+        f" {duration(seconds)} (not timed here)."
+    )
 
 
 def _left_out_before(out: Path) -> Collection[str]:

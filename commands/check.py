@@ -19,7 +19,7 @@ from megbench.commands.options import (
     folders,
 )
 from megbench.commands.request import make_protocol
-from megbench.core.errors import BenchError, unknown_name
+from megbench.core.errors import BenchError, plural, unknown_name
 from megbench.core.tables.spreadsheet_text import printable
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def check(
 
 
 def _counted(count: int, thing: str) -> str:
-    return f"{count or 'no'} {thing}{'' if count == 1 else 's'}"
+    return plural(count, thing) if count else f"no {thing}"
 
 
 def _lines_of(name: str) -> Callable[[Sequence[Cell]], Iterator[Line]]:

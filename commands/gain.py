@@ -12,7 +12,7 @@ import typer
 from megbench.commands.clip_stores import clip_stores
 from megbench.commands.options import RUNS, Device, DeviceOption, WorkersOption, resolve_device, resumable
 from megbench.commands.recognition import ByOption, ClassesOption
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, plural
 from megbench.core.files.working_folder import STORE
 from megbench.core.processors import usable
 from megbench.engine.dispatch import CELL_LIMIT_S, LOCAL, check_engine
@@ -237,9 +237,9 @@ def _forecast(
     each = len(plan.pairs.drivers)
     yield f"{each} pairs of onset and apex for each generator; {len(todo)} of the {len(jobs)} remain to be animated."
     yield (
-        f"About {duration(animating.animate + measuring + learning)} with {settings.workers} worker"
-        f"{'s' if settings.workers > 1 else ''}: animating {duration(animating.animate)}, their flow"
-        f" {duration(measuring)}, {recogniser.name} on {people} folds of each row {duration(learning)}."
+        f"About {duration(animating.animate + measuring + learning)} with {plural(settings.workers, 'worker')}:"
+        f" animating {duration(animating.animate)}, their flow {duration(measuring)},"
+        f" {recogniser.name} on {people} folds of each row {duration(learning)}."
     )
-    if animating.unknown:
-        yield f"Not in the estimate, because not yet timed on this machine: {', '.join(animating.unknown)}"
+    untimed = [*animating.untimed, "flow", recogniser.name]  # neither is timed as a run goes on
+    yield from dataclasses.replace(animating, untimed=untimed).basis()

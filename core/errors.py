@@ -73,6 +73,11 @@ def few(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(name if len(name) <= SHOWN else f"{name[:SHOWN]}..." for name in names[:most]) + more
 
 
+def plural(count: int, one: str, more: str = "") -> str:
+    """Return a number with its noun: "1 frame", "1,200 frames". more: the plural, if it is not `one` with an s."""
+    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
+
+
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> BenchError:
     """Return an error for a name that is not in a table, with the nearest known name and all choices."""
     known = sorted(choices)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from megbench.core.errors import few, plural
 from megbench.core.files.cache import CellRecord, digest
 from megbench.core.processors import usable
 from megbench.core.progress import duration
@@ -53,7 +54,8 @@ SCORED = (
 CODING_S = 0.006
 # Seconds to start a worker process, with the libraries that it imports.
 START_S = 3.0
-# Seconds that the fixed piece of work takes on the machine on which these times were measured.
+# The machine on which these times were measured, and the seconds that the fixed piece of work takes on it.
+MEASURED_ON = "two idle cores of an AMD EPYC"
 PACE_S = 0.013
 
 
@@ -68,12 +70,29 @@ class Work:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The seconds that each stage takes with all workers, and the rows and metrics not included in them."""
+    """The seconds that each stage takes with all workers on an otherwise idle machine.
+
+    untimed: rows and stages not timed with this store yet, for which times from another machine are used. unknown: rows
+    and metrics without any time, which are not included.
+    """
 
     animate: float
     measure: float
     page: float
+    untimed: Sequence[str]
     unknown: Sequence[str]
+
+    def basis(self) -> list[str]:
+        """Return lines that say what the estimate rests on and what it lacks."""
+        lines = []
+        if self.untimed:
+            lines.append(
+                f"Not yet timed here: {few(self.untimed)}. The estimate uses times measured on {MEASURED_ON}, scaled to"
+                " this processor; if other programs are running, it takes longer."
+            )
+        if self.unknown:
+            lines.append(f"Not in the estimate, because not yet timed on this machine: {', '.join(self.unknown)}")
+        return lines
 
 
 def work_left(folder: Path, jobs: Sequence[Job], todo: Sequence[Job], media_all: bool) -> Work:
@@ -143,13 +162,15 @@ def pace() -> float:
 def estimate(work: Work, scorer: Scorer, settings: Settings, pace_s: float) -> Estimate:
     """Return how long the work takes. pace_s: the result of `pace` on this machine."""
     speeds, slower = known_speeds(settings.store), pace_s / PACE_S
+    untimed: dict[str, None] = {}
     unknown: dict[str, None] = {}
     animate = 0.0
     for job in work.animate:
-        usual = _usual(job, settings)
-        seconds = speeds.get(_row(job, settings), None if usual is None else usual * slower)
+        seconds = speeds.get(_row(job, settings))
         if seconds is None:
-            unknown[job.row.label] = None
+            usual = _usual(job, settings)
+            seconds = None if usual is None else usual * slower
+            (unknown if usual is None else untimed)[job.row.label] = None
         animate += ((seconds or 0.0) + KEEPING_S * slower) * job.cell.driver.n_frames
     frames = frames_of(work.measure)
     able = [make().name for make in scorer.metrics if not lacking(make)]
@@ -157,6 +178,7 @@ def estimate(work: Work, scorer: Scorer, settings: Settings, pace_s: float) -> E
         measure = known * frames
     else:
         measure = (SCORING_S * frames + SEEING_S * _input_frames(work.measure)) * slower if able else 0.0
+        untimed |= {"measuring": None} if work.measure and able else {}
         unknown |= dict.fromkeys(name for name in able if name not in SCORED)
     page = CODING_S * slower * work.page_frames
     # Every lane is set up at least once: one per method, one for the controls, and one for measuring.
@@ -164,7 +186,9 @@ def estimate(work: Work, scorer: Scorer, settings: Settings, pace_s: float) -> E
     animate += START_S * slower * max(len(lanes), settings.processes if lanes else 0)
     measure += START_S * slower * (settings.workers if work.measure else 0)
     parallel = _parallel(settings)
-    return Estimate(animate / min(parallel, settings.processes), measure / parallel, page / parallel, list(unknown))
+    return Estimate(
+        animate / min(parallel, settings.processes), measure / parallel, page / parallel, list(untimed), list(unknown)
+    )
 
 
 def _usual(job: Job, settings: Settings) -> float | None:
@@ -206,15 +230,15 @@ def forecast(jobs: Sequence[Job], work: Work, scorer: Scorer, settings: Settings
     """Return what a dry run prints: the cells, what is cached, and how long the rest takes."""
     cells = {job.cell.name: job.cell for job in jobs}
     missing = [job.row.label for job in [*work.animate, *filter(refusal, jobs)]]
-    lines = [f"{len(cells)} cells:"]
+    lines = [f"{plural(len(cells), 'cell')}:"]
     for cell in cells.values():
         lines.append(
             f"  {cell.name}  "
-            + (f"cannot be done: {cell.problem}" if cell.problem else f"{cell.driver.n_frames} frames")
+            + (f"cannot be done: {cell.problem}" if cell.problem else plural(cell.driver.n_frames, "frame"))
         )
     lines.append("Cached:")
     for label in dict.fromkeys(job.row.label for job in jobs):
-        lines.append(f"  {label}: {len(cells) - missing.count(label)} of {len(cells)} cells")
+        lines.append(f"  {label}: {len(cells) - missing.count(label)} of {plural(len(cells), 'cell')}")
     return "\n".join([*lines, outlook(work, scorer, settings)])
 
 
@@ -226,12 +250,7 @@ def outlook(work: Work, scorer: Scorer, settings: Settings) -> str:
         f"animating {duration(found.animate)}, measuring {duration(found.measure)}, the page {duration(found.page)}"
     )
     told = (
-        f"To animate: {len(work.animate)} cells; to measure: {len(work.measure)} outputs. About {duration(total)} with"
-        f" {settings.workers} worker{'s' if settings.workers > 1 else ''}: {stages}."
+        f"To animate: {plural(len(work.animate), 'cell')}; to measure: {plural(len(work.measure), 'output')}. About"
+        f" {duration(total)} with {plural(settings.workers, 'worker')}: {stages}."
     )
-    unknown = (
-        f"\nNot in the estimate, because not yet timed on this machine: {', '.join(found.unknown)}"
-        if found.unknown
-        else ""
-    )
-    return told + unknown
+    return "\n".join([told, *found.basis()])

@@ -106,6 +106,25 @@ def test_what_the_store_knows_counts_instead(settings):
     assert total(work, settings)[0] > before + 900
 
 
+def test_an_estimate_says_what_it_rests_on_until_it_is_timed_here(settings):
+    planned = jobs({"fomm": "published", "still": None}, [cell("d", 1000)])
+    work = Work(planned, planned, 0)
+
+    def told():
+        return estimate.outlook(work, scorer(*estimate.SCORED), settings).splitlines()
+
+    first, basis = told()
+    assert first.startswith("To animate: 2 cells; to measure: 2 outputs. About ")
+    assert basis.startswith("Not yet timed here: fomm, still, measuring. ")
+    assert estimate.MEASURED_ON in basis
+    record = SimpleNamespace(status="ok", seconds=500.0, n_frames=1000)
+    remember(planned[:1], {planned[0].key: record}, settings)
+    assert told()[1].startswith("Not yet timed here: still, measuring. ")
+    remember(planned, {job.key: record for job in planned}, settings)
+    keep_speeds(settings.store, {measuring(list(estimate.SCORED)): 2.0})
+    assert len(told()) == 1
+
+
 def test_what_is_done_costs_nothing(tmp_path, settings):
     planned = jobs({"fomm": "published"}, [cell("a", 50), cell("b", 50)])
     for job in planned:

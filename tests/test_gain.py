@@ -352,6 +352,7 @@ class TestCommand:
         assert code == 0
         assert "9 clips of 3 people (negative, positive, surprise), 3 folds." in out
         assert "ststnet on 3 folds of each row" in out
+        assert "Not yet timed here: still, flow_warp, flow, ststnet. " in out
         assert not (tmp_path / "runs").exists()
 
     @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -93,6 +94,9 @@ def test_several_prepare_one_database_together(databases, tmp_path, monkeypatch,
         assert told.out.count("incomplete: 1 of the sheet's rows (line 9: no fps)") == 3
         assert "waiting for it" in told.err
         assert "preparing 5 clips of our_clips, 10 pictures, into" in told.err or "preparing 1 clip of" in told.err
+        assert re.search(
+            r"On an otherwise idle machine, this takes (about|more than) \d+ s \(not timed here\)\.", told.err
+        )
     (store,) = (tmp_path / ".megbench" / "prepared").glob("*/store.json")
     assert len(ClipStore(store.parent).clips) == 4
 
