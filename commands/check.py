@@ -20,11 +20,12 @@ from megbench.commands.options import (
 )
 from megbench.commands.request import make_protocol
 from megbench.core.errors import BenchError, plural, unknown_name
-from megbench.core.tables.spreadsheet_text import printable
+from megbench.core.progress import say, track
 
 if TYPE_CHECKING:
     from megbench.commands.trials import Line, Verdict
     from megbench.core.clip import Cell
+    from megbench.core.contracts import CellSource
 
 
 def check(
@@ -39,17 +40,22 @@ def check(
     """Test a method or metric against its contract on a protocol's first cells; exit with code 1 if it has faults."""
     source = make_protocol(protocol, folders(drivers, templates, data, portraits), face)
     make = _lines_of(name)
+    found: Counter[Verdict] = Counter()
+    for verdict, text in track(_tested(source, protocol, make), f"Checking {name}", "test"):
+        found[verdict] += 1
+        say(f"{verdict:5} {text}")
+    print(f"{name}: {_counted(found['FAULT'], 'fault')}, {_counted(found['WARN'], 'warning')}")
+    raise typer.Exit(1 if found["FAULT"] else 0)
+
+
+def _tested(source: CellSource, protocol: str, make: Callable[[Sequence[Cell]], Iterator[Line]]) -> Iterator[Line]:
+    """Yield the lines for a protocol's first cells, which are rendered or prepared before the first line."""
     cells = [cell for cell in (source.few() if hasattr(source, "few") else source.cells()) if not cell.problem]
     if not cells:
         raise BenchError(
             f"Protocol {protocol} has no usable cells. Choose clips with --protocol, --drivers and --templates."
         )
-    found: Counter[Verdict] = Counter()
-    for verdict, text in make(cells):
-        found[verdict] += 1
-        print(printable(f"{verdict:5} {text}"))
-    print(f"{name}: {_counted(found['FAULT'], 'fault')}, {_counted(found['WARN'], 'warning')}")
-    raise typer.Exit(1 if found["FAULT"] else 0)
+    yield from make(cells)
 
 
 def _counted(count: int, thing: str) -> str:

@@ -31,6 +31,12 @@ def note(text: str) -> None:
     tqdm.write(printable(f"Note: {text}"), file=sys.stderr)
 
 
+def say(text: str) -> None:
+    """Print one line of a result on stdout at once, above any progress bar."""
+    tqdm.write(printable(text), file=sys.stdout)
+    sys.stdout.flush()
+
+
 def duration(seconds: float) -> str:
     """Return a length of time in words, rounded as suits an estimate: "20 s", "5 minutes", "1.5 hours"."""
     if seconds < 90:

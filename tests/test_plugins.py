@@ -213,6 +213,7 @@ def test_an_exception_of_a_plug_in_is_one_line_with_its_place(cells, call, tmp_p
     assert re.search(r"FAULT d1__t0: RuntimeError: first line second line \(.*fakes\.py:\d+, in animate\)", out), (
         out + err
     )
+    assert "Checking fragile@raises" in err, "progress"
 
 
 def test_check_gives_a_metric_that_keeps_features_a_store(cells):
