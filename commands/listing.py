@@ -17,7 +17,17 @@ from megbench.commands.options import (
     folders,
 )
 from megbench.commands.request import make_protocol
-from megbench.core.generator import Generator
+from megbench.core.errors import plural
+from megbench.core.generator import Generator, Status
+
+# What the listing says of supplied weights with each status.
+STATUSES: dict[Status, str] = {
+    "published": "the published model",
+    "reproducing": "trained here to reproduce the published model",
+    "demo": "trained briefly here, in other sizes than the published model",
+    "demo with another architecture": "trained briefly here, and not the published network",
+}
+UNDESCRIBED = "(no description: give the class a docstring)"
 
 
 class Listed(StrEnum):
@@ -48,14 +58,17 @@ def list_(
     if what is Listed.clips:
         cells = make_protocol(protocol, folders(drivers, templates, data, portraits), face).cells()
         for clip in {cell.driver.name: cell.driver for cell in cells}.values():
-            marks = "-".join(
-                "?" if at is None else str(at) for at in (clip.onset_frame, clip.apex_frame, clip.offset_frame)
-            )
-            facts = f"{clip.n_frames} frames, onset-apex-offset {marks}, AUs {clip.action_units or 'not coded'}"
+            coded = (clip.onset_frame, clip.apex_frame, clip.offset_frame)
+            known = any(at is not None for at in coded)
+            marks = "-".join("?" if at is None else str(at) for at in coded) if known else "not coded"
+            frames = plural(clip.n_frames, "frame")
+            facts = f"{frames}, onset-apex-offset {marks}, AUs {clip.action_units or 'not coded'}"
             print(f"{clip.name}: {clip.database}, {clip.emotion}, {clip.problem or facts}")
         return
-    for name, meaning in meanings(what):
-        print(f"{name:18} {meaning}")
+    rows = list(meanings(what))
+    width = max(len(name) for name, _ in rows)
+    for name, meaning in rows:
+        print(f"{name:{width}} {meaning}")
 
 
 def meanings(what: Listed) -> Iterator[tuple[str, str]]:
@@ -82,11 +95,14 @@ def meanings(what: Listed) -> Iterator[tuple[str, str]]:
             yield name, str(error)
             continue
         text = in_a_line(found) if isinstance(found, Generator) else (inspect.getdoc(found) or "").partition("\n")[0]
-        yield name, text
+        yield name, text or UNDESCRIBED
     yield from others
 
 
 def in_a_line(generator: Generator) -> str:
     """Describe a generator in one line: its title, what it is driven by, its modes, and the weights supplied."""
-    weights = "; ".join(f"{name}: {each.status}" for name, each in generator.weights.items()) or "none here"
-    return f"{generator.title}. Driven by {generator.driven_by}; modes {', '.join(generator.modes)}; weights {weights}."
+    known = [f"{name} ({STATUSES[each.status]})" for name, each in generator.weights.items()]
+    return (
+        f"{generator.title}. Driven by {generator.driven_by}; modes {', '.join(generator.modes)};"
+        f" weights supplied with the suite: {', '.join(known) or 'none'}."
+    )

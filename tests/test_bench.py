@@ -2,25 +2,29 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+from megbench.commands.listing import STATUSES
 from megbench.commands.request import chosen_metrics
 from megbench.core.errors import BenchError
+from megbench.core.generator import Status
 from megbench.core.processors import usable
 from megbench.core.video_writing import write_video
 from megbench.methods import COMPANIONS, METHODS, Label, parse_label
 from megbench.metrics import METRICS, ON_REQUEST
 from megbench.protocols import PROTOCOLS
-from tests.fakes import FAKES, finished_cells, make_clips
+from tests.fakes import FAKES, Shift, finished_cells, make_clips
 
 ROOT = Path(__file__).parent.parent
 FACE = np.asarray(Image.fromarray(astronaut()).resize((384, 384)))
@@ -49,7 +53,22 @@ def test_lists_name_everything_with_a_sentence(call, what):
     tables = {"methods": METHODS, "metrics": METRICS, "protocols": PROTOCOLS}
     rows = [line.split(maxsplit=1) for line in out.splitlines()]
     assert [row[0] for row in rows] == list(tables[what])
-    assert all(len(row[1]) > 10 for row in rows if row[0] not in ("shift", "fragile", "fakes", "difference"))
+    assert all(len(row[1]) > 10 for row in rows)
+    assert len({re.match(r"\S+ +", line).end() for line in out.splitlines()}) == 1, "the descriptions are aligned"
+
+
+def test_a_list_says_what_has_no_description_and_which_weights_are_not_the_published_network(call, monkeypatch):
+    monkeypatch.setattr(Shift, "__doc__", None)
+    out = call("list", "methods")[1]
+    assert re.search(r"^shift +\(no description: give the class a docstring\)$", out, re.MULTILINE)
+    assert "weights supplied with the suite: demo (trained briefly here, and not the published network)." in out
+    assert set(STATUSES) == set(get_args(Status))
+
+
+def test_a_list_of_clips_says_what_is_not_coded(call, tmp_path):
+    make_clips(tmp_path / "clips", count=1)
+    out = call("list", "clips", "--protocol", "folder", "--drivers", "clips", "--templates", "clips")[1]
+    assert "3 frames, onset-apex-offset not coded, AUs not coded" in out
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(call, tmp_path):

@@ -86,7 +86,7 @@ def test_a_method(call, tmp_path, installed, in_this_process):
     assert scores[scores["method"].str.startswith("imprint")]["value"].notna().all(), out
     assert "Difference ↓" in out  # a metric named by --metrics has its column, though its figure has no group
     assert mean(scores, "imprint:strength=0") == mean(scores, "still") != mean(scores, "imprint")
-    assert "imprint" in call("list", "methods")[1]
+    assert re.search("^imprint +The template with what changed", call("list", "methods")[1], re.MULTILINE)
     code, _, err = call("--methods", "imprint:strenght=2", "--protocol", "fakes", "--drivers", "clips", "--dry-run")
     assert (code, "Unknown option of imprint: 'strenght'. Did you mean 'strength'?" in err) == (2, True)
 
@@ -111,7 +111,7 @@ def test_a_generator_that_learns(call, tmp_path, installed, monkeypatch, in_this
     assert np.isfinite(mean(scores, "learnt_flow@mine")), out
     assert np.isfinite(mean(scores, "learnt_flow@untrained")), out
     listed = call("list", "methods")[1]
-    assert "Learnt flow. Driven by pictures; modes plain; weights none here." in listed
+    assert "Learnt flow. Driven by pictures; modes plain; weights supplied with the suite: none." in listed
     code, _, err = call("--methods", "learnt_flow@nobodys", "--protocol", "fakes", "--drivers", "clips")
     assert code == 2
     assert ".megbench/weights/learnt_flow@nobodys" in err
