@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from megbench.core.errors import BenchError, few
@@ -53,6 +54,13 @@ def _idle_tests(jobs: Sequence[Job]) -> list[str]:
     least = min(pairs * (smallest_p(len(drivers)) or 1.0), 1.0)
     if not pairs or least < ALPHA:
         return []
-    among = f"{pairs} pairs of methods" if pairs > 1 else "one pair of methods"
-    count = f"{len(drivers)} drivers" if len(drivers) > 1 else "one driver"
-    return [f"no test can separate the methods: with {count} and {among}, p cannot fall below {least:.3f}"]
+    alone = smallest_p(len(drivers))
+    if alone is None:
+        why = "a test needs differences on several drivers, and there is only one"
+    else:
+        times = f", and the correction for {pairs} pairs of methods multiplies it by {pairs}" if pairs > 1 else ""
+        why = (
+            f"with {len(drivers)} drivers, whose differences a test gives random signs, p is {alone:.3f} or more{times}"
+        )
+    enough = next(n for n in itertools.count(2) if pairs * (smallest_p(n) or 1.0) < ALPHA)
+    return [f"no test can separate the methods: {why}. At least {enough} drivers are needed for p < {ALPHA:g}"]

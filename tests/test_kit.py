@@ -66,8 +66,26 @@ def test_what_a_run_will_lack_is_foreseen(look_alike, tmp_path):
     assert lacking.startswith("outputs@fpb: 1 of 2 cells are missing (smic_positive__westernMale): no output for")
     assert "normalized_westernMale" in lacking
     assert untestable == (
-        "no test can separate the methods: with one driver and one pair of methods, p cannot fall below 1.000"
+        "no test can separate the methods: a test needs differences on several drivers, and there is only one. At least"
+        " 6 drivers are needed for p < 0.05"
     )
+
+
+@pytest.mark.parametrize(
+    ("methods", "drivers", "why"),
+    [
+        (2, 2, "with 2 drivers, whose differences a test gives random signs, p is 0.500 or more. At least 6 drivers"),
+        (3, 4, "p is 0.125 or more, and the correction for 3 pairs of methods multiplies it by 3. At least 7 drivers"),
+        (2, 6, ""),
+        (1, 2, ""),
+    ],
+)
+def test_it_is_foreseen_why_no_test_can_separate_the_methods(methods, drivers, why):
+    rows = [SimpleNamespace(label=str(i), is_control=False, check=lambda _: None) for i in range(methods)]
+    cells = [SimpleNamespace(driver=SimpleNamespace(name=str(i)), problem="") for i in range(drivers)]
+    lines = foreseen([SimpleNamespace(row=row, cell=cell) for row in rows for cell in cells], [])
+    assert len(lines) == bool(why)
+    assert why in "".join(lines)
 
 
 def test_rows_whose_action_units_come_from_flow_are_named_beforehand(capfd):
