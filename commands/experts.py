@@ -30,7 +30,10 @@ RowsOption = Annotated[str, typer.Option(help="Comma-separated rows of the run; 
 def import_(
     files: Annotated[
         list[Path],
-        typer.Argument(help="Score sheets (CSV, XLSX, HTML), completed blinded sheets, or answers to pairs (JSON)."),
+        typer.Argument(
+            help="Score sheets (CSV, TSV, XLSX, XLSM, XLS, ODS, HTML), completed blinded sheets, or answers to pairs"
+            " (JSON)."
+        ),
     ],
     mapping: Annotated[Path | None, typer.Option(help="YAML file that maps the sheets' names to the suite's.")] = None,
     run: Annotated[

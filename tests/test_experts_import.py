@@ -1,6 +1,7 @@
 """Score sheets of every kind yield the published judgements; inconsistencies are reported with their rows."""
 
 import contextlib
+import re
 import zipfile
 from dataclasses import replace
 
@@ -8,8 +9,11 @@ import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+import bench
 from megbench.core.errors import BenchError
+from megbench.core.tables.reading import SUFFIXES
 from megbench.experts.grid import LARGEST_BYTES, read_grids
 from megbench.experts.importing import import_files
 from megbench.experts.judgements import Judgement, read_judgements, write_judgements
@@ -30,6 +34,13 @@ def one_team(**changes):
     for (row, column), value in changes.get("cells", {}).items():
         rows[row - 1][column] = value
     return rows
+
+
+def test_the_help_names_every_kind_of_sheet_that_is_read():
+    shown = CliRunner().invoke(bench.app, ["experts", "import", "--help"]).output
+    unread = {".txt", ".et", ".numbers"}  # an unusual name for CSV, and two kinds that are only listed to be refused
+    for suffix in {*SUFFIXES, ".html"} - unread:
+        assert re.search(rf"\b{suffix[1:].upper()}\b", shown), suffix
 
 
 def test_the_published_file_holds_what_it_says():
