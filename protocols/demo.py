@@ -122,9 +122,14 @@ class Demo:
         drivers = [self._driver(index) for index, driver in enumerate(self.sheet.drivers) if driver.name in filmed]
         truths = [self._truth(driver, name) for driver in chosen for name in templates]
         scenes = [*drivers, *truths]
-        clips = {
-            scene.name: takes for scene, takes in zip(scenes, shoot(scenes, self.cache, self.workers), strict=True)
-        }
+        takes = shoot(scenes, self.cache, self.workers)
+        if any(len(shot) < scene.takes for scene, shot in zip(scenes, takes, strict=True)):
+            # The clips' keys contain the code: processes started after a change store them under other keys.
+            raise BenchError(
+                "The suite's code changed while the run was going on (by an update, for example). Run the same command"
+                " again; finished results are kept."
+            )
+        clips = {scene.name: shot for scene, shot in zip(scenes, takes, strict=True)}
         stills = {name: _still(name, clips[_truth_name(chosen[0], name)][0]) for name in templates}
         return [
             Cell(

@@ -12,6 +12,7 @@ from megbench.clips.synthetic import rendered_clips
 from megbench.clips.synthetic.exact_frames import expression, plan
 from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.render import Actor
+from megbench.core.errors import BenchError
 from megbench.faces.facs import cap
 from megbench.faces.field import jacobian_determinant
 from megbench.protocols import demo
@@ -32,6 +33,13 @@ def test_nine_drivers_three_emotions_in_three_styles():
     )
     assert len(SHEET.templates) == 2
     assert all(32 <= driver.frames <= 48 for driver in SHEET.drivers)
+
+
+def test_code_that_changes_while_clips_are_rendered_is_one_line(tmp_path, monkeypatch):
+    """Processes with the new code store the clips under other keys than this process expects."""
+    monkeypatch.setattr(rendered_clips, "in_parallel", lambda *_, **__: [])
+    with pytest.raises(BenchError, match=r"^The suite's code changed while the run was going on .* Run the same"):
+        Demo(tmp_path).few()
 
 
 def test_everybody_is_somebody_else():
