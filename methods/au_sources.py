@@ -160,7 +160,10 @@ def _table_of(name: str, driver: Clip) -> tuple[Path, ActionUnitTable]:
     """Return the path and the values of a driver's table. Raise CellFailed if it is missing or does not fit."""
     path = table_path(name, driver)
     if not path.exists():
-        raise CellFailed(f"{path} does not exist. Put the driver's action units there.")
+        raise CellFailed(
+            f"{path} does not exist. Put the driver's action units there as CSV, or beside it as TSV, XLSX, XLS or ODS,"
+            f" or as a folder {driver.name} with a CSV file for each frame; nothing else (such as .npy) is read."
+        )
     try:
         own = name == "table"
         matrix = _matrix(path, driver) if own else None

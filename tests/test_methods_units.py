@@ -257,9 +257,10 @@ def test_openface_files_that_do_not_fit_fail_their_cell(tmp_path, recording, row
 
 def test_missing_and_damaged_files_are_named(tmp_path, recording):
     for name in ("openface", "table"):
-        with pytest.raises(CellFailed, match=rf"{name}/real\.csv does not exist"):
-            source(name)(recording)
         (tmp_path / "aus" / name).mkdir(parents=True)
+        np.save(tmp_path / "aus" / name / "real.npy", np.zeros((N, 17)))
+        with pytest.raises(CellFailed, match=rf"{name}/real\.csv does not exist.* XLSX, XLS or ODS.*\.npy\) is read"):
+            source(name)(recording)
         (tmp_path / "aus" / name / "real.csv").write_bytes(b"\xff\xfe\x00\x01")
         with pytest.raises(CellFailed, match=r"real\.csv"):
             source(name)(recording)
