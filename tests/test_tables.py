@@ -177,6 +177,10 @@ LYING = {
     "a NumPy array": lambda: b"\x93NUMPY\1\0",
     "a Python pickle": lambda: b"\x80\4\x95\0",
     "a BMP picture": lambda: b"BM\x36\0\0\0\0\0\0\0\x36\0",
+    "text in UTF-32 instead of UTF-8, not a table. Pass a CSV .in UTF-8.": lambda: "a,b\n1,2\n".encode("utf-32"),
+    "text in UTF-32 instead of UTF-8, not a": lambda: "a,b\n1,2\n".encode("utf-32-le"),
+    "text in UTF-32 instead of UTF-8, not": lambda: "a,b\n1,2\n".encode("utf-32-be"),
+    "text in UTF-32 instead of UTF-8": lambda: b"\0\0\xfe\xff" + "a,b\n1,2\n".encode("utf-32-be"),
     "not UTF-8, gb2312 or UTF-16": lambda: b"a,b\n\xff\xff\xff,\xff\n",
 }
 

@@ -7,6 +7,7 @@ import re
 # Enough for every mark below.
 HEAD_BYTES = 4096
 PICKLE, JPEG, WEB_PAGE = "a Python pickle", "a JPEG picture", "a web page"
+UTF_32 = "text in UTF-32 instead of UTF-8"
 MARKS = {
     b"\x89PNG\r\n\x1a\n": "a PNG picture",
     b"\xff\xd8\xff": JPEG,
@@ -35,6 +36,8 @@ MARKS = {
     b'{"': "a JSON file",
     b'[{"': "a JSON file",
     b"MIME-Version:": "a web archive",
+    b"\xff\xfe\0\0": UTF_32,
+    b"\0\0\xfe\xff": UTF_32,
 }
 # The groups are atomic: otherwise a long series of comments would take exponential time.
 PAGE = re.compile(
@@ -54,6 +57,8 @@ def kind_of(data: bytes) -> str:
         return {b"AVI ": "an AVI video", b"WEBP": "a WebP picture"}.get(head[8:12], "a RIFF file")
     if head.startswith(b"BM") and head[6:10] == bytes(4):
         return "a BMP picture"
+    if b"\0\0\0" == head[1:4] == head[5:8] or b"\0\0\0" == head[:3] == head[4:7]:
+        return UTF_32  # two characters, without a byte-order mark
     if head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5":
         return PICKLE
     return WEB_PAGE if PAGE.match(head) else ""

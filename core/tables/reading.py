@@ -45,7 +45,7 @@ def read_sheets(path: Path, limits: SheetLimits) -> list[Sheet]:
         return read_workbook(path, data, limits)
     kind = kind_of(data)
     if kind and not (limits.pages and kind == "a web page"):
-        raise BenchError(f"{path}: {kind}, not {limits.what}. Pass a CSV or XLSX file.")
+        raise BenchError(f"{path}: {kind}, not {limits.what}. Pass a CSV (in UTF-8) or XLSX file.")
     text = decoded(path, data)
     if PAGE.search(text[:10_000]) and text.lstrip().startswith("<"):
         if not limits.pages:
