@@ -105,6 +105,14 @@ def test_the_best_row_comes_first(page):
     assert numbers == sorted(numbers, reverse=True)
 
 
+def test_controls_have_no_speed(page):
+    speed = "all => all.map(one => [...one.children].at(-3).dataset.sort)"
+    assert all(page.eval_on_selector_all("tbody.methods tr[data-status]", speed))
+    speeds = page.eval_on_selector_all("tbody.controls tr[data-status]", speed)
+    assert speeds
+    assert not any(speeds)
+
+
 def test_a_click_on_a_heading_sorts(page):
     before = shown(page)[0]
     heading = page.locator(".ranking >> nth=0 >> thead button >> nth=0")
@@ -164,6 +172,15 @@ def test_it_fits_a_phone_in_light_and_dark(browser, site, scheme):
     wide = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     assert len(set(page.evaluate(wide))) == 1
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    # Each part of a name, up to an underscore, is in one piece on one line.
+    pieces = page.locator("th a", has_text=re.compile("^wrong_driver$")).first.evaluate(
+        """link => [...link.childNodes].filter(node => node.nodeType === Node.TEXT_NODE).map(node => {
+            const range = document.createRange();
+            range.selectNode(node);
+            return range.getClientRects().length;
+        })"""
+    )
+    assert pieces == [1, 1]
     dark = sum(map(int, re.findall(r"\d+", ground)[:3])) < 300
     assert dark == (scheme == "dark")
     page.locator("#theme").click()
