@@ -257,6 +257,21 @@ def test_an_unknown_stage_is_named(tmp_path):
         run(tmp_path, wanted=Plan({"third": StagePlan(1)}))
 
 
+def test_a_stage_without_steps_is_left_out(tmp_path):
+    first = StagePlan(20, 16)
+    alone = run(tmp_path / "alone", wanted=Plan({"first": first}))
+    both = run(tmp_path / "both", wanted=Plan({"first": first, "second": StagePlan(0, 16)}))
+    other = run(tmp_path / "other", wanted=Plan({"first": StagePlan(0, 16), "second": first}))
+    assert alone.train()
+    assert both.train()
+    assert other.train()
+    assert both.kept_steps == alone.kept_steps == {"first": 20}
+    assert other.kept_steps == {"second": 20}
+    assert {line["stage"] for line in read_log(both.out)} == {"first"}
+    for one, same in zip(alone.networks["net"].parameters(), both.networks["net"].parameters(), strict=True):
+        assert torch.equal(one, same)
+
+
 def test_a_kill_before_the_first_log_line_is_survived(tmp_path):
     cut = run(tmp_path)
     cut._save({"networks": {"net": cut.networks["net"].state_dict()}})

@@ -59,7 +59,7 @@ class TrainingRun:
         check_plan(plan, method.stages, group.size)
         self.method, self.batches, self.plan, self.out, self.group = method, batches, plan, out, group
         self.limits = limits or Limits()
-        self.stages = [name for name in method.stages if name in plan.stages]
+        self.stages = [name for name in method.stages if name in plan.stages and plan.stages[name].steps]
         self.networks = method.networks()
         for network in self.networks.values():
             network.to(group.device).to(memory_format=fastest_layout(group.device))

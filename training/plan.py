@@ -15,13 +15,14 @@ from megbench.core.errors import BenchError, check_choice
 class StagePlan:
     """One stage of training.
 
-    steps: number of optimiser steps; 0 if `epochs` determines it. An epoch visits every video `repeats` times, as in
-    the published training procedures. batch_size: pairs per step, over all processes and parts. accumulate: parts of a
-    batch that a process works through one after another, to save memory; batch normalisation then sees one part at a
-    time. steps_per_epoch: length of an epoch for milestones (follows from `epochs` and `repeats` if they are given).
-    freeze_batch_norm_at: step from which batch normalisation keeps the mean statistics of some batches (None: never).
-    It must be late, when the learning rate is small, because a network degenerates if its statistics are frozen at the
-    full rate. lr_scale: factor by which every optimiser's learning rate is multiplied.
+    steps: number of optimiser steps; 0 if `epochs` determines it. A stage with neither is left out. An epoch visits
+    every video `repeats` times, as in the published training procedures. batch_size: pairs per step, over all processes
+    and parts. accumulate: parts of a batch that a process works through one after another, to save memory; batch
+    normalisation then sees one part at a time. steps_per_epoch: length of an epoch for milestones (follows from
+    `epochs` and `repeats` if they are given). freeze_batch_norm_at: step from which batch normalisation keeps the mean
+    statistics of some batches (None: never). It must be late, when the learning rate is small, because a network
+    degenerates if its statistics are frozen at the full rate. lr_scale: factor by which every optimiser's learning rate
+    is multiplied.
     """
 
     steps: int = 0
@@ -68,11 +69,17 @@ class Plan:
 
 
 def check_plan(plan: Plan, stages: Sequence[str], processes: int) -> None:
-    """Raise BenchError if the method lacks a stage, a stage has no steps, or a batch cannot be divided."""
+    """Raise BenchError if the method lacks a stage, no stage has steps, or a batch cannot be divided."""
+    if plan.stages and not any(stage.steps or stage.epochs for stage in plan.stages.values()):
+        first = next(iter(plan.stages))
+        raise BenchError(f"Every stage of the plan has 0 steps. Set plan.stages.{first}.steps to 1 or more.")
     for name, stage in plan.stages.items():
         check_choice("stage", name, stages)
-        if stage.steps < (0 if stage.epochs else 1):
-            raise BenchError(f"Stage {name} has {stage.steps} steps. Set plan.stages.{name}.steps to 1 or more.")
+        if stage.steps < 0:
+            raise BenchError(
+                f"Stage {name} has {stage.steps} steps. Set plan.stages.{name}.steps to 1 or more, or to 0 to leave the"
+                " stage out."
+            )
         if stage.batch_size % (parts := stage.accumulate * processes):
             raise BenchError(
                 f"Stage {name}: a batch of {stage.batch_size} cannot be divided into {stage.accumulate} parts on each"
