@@ -26,7 +26,7 @@ from megbench.taught import TRAININGS
 from megbench.taught.mirror import MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
 from megbench.taught.rendered import FramePairs, RenderedSet, mirrored, rendered_set
 from megbench.taught.variation import Pose, Variation, bent, placed
-from megbench.training.command import check_rates, train
+from megbench.training.command import check_rates, train, without_folders
 from megbench.training.log import read_log
 from megbench.training.loop import TrainingRun
 from megbench.training.mirror import LANDMARK_PARTNERS
@@ -315,8 +315,24 @@ def test_the_command_trains_and_its_weights_load(rendered, tmp_path, config, set
     card = json.loads(weights.with_suffix(".json").read_text())
     assert card["data"]["trained_on_identities"] == [0, 1]
     assert set(card["kept_steps"]) == set(card["plan"]["stages"])
+    assert not any(text.startswith("/") for text in card["provenance"]["argv"])
     networks = build(FommConfig, card["config"], "")
     load_networks(weights, {key: net for key, net in fomm_networks(networks).items() if key != "discriminator"})
+
+
+@pytest.mark.parametrize(
+    ("argument", "kept"),
+    [
+        ("/home/ann/bench.py", "bench.py"),
+        ("--out=/home/ann/runs/first/", "--out=first/"),
+        ("casme2=/data/CASME II,samm=C:\\data\\SAMM", "casme2=CASME II,samm=SAMM"),
+        ("runs/first", "runs/first"),
+        ("taught.lr_motion=1.0e-4", "taught.lr_motion=1.0e-4"),
+        ("plan.stages={main: {steps: 2, batch_size: 1}}", "plan.stages={main: {steps: 2, batch_size: 1}}"),
+    ],
+)
+def test_a_card_names_no_folders_of_the_user(argument, kept):
+    assert without_folders(argument) == kept
 
 
 def test_weights_to_start_from_are_looked_for_before_anything_is_rendered(call, tmp_path):

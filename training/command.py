@@ -6,6 +6,8 @@ import contextlib
 import functools
 import inspect
 import json
+import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ import torch
 
 from megbench.core.config import as_dict, holds, merge, parse_set, read_overlay, resolve
 from megbench.core.contracts import Trainable
-from megbench.core.errors import BenchError, WrongSetting, check_choice, shown
+from megbench.core.errors import BenchError, WrongSetting, check_choice, plural, shown
 from megbench.core.files.cache import write_json
 from megbench.core.files.folder_lock import TRAINING, check_free, locked_folder
 from megbench.core.progress import note
@@ -32,6 +34,9 @@ from megbench.training.processes import Group, Machine
 # The kind of training that a method gets unless its settings name another.
 PUBLISHED = "published"
 TOO_LARGE = "networks of these sizes do not fit. Set fewer channels (such as model.generator.max_features)."
+
+# The folders of an absolute path that is an argument or one of the paths in NAME=PATH,NAME=PATH.
+ABSOLUTE = re.compile(r"(^|[=,])(?:[A-Za-z]:)?[/\\][^=,]*[/\\](?=[^/\\=,])")
 
 
 def published_config(recipe: type) -> Path:
@@ -187,7 +192,7 @@ def smaller_parts(run: TrainingRun, out: Path) -> str:
     stage = run.plan.stages[name]
     place, parts = f"plan.stages.{name}", stage.accumulate
     return (
-        f"stage {name} works on {stage.batch_size} pairs per step, in {parts} part{'s' if parts > 1 else ''}. Set"
+        f"stage {name} works on {plural(stage.batch_size, 'pair')} per step, in {plural(parts, 'part')}. Set"
         f" {place}.accumulate={2 * parts} (the same batch in smaller parts) or a smaller {place}.batch_size, and give"
         f" another --out, or delete {out}."
     )
@@ -226,13 +231,18 @@ def card(
         "minutes": round(run.progress["seconds"] / 60, 1),
         "threads": torch.get_num_threads(),
         "processes": group.size,
-        "provenance": provenance(str(group.device)),
+        "provenance": provenance(str(group.device)) | {"argv": [without_folders(text) for text in sys.argv]},
         "validation_log": [
             {key: value for key, value in line.items() if key != "split"}
             for line in read_log(run.out)
             if line["split"] == "validation"
         ],
     }
+
+
+def without_folders(argument: str) -> str:
+    """Return an argument with absolute paths shortened to their names, since cards are passed on with the weights."""
+    return ABSOLUTE.sub(r"\1", argument)
 
 
 def seen_before(init: Path | None, facts: dict[str, Any]) -> dict[str, Any]:
