@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from megbench.commands.options import WorkersOption, resumable
-from megbench.core.errors import few
+from megbench.core.errors import few, plural
 from megbench.core.installation import COMMAND
 from megbench.core.tables.spreadsheet_text import printable
 
@@ -66,7 +66,10 @@ def prepare(
     """Crop a database's clips to the face for training; to resume after an interruption, run the command again."""
     store = prepared(survey(database, path, sheet, without or []), out, colour, workers)
     people = len({clip.person for clip in store.clips})
-    print(f"{len(store.clips)} clips of {people} people in {out}, {len(store.facts.left_out)} left out.")
+    print(
+        f"{plural(len(store.clips), 'clip')} of {plural(people, 'person', 'people')} in {out},"
+        f" {len(store.facts.left_out)} left out."
+    )
     print(f"To train on them: {COMMAND} train fpfomm --clips {shlex.quote(f'{store.facts.database}={out}')}")
 
 

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from megbench.core.errors import BenchError, CellFailed
+from megbench.core.errors import BenchError, CellFailed, plural
 from megbench.core.files.whole_files import whole_file
 from megbench.core.frames import Frames, content_hash, grey, read_frames, read_png
 from megbench.core.progress import track
@@ -66,4 +66,4 @@ def _points(run: FinishedRun, cell: CellFacts) -> Points:
 
 
 def _size(frames: Frames) -> str:
-    return f"{len(frames)} frames of {frames.shape[2]}x{frames.shape[1]}"
+    return f"{plural(len(frames), 'frame')} of {frames.shape[2]}x{frames.shape[1]}"

@@ -12,7 +12,7 @@ import typer
 
 from megbench.commands.judged_runs import blinded, chosen, known, open_run, show_on_page
 from megbench.commands.options import names as names_in
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, plural
 from megbench.core.tables.spreadsheet_text import printable
 
 if TYPE_CHECKING:
@@ -76,11 +76,12 @@ def import_(
 
 def _say(imported: Imported) -> None:
     """Print what was found: counts, remarks and problems, one line each."""
-    counts = f"{len(imported.judgements)} judgements; {imported.sums} row sums and {imported.totals} totals checked"
+    sums = f"{plural(imported.sums, 'row sum')} and {plural(imported.totals, 'total')} checked"
+    counts = f"{plural(len(imported.judgements), 'judgement')}; {sums}"
     print(counts, file=sys.stderr)
     lines = [f"Note: {remark}" for remark in imported.remarks]
     if imported.lacking and imported.judgements:
-        lines.insert(0, f"Note: {sum(imported.lacking.values())} rows left out: {_lacking(imported)}")
+        lines.insert(0, f"Note: {plural(sum(imported.lacking.values()), 'row')} left out: {_lacking(imported)}")
     lines += [f"{'Fault' if problem.fatal else 'Warning'}: {problem}" for problem in imported.problems]
     for line in lines[:MOST_LINES]:
         print(printable(line), file=sys.stderr)
@@ -90,7 +91,7 @@ def _say(imported: Imported) -> None:
 
 def _lacking(imported: Imported) -> str:
     """Return the names in the sheets that the run does not have, with the number of rows that use them."""
-    named = ", ".join(f"{what} ({count} rows)" for what, count in imported.lacking.items())
+    named = ", ".join(f"{what} ({plural(count, 'row')})" for what, count in imported.lacking.items())
     return f"the run has no {named}. If it has them under other names, map these in a --mapping file."
 
 
@@ -98,9 +99,8 @@ def _refuse(imported: Imported) -> None:
     """Raise BenchError if the scores cannot be trusted or there are none."""
     if imported.errors:
         rows = "; ".join(problem.where for problem in imported.errors[:10])
-        raise BenchError(
-            f"Nothing was imported: {len(imported.errors)} contradictions or faults ({rows}). Correct them."
-        )
+        faults = plural(len(imported.errors), "contradiction or fault", "contradictions or faults")
+        raise BenchError(f"Nothing was imported: {faults} ({rows}). Correct them.")
     if not imported.judgements and imported.lacking:
         raise BenchError(f"Nothing was imported: {_lacking(imported)}")
     if not imported.judgements:
@@ -119,9 +119,9 @@ def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
     write_judgements(path, judgements)
     if replaced := len(old) - len(others):
         named = ", ".join(sorted({judgement.expert for judgement in new}))
-        told = f"Replaced {replaced} earlier judgements of the same outputs by {named}."
+        told = f"Replaced {plural(replaced, 'earlier judgement')} of the same outputs by {named}."
         print(printable(f"Note: {told}"), file=sys.stderr)
-    print(f"{path}: {len(judgements)} judgements", file=sys.stderr)
+    print(f"{path}: {plural(len(judgements), 'judgement')}", file=sys.stderr)
     return judgements
 
 

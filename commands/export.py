@@ -11,7 +11,7 @@ import typer
 from megbench.commands.clip_stores import clip_stores
 from megbench.commands.options import WorkersOption, names
 from megbench.commands.recognition import ClassesOption, drivers_of, outputs_of
-from megbench.core.errors import BenchError, check_choice
+from megbench.core.errors import BenchError, check_choice, plural
 from megbench.core.files.working_folder import STORE
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def flow(
     for line in notes:
         note(line)
     count = write_flow(out, exported, classes, notes)
-    print(f"{count} clips in {out}; recipe.txt describes how they were made.")
+    print(f"{plural(count, 'clip')} in {out}; recipe.txt describes how they were made.")
 
 
 def _recorded(text: str, scheme: str, workers: int) -> tuple[list[Exported], list[str]]:
@@ -110,4 +110,4 @@ def _outputs(
             name = NO_NAME.sub("_", f"{one.row}_{one.cell}")
             found.append(Exported(sample, name, emotion, generated))
     lost = list(measured.reasons.values())
-    return found, [f"{len(lost)} of the {len(shown)} outputs cannot be used ({few(lost, 2)})"] if lost else []
+    return found, [f"{len(lost)} of {plural(len(shown), 'output')} cannot be used ({few(lost, 2)})"] if lost else []

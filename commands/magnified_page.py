@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, plural
 from megbench.reports.html import command
 from megbench.reports.magnified import magnified_table, reading
 from megbench.reports.run_files import FinishedRun
@@ -88,7 +88,7 @@ def page(runs: Sequence[FinishedRun]) -> str:
         made, protocol = run.facts.provenance, run.facts.protocol
         about = (
             f"Run `{command(run)}`, {str(made.get('date', ''))[:10]}: protocol {protocol.name} {protocol.version},"
-            f" {len(run.facts.cells)} cells."
+            f" {plural(len(run.facts.cells), 'cell')}."
         )
         parts += [f"## {protocol.name}", about, table.markdown(), "\n".join(f"- {line}" for line in reading(run))]
     return "\n\n".join(part.strip() for part in parts) + "\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from megbench.core.errors import BenchError, few
+from megbench.core.errors import BenchError, few, plural
 
 
 def openface(run: Path, csvs: Path) -> None:
@@ -46,4 +46,4 @@ def _take_over(run: Path, csvs: Path) -> None:
         keep(content, found)
     if others:
         note(f"Left out, because {run} has no clip of that name: {few(others)}")
-    print(f"Imported {len(files)} of {len(outputs) + len(inputs)} clips.")
+    print(f"Imported {len(files)} of {plural(len(outputs) + len(inputs), 'clip')}.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from megbench.commands.judged_runs import contents_of, open_run, show_on_page
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, plural
 from megbench.core.tables.spreadsheet_text import printable
 
 if TYPE_CHECKING:
@@ -76,14 +76,15 @@ def _told(made: Sequence[Asks], outputs: Sequence[BlindedOutput], possible: int,
     never = possible - len(counts.pairs)
     again = len(made[0].questions) - each
     lines = [
-        f"{len(methods)} methods in {len(cells)} cells: {possible} pairs of outputs.",
-        f"{len(made)} raters, {each} pairs each, {again} of which are asked twice: {questions} questions.",
+        f"{plural(len(methods), 'method')} in {plural(len(cells), 'cell')}: {plural(possible, 'pair')} of outputs.",
+        f"{plural(len(made), 'rater')}, {plural(each, 'pair')} each, {again} of which are asked twice:"
+        f" {plural(questions, 'question')}.",
         f"Each pair of methods is compared {_times(met)}.",
         f"{len(counts.pairs)} pairs of outputs are shown {_times(asked)}"
         + (f", the other {never} not at all to these raters." if never else "."),
     ]
     if before:
-        lines.append(f"This balances the pairs shown to {before} earlier raters.")
+        lines.append(f"This balances the pairs shown to {plural(before, 'earlier rater')}.")
     return printable(" ".join(lines))
 
 
@@ -112,8 +113,8 @@ def _keep(files: Sequence[Path], run: FinishedRun, contents: Mapping[tuple[str, 
         if rater in found:
             raise BenchError(f"{path}: the answers of {rater} are given twice. Name one file for each rater.")
         found[rater] = judgements
-        rest = f"; {blank} questions have no answer" if blank else ""
-        print(printable(f"{path}: {len(judgements)} answers of {rater}{rest}"), file=sys.stderr)
+        rest = f"; {plural(blank, 'question has', 'questions have')} no answer" if blank else ""
+        print(printable(f"{path}: {plural(len(judgements), 'answer')} of {rater}{rest}"), file=sys.stderr)
     path = run.folder / FILE
     old = read_pairs(path) if path.exists() else []
     kept = [judgement for judgement in old if judgement.rater not in found]
@@ -123,7 +124,7 @@ def _keep(files: Sequence[Path], run: FinishedRun, contents: Mapping[tuple[str, 
         print(printable(f"Note: {told}"), file=sys.stderr)
     judgements = [*kept, *(judgement for given in found.values() for judgement in given)]
     write_pairs(path, judgements)
-    print(f"{path}: {len(judgements)} answers", file=sys.stderr)
+    print(f"{path}: {plural(len(judgements), 'answer')}", file=sys.stderr)
 
 
 def import_pairs(files: Sequence[Path], run: Path | None, out: Path | None) -> None:

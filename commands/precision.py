@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from megbench.core.errors import plural
 from megbench.core.provenance import bfloat16_instructions
 from megbench.engine.runner import Job
 
@@ -38,7 +39,7 @@ def hint(jobs: Sequence[Job], missing: Callable[[], Sequence[Job]]) -> str:
         or (left := _frames(missing())) < MANY_FRAMES
     ):
         return ""
-    return f"{left} frames to animate in float32. {advice()}"
+    return f"{plural(left, 'frame')} to animate in float32. {advice()}"
 
 
 def _frames(jobs: Sequence[Job]) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, plural
 from megbench.core.installation import COMMAND
 
 app = typer.Typer(help="Results files and the table made from them.")
@@ -53,7 +53,7 @@ def check(
         again, lines = measured_again(Submission.model_validate(facts), run, sample, seed)
     _tell(file, lines)
     if again:
-        print(f"{again} outputs measured again from the run's frames, with the same scores")
+        print(f"{plural(again, 'output')} measured again from the run's frames, with the same scores")
     if not run:
         print("The file is consistent. Only --run RUN detects a forgery that changed all values consistently.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, plural
 from megbench.metrics import METRICS, ON_REQUEST
 from megbench.reports.html import command
 from megbench.reports.rewards import TRUTH, compared, rewards_table, summary
@@ -57,7 +57,7 @@ def page(run: FinishedRun) -> str:
     lines = [f"- {sentence}" for sentence in summary(run)]
     about = (
         f"Run `{command(run)}`, {str(made.get('date', ''))[:10]}: protocol {run.facts.protocol.name}"
-        f" {run.facts.protocol.version}, {len(run.facts.cells)} cells."
+        f" {run.facts.protocol.version}, {plural(len(run.facts.cells), 'cell')}."
     )
     parts = [HEAD, "## In this run\n", about, "\n".join(lines), *_absent(run), table.markdown(), VBENCH]
     return "\n\n".join(part.strip() for part in parts) + "\n"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from megbench.commands.options import MediaAllOption, ReferenceOption, names
+from megbench.core.errors import plural
 from megbench.core.files.working_folder import STORE
 from megbench.engine.run_folder import MOTION_FOLDER, SUMMARY
 
@@ -50,7 +51,7 @@ def report(
                 # Part of a confusion matrix is meaningless, so all of it is exported.
                 whole = ["recognition_confusion", *(["leaderboard"] if columns else [])]
                 tables = tables_of(run, names(columns), reference or asked_reference(FinishedRun(run)))
-                print(f"{len(write_tables(run / TABLES, tables, forms, whole))} tables in {run / TABLES}")
+                print(f"{plural(len(write_tables(run / TABLES, tables, forms, whole)), 'table')} in {run / TABLES}")
             for name in seal_again(run, *([TABLES] if forms else [])):
                 note(f"{run / name}: altered since it was sealed; `verify` will report it. Regenerate it.")
 

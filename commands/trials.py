@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from megbench.core.clip import Cell
-from megbench.core.errors import BenchError, CellFailed, Unavailable, clause
+from megbench.core.errors import BenchError, CellFailed, Unavailable, clause, plural
 from megbench.core.generator import Generator
 from megbench.core.provenance import module_of
 
@@ -105,7 +105,7 @@ def _frames_lines(method: Any, cell: Cell) -> Iterator[Line]:
     frames = _made(method, cell)
     check_frames(frames, "Output")
     count, wanted = len(frames), cell.driver.n_frames
-    shape = f"{cell.name}: {count} frames where the driver has {wanted}, {frames.shape[1:]}, uint8"
+    shape = f"{cell.name}: {plural(count, 'frame')} where the driver has {wanted}, {frames.shape[1:]}, uint8"
     yield _verdict(count == wanted), shape
     again = np.array_equal(frames, _made(method, cell))
     yield _verdict(again), f"{cell.name}: a second run gives {'the same frames' if again else 'different frames'}"

@@ -15,7 +15,7 @@ import numpy as np
 
 from megbench.core.clip import Cell, Clip, Template, keep_facts, load_clip, without_camera
 from megbench.core.contracts import CellSource
-from megbench.core.errors import few
+from megbench.core.errors import few, plural
 from megbench.core.files.cache import CellRecord, digest, discard, link_folder, read_json, write_json
 from megbench.core.files.hashes import file_facts, keep_known
 from megbench.core.frames import Frames, encode_png, write_png
@@ -109,7 +109,7 @@ class Benchmark:
         check_files(found.todo)
         if stale := forget_others(self.folder, self.jobs):
             note(
-                f"Removed {stale} cells of an earlier request from {self.folder} (the store still has them)."
+                f"Removed {plural(stale, 'cell')} of an earlier request from {self.folder} (the store still has them)."
                 " Tables and figures created there earlier belong to that request."
             )
         link_stored(self.folder, found.stored, self.settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from megbench.core.errors import BenchError, few
+from megbench.core.errors import BenchError, few, plural
 from megbench.core.statistics import ALPHA, smallest_p
 from megbench.engine.runner import Job, refusal
 
@@ -24,11 +24,11 @@ def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
         first = refused[0][1].reason
         if len(refused) == len(own) and label in asked:
             raise BenchError(
-                f"{label}: none of the {len(own)} cells can be done. Reason for the first: {first.rstrip('.')}."
+                f"{label}: 0 of {plural(len(own), 'cell')} can be done. Reason for the first: {first.rstrip('.')}."
             )
         verb = "are missing" if all(record.status == "missing" for _, record in refused) else "cannot be done"
         named = few([job.cell.name for job, _ in refused], 3)
-        lines.append(f"{label}: {len(refused)} of {len(own)} cells {verb} ({named}): {first.rstrip('.')}")
+        lines.append(f"{label}: {len(refused)} of {plural(len(own), 'cell')} {verb} ({named}): {first.rstrip('.')}")
     return lines + _idle_tests(jobs)
 
 

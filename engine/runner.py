@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from megbench.core.clip import Cell
-from megbench.core.errors import BenchError, CellFailed, NotSupplied
+from megbench.core.errors import BenchError, CellFailed, NotSupplied, plural
 from megbench.core.files.cache import (
     CellRecord,
     digest,
@@ -242,7 +242,7 @@ def _check_output(frames: Frames, job: Job) -> None:
     check_frames(frames, f"Output of {job.row.label}")
     if len(frames) != job.cell.driver.n_frames:
         raise CellFailed(
-            f"{job.row.label} returned {len(frames)} frames, but the driver has {job.cell.driver.n_frames}"
+            f"{job.row.label} returned {plural(len(frames), 'frame')}, but the driver has {job.cell.driver.n_frames}"
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from megbench.core.clip import Cell
 from megbench.core.contracts import Metric, Partial, Status
-from megbench.core.errors import BenchError, CellFailed, Unavailable, clause
+from megbench.core.errors import BenchError, CellFailed, Unavailable, clause, plural
 from megbench.core.files.cache import CellRecord, digest, read_json, read_kept, whole_archive, write_kept, write_text
 from megbench.core.files.hashes import states
 from megbench.core.frames import Frames, read_frames
@@ -238,7 +238,7 @@ def misplaced(partial: Partial, n_frames: int) -> str:
         if not isinstance(frame, Integral) or isinstance(frame, bool):
             return f"names frame {frame} in Partial.frames, which is not a whole number"
         if not 0 <= frame < n_frames:
-            return f"names frame {frame} of an output with {n_frames} frames"
+            return f"names frame {frame} of an output with {plural(n_frames, 'frame')}"
     for before, after in itertools.pairwise(partial.frames):
         if after <= before:
             return f"names frame {after} after frame {before} in Partial.frames: they must ascend without repeats"
@@ -246,10 +246,10 @@ def misplaced(partial: Partial, n_frames: int) -> str:
     if not wrong:
         return ""
     name, length = next(iter(wrong.items()))
-    told = f"returned a curve {name!r} of {length} values for"
+    told = f"returned a curve {name!r} of {plural(length, 'value')} for"
     if named:
-        return f"{told} the {named} of {n_frames} frames that Partial.frames names"
-    return f"{told} {n_frames} frames: name its frames in Partial.frames"
+        return f"{told} the {named} of {plural(n_frames, 'frame')} that Partial.frames names"
+    return f"{told} {plural(n_frames, 'frame')}: name its frames in Partial.frames"
 
 
 def finite(value: float | None) -> float | None:

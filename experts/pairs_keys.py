@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from megbench.core.errors import BenchError, clause, shown
+from megbench.core.errors import BenchError, clause, plural, shown
 from megbench.core.files.bounded import read_bounded
 from megbench.core.files.cache import digest, write_json
 from megbench.experts.blinded import BlindedOutput, Key, make_key
@@ -129,7 +129,7 @@ def read_answers(
     if asks is None:
         raise BenchError(f"{path}: no key of this run is for {given.id}. Give --run the run whose folder was answered.")
     if len(given.answers) != len(asks.questions):
-        counts = f"{len(given.answers)} answers to {len(asks.questions)} questions"
+        counts = f"{plural(len(given.answers), 'answer')} to {plural(len(asks.questions), 'question')}"
         raise BenchError(f"{path}: {counts}. Give the file exactly as the page saved it.")
     found = []
     for number, answer in enumerate(given.answers):

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from megbench.clips.folder import Recording, prepare_all, template
 from megbench.core.clip import Cell, Clip, Template
-from megbench.core.errors import BenchError, check_choice
+from megbench.core.errors import BenchError, check_choice, plural
 from megbench.core.pictures import is_picture, pictures_in
 from megbench.core.progress import note
 from megbench.core.video import is_video
@@ -182,7 +182,10 @@ def _coded(driver: Driver, clip: Clip) -> Clip:
     if clip.problem:
         return clip
     if clip.n_frames not in (expected, *driver.lengths):
-        note(f"{clip.name}: {clip.n_frames} frames, but the sheet has {expected}: onset, apex and offset are not set")
+        note(
+            f"{clip.name}: {plural(clip.n_frames, 'frame')}, but the sheet has {expected}: onset, apex and"
+            " offset are not set"
+        )
         return clip
     apex = driver.apex - driver.onset
     return dataclasses.replace(clip, onset_frame=0, apex_frame=apex, offset_frame=expected - 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from megbench.core.errors import BenchError, check_choice
+from megbench.core.errors import BenchError, check_choice, plural
 from megbench.core.figures import Figure
 from megbench.core.files.cache import read_json
 from megbench.reports.headlines import figure_facts
@@ -59,7 +59,10 @@ def _inputs(run: FinishedRun, label: str, cell: CellFacts, target: str) -> list[
     """Return the clips that the figure comes from, with their paths."""
     output = run.output_frames(label, cell)
     record = read_json(output.parent / "cell.json") or {}
-    lines = ["Inputs", f"  output: {output}, {cell.n_frames} frames, content {str(record.get('content', '?'))[:12]}"]
+    lines = [
+        "Inputs",
+        f"  output: {output}, {plural(cell.n_frames, 'frame')}, content {str(record.get('content', '?'))[:12]}",
+    ]
     if target == "driver":
         lines.append(f"  driver: {run.driver_frames(cell)}")
     if target == "truth" and cell.has_truth:
@@ -92,12 +95,13 @@ def _curve(curve: list[float], frames: Sequence[int]) -> str:
     if np.isnan(values).all():
         return "absent in every frame"
     peak = int(np.nanargmax(values))
-    return f"{len(values)} frames, {np.nanmin(values):.4g} to {values[peak]:.4g}, highest in frame {frames[peak]}"
+    low, high = np.nanmin(values), values[peak]
+    return f"{plural(len(values), 'frame')}, {low:.4g} to {high:.4g}, highest in frame {frames[peak]}"
 
 
 def _over_all(run: FinishedRun, label: str, figure: str) -> list[str]:
     found = run.combined(label, figure)
     if found.value is None:
         return [f"Over all cells: absent ({found.reason or found.status})"]
-    counts = f", {found.n_scored} of {found.n_cells} cells" if found.n_scored is not None else ""
+    counts = f", {found.n_scored} of {plural(found.n_cells, 'cell')}" if found.n_scored is not None else ""
     return [f"Over all cells: {found.value:.6g}{counts}"]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from megbench.core.confusion import Recognition, by_chance, constant, uar, uf1
+from megbench.core.errors import plural
 from megbench.core.paired_recognition import FIGURES
 from megbench.core.statistics import FEWEST_CLUSTERS, LEAST_P, LEVEL, Interval
 from megbench.reports.environment import TEMPLATES, environment
@@ -46,7 +47,7 @@ def gain_page(tables: Sequence[Table]) -> str:
 
 
 def _scores(gain: Gain, show_leak: bool) -> Table:
-    last = "" if gain.epochs is None else f", after {gain.epochs} epochs"
+    last = "" if gain.epochs is None else f", after {plural(gain.epochs, 'epoch')}"
     columns = [
         Column("learned from"),
         Column("UF1", "↑", 3, f"Mean over the classes of F1, from one matrix over all folds{last}.", brief=True),
@@ -109,13 +110,16 @@ def _without_looking(gain: Gain, width: int) -> Iterator[tuple[Entry, ...]]:
 
 def _footnotes(gain: Gain, show_leak: bool) -> Iterator[str]:
     yield WHAT
-    data = "; ".join(f"{name}: {clips} clips of {people} people" for name, (clips, people) in gain.databases.items())
+    data = "; ".join(
+        f"{name}: {plural(clips, 'clip')} of {plural(people, 'person', 'people')}"
+        for name, (clips, people) in gain.databases.items()
+    )
     shown = np.bincount(gain.true, minlength=len(gain.classes))
     counts = ", ".join(f"{count} {name}" for name, count in zip(gain.classes, shown, strict=True))
     yield f"{data} ({counts}); {len(set(gain.people))} folds, each with at most {_copies(gain.templates)} of a clip."
-    epochs = f", {gain.epochs} epochs, of which the last is used" if gain.epochs else ""
+    epochs = f", {plural(gain.epochs, 'epoch')}, of which the last is used" if gain.epochs else ""
     yield (
-        f"Recogniser: {gain.recogniser}{epochs}, {gain.seeds} seed{'s' if gain.seeds > 1 else ''}, the same for all"
+        f"Recogniser: {gain.recogniser}{epochs}, {plural(gain.seeds, 'seed')}, the same for all"
         " rows. Nothing is selected on the clips of a held-out person."
     )
     yield from (INTERVALS, STILL)
@@ -184,4 +188,7 @@ def _untestable(found: Mapping[str, Compared]) -> list[str]:
         return []
     people = max(pair.difference.n_clusters for pair in tested)
     least = min(pair.p_least or 1.0 for pair in tested)
-    return [f"No test could separate these rows: with {people} people and {len(pairs)} pairs, p, Holm >= {least:.3f}."]
+    return [
+        f"No test could separate these rows: with {people} people and {plural(len(pairs), 'pair')}, p, Holm >="
+        f" {least:.3f}."
+    ]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from megbench.core.clip import person
+from megbench.core.errors import plural
 from megbench.core.generator import DEMO_MARK
 from megbench.results.digests import digests_of
 from megbench.results.means import mean_of, pooled_of, same
@@ -177,7 +178,7 @@ def _work(made: Submission, row: Row) -> Iterator[str]:
     if not same(row.seconds, seconds):
         yield f"seconds: {row.seconds}, but its cells took {seconds}"
     if not same(row.frames_per_second, frames / seconds if seconds else None):
-        yield f"frames per second: {row.frames_per_second}, but its cells give {frames} frames in {seconds} s"
+        yield f"frames per second: {row.frames_per_second}, but its cells give {plural(frames, 'frame')} in {seconds} s"
     peaks = [cell.peak_mb for cell in row.cells.values() if cell.peak_mb is not None]
     if row.peak_mb != max(peaks, default=None):
         yield f"peak memory: {row.peak_mb} MB, but the largest of its cells is {max(peaks, default=None)} MB"
@@ -215,13 +216,13 @@ def _summed(made: Submission, row: Row, figure: FigureFacts) -> Iterator[str]:
     if found.value is not None and (line := _impossible(figure, found.value)):
         yield f"mean: {line}"
     if found.n_cells != len(made.cells):
-        yield f"of {found.n_cells} cells, but the table has {len(made.cells)}"
+        yield f"of {plural(found.n_cells, 'cell')}, but the table has {len(made.cells)}"
     if (found.value is None) != bool(found.reason):
         yield "mean: has both a value and a reason for its absence, or neither"
     mean, low, high, n = mean_of(figure.name, row.cells, made.driver_of)
     if figure.pooling == "mean":
         if found.n_scored != n:
-            yield f"mean of {found.n_scored} cells, but {n} have a value"
+            yield f"mean of {plural(found.n_scored, 'cell')}, but {n} have a value"
         if not same(found.value, mean):
             yield f"mean {found.value}, but that of its cells is {mean}"
         if not (same(found.low, low) and same(found.high, high)):
@@ -230,7 +231,7 @@ def _summed(made: Submission, row: Row, figure: FigureFacts) -> Iterator[str]:
     if (found.low, found.high) != (None, None):
         yield "interval: a figure that is not a mean has none"
     if found.n_scored > found.n_cells:
-        yield f"from {found.n_scored} cells of {found.n_cells}"
+        yield f"from {plural(found.n_scored, 'cell')} of {found.n_cells}"
     if figure.pooling == "pooled":
         pooled = pooled_of(made.figures[figure.name][0], figure, list(row.cells.values()))
         if not same(found.value, pooled):

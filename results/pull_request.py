@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from megbench.core.errors import plural
 from megbench.core.installation import COMMAND
 from megbench.results.submission import Row, Submission
 
@@ -26,8 +27,9 @@ def pull_request(made: Submission, path: Path) -> str:
             f"Results: {made.protocol.name} {made.protocol.version}, {', '.join(row.label for row in methods[:4])}"
             f"{', ...' if len(methods) > 4 else ''}",
             "",
-            f"Adds `results/entries/{path.name}`: {len(methods)} rows and {len(made.rows) - len(methods)} controls on"
-            f" {len(made.cells)} cells.",
+            f"Adds `results/entries/{path.name}`: {plural(len(methods), 'row')} and"
+            f" {plural(len(made.rows) - len(methods), 'control')} on"
+            f" {plural(len(made.cells), 'cell')}.",
             "",
             *table,
             "",

@@ -145,7 +145,7 @@ def test_what_a_correction_would_have_mended_is_told_without_it(databases):
 def test_other_releases_strays_and_clips_without_a_row_are_told(found):
     assert "CASME2_RAW_selected (also there, not read: Cropped)" in found["casme2"].source[0]
     remarks = "\n".join(found["casme2"].remarks)
-    assert "sub01_EP19_06f: 1 files are not frames: 'notes.txt'" in remarks
+    assert "sub01_EP19_06f: 1 file is not a frame: 'notes.txt'" in remarks
     assert found["casme2"].uncoded == ("sub03_EP07_01",)
     assert len(found["casme2"].missing) == 56
     assert found["casme2"].missing[0] == "sub26/EP99_05 (line 7)"
@@ -261,9 +261,9 @@ def test_sheets_are_found_whatever_their_ending_and_readmes_are_none(databases, 
         survey("casme2", root)
     coded = "Subject\tFilename\tOnset\tOffset\n01\tEP19_06f\t51\t60\n"
     (root / "Coding.TXT").write_bytes(coded.encode("utf-16"))  # Excel's "Unicode text"
-    assert "sheet: Coding.TXT, 1 rows, header in line 1" in survey("casme2", root).source
+    assert "sheet: Coding.TXT, 1 row, header in line 1" in survey("casme2", root).source
     (tmp_path / "beside.tsv").write_text(coded)  # the first choice, although it is farther away
-    assert "sheet: beside.tsv, 1 rows, header in line 1" in survey("casme2", root).source
+    assert "sheet: beside.tsv, 1 row, header in line 1" in survey("casme2", root).source
 
 
 def test_smic_e_needs_its_sheet_and_is_cut_by_it(databases, found, tmp_path):
@@ -398,11 +398,11 @@ def test_two_columns_of_one_title_are_refused_in_a_table_and_remarked_in_a_sheet
 def test_repeated_rows_are_told_in_tables_and_sheets(tmp_path):
     (tmp_path / "sheet.csv").write_text("subject,filename,onset,offset\n1,a,3,9\n1,a,4,9\n1,a,3,9\n")
     assert read_sheet(tmp_path / "sheet.csv").remarks == (
-        "1 rows repeat others (line 4 repeats line 2); their clips count twice",
+        "1 row repeats others (line 4 repeats line 2); their clips count twice",
     )
     (tmp_path / "clip_a").mkdir()
     (tmp_path / "ours.csv").write_text("path,subject,fps\nClip_A,p1,30\nClip_A,p1,30\n")
     made = survey("table", tmp_path / "ours.csv")
-    assert made.remarks == ("1 rows repeat others (line 3 repeats line 2); their clips count twice",)
+    assert made.remarks == ("1 row repeats others (line 3 repeats line 2); their clips count twice",)
     if not (tmp_path / "Clip_A").is_dir():
         assert made.missing[0].endswith("Clip_A is neither a video nor a folder; did you mean 'clip_a'?")

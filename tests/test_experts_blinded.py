@@ -206,7 +206,7 @@ def test_sheets_of_one_expert_add_up_whether_they_come_together_or_one_by_one(ca
         code, _, err = call("experts", "import", sheet, "--run", run)
         assert code == 0, err
     assert {(each.method, each.upper) for each in read_judgements(run / FILE)} == {("fpfomm", 3), ("flow_warp", 2)}
-    assert "Note: Replaced 1 earlier judgements of the same outputs by E1" in err
+    assert "Note: Replaced 1 earlier judgement of the same outputs by E1" in err
 
 
 def test_the_published_judgements_fit_a_run_that_has_a_part_of_them(call, run, tmp_path):

@@ -242,18 +242,18 @@ CASES = [
     Case("experts", "merged.xlsx", lambda: F.workbook(F.HEAD, F.SCORE, [None, None, *F.SCORE[2:3],
          "western male", 1, 1, 1],
                                                       merge="A2:A3"), "2 judgements", 0),
-    Case("experts", "chinese.htm", lambda: F.page(["微表情"], F.HEAD, F.SCORE), "1 judgements", 0),
-    Case("experts", "marked.csv", lambda: F.lines(F.HEAD, F.SCORE, encoding="utf-16"), "1 judgements", 0),
-    Case("experts", "script.htm", lambda: F.page(F.HEAD, F.SCORE, head="<script>'<td>9'</script>"), "1 judgements", 0),
+    Case("experts", "chinese.htm", lambda: F.page(["微表情"], F.HEAD, F.SCORE), "1 judgement;", 0),
+    Case("experts", "marked.csv", lambda: F.lines(F.HEAD, F.SCORE, encoding="utf-16"), "1 judgement;", 0),
+    Case("experts", "script.htm", lambda: F.page(F.HEAD, F.SCORE, head="<script>'<td>9'</script>"), "1 judgement;", 0),
     Case("experts", "unclosed.htm", lambda: F.page(F.HEAD, F.SCORE) + b"<script>" + b"x" * 1000,
-         "1 judgements", 0),
+         "1 judgement;", 0),
     Case("experts", "slow.htm", lambda: b"<table>" + b"<!" * 1_000_000, "the page ends within"),
     Case("experts", "odd.htm", b"<table><![x[ y", "not a readable page"),
     Case("experts", "spans.htm", lambda: b"<table><tr>" + b"<td rowspan=9 colspan=60>" * 150_000, "60 columns"),
     Case("experts", "tables.htm", lambda: b"<table>" * 100_000, "more than 50 tables"),
     Case("experts", "codec.htm", b"<html><meta charset=undefined><table><tr><td>a</table>", "no row with the headings"),
     Case("experts", "quote.csv", lambda: F.lines(F.HEAD) + b'"fomm,1\n' + F.lines(F.SCORE), "unexpected end of data"),
-    Case("experts", "<script>.csv", lambda: F.lines(F.HEAD, ["<script>\x1b[2J", *F.SCORE[1:]]), "1 judgements", 0),
+    Case("experts", "<script>.csv", lambda: F.lines(F.HEAD, ["<script>\x1b[2J", *F.SCORE[1:]]), "1 judgement;", 0),
     # Sheets of databases
     *each(SHEETS, "bomb.xlsx", functools.partial(F.swelling, "xl/a.xml", 210_000_000), "unpacks to more than"),
     *each(SHEETS, "far.xlsx", lambda: F.workbook(F.CODED, F.CLIP, far="XFD1"), "200 columns"),
@@ -266,13 +266,13 @@ CASES = [
     *each(SHEETS, "picture.csv", F.picture, "a PNG picture, not a coding sheet"),
     *each(SHEETS, "zip.xlsx", F.slip, "a ZIP archive without sheets"),
     Case("validate", "chinese.csv", lambda: F.lines(F.CODED, [*F.CLIP[:5], "厌恶"], encoding="gb2312"), "厌恶", 0),
-    Case("validate", "marked.csv", lambda: F.lines(F.CODED, F.CLIP, encoding="utf-16"), "1 usable clips", 0),
+    Case("validate", "marked.csv", lambda: F.lines(F.CODED, F.CLIP, encoding="utf-16"), "1 usable clip of 1 person", 0),
     *each(SHEETS, "quote.csv", lambda: F.lines(F.CODED) + b'"01,EP01_01\n', "unexpected end of data"),
     *each(SHEETS, "nothing.csv", EMPTY, "no header with clip, offset, onset, subject"),
-    Case("validate", "page.csv", lambda: F.page(F.CODED, F.CLIP), "1 usable clips", 0),
+    Case("validate", "page.csv", lambda: F.page(F.CODED, F.CLIP), "1 usable clip of 1 person", 0),
     Case("validate", "digits.csv", lambda: F.lines(F.CODED, ["1" * 5000, *F.CLIP[1:]]), "missing on disk: 1", 1),
     Case("validate", "formula.xlsx", lambda: F.workbook(F.CODED, [*F.CLIP[:4], "=1+2", "x"]), "offset is not coded", 1),
-    Case("validate", "merged.xlsx", lambda: F.workbook(F.CODED, F.CLIP, merge="A2:A3"), "1 usable clips", 0),
+    Case("validate", "merged.xlsx", lambda: F.workbook(F.CODED, F.CLIP, merge="A2:A3"), "1 usable clip of 1 person", 0),
     Case("validate", "breaks.csv", lambda: F.lines(F.CODED, [*F.CLIP[:5], "dis\u2028gust\x1b[2J"]),
          "dis\\u2028gust\\x1b", 0),
     Case("table", "t.csv", lambda: F.lines(["path", "subject", "fps"], [LONG, "p", 25]), "is too long", 1),
@@ -409,7 +409,7 @@ def test_pictures_of_every_kind_are_templates(call, tmp_path, name):
     path = put(tmp_path / "templates" / name, UPRIGHT[name]())
     code, out, err = call(*FOLDER.split())
     assert code == 0, err
-    assert "1 cells" in out
+    assert "1 cell:" in out
     found, whole = read_picture(path).astype(float), files.FACE.astype(float)
     whole = whole[: found.shape[0], : found.shape[1]]
     if name in ("sixteen.png", "grey.png"):
@@ -537,7 +537,7 @@ def test_a_link_out_of_the_folder_is_read_and_nothing_is_written_through_it(call
     before = {path: path.stat().st_mtime_ns for path in where.rglob("*")}
     code, out, err = outcome(call, tmp_path, FOLDER.split())
     assert code == 0, err
-    assert "1 cells" in out
+    assert "1 cell:" in out
     assert {path: path.stat().st_mtime_ns for path in where.rglob("*")} == before
 
 
@@ -561,7 +561,7 @@ def test_a_kit_with_loops_is_read(call, tmp_path):
     (tmp_path / "kit" / "source_samples" / "SAMM_challenge").symlink_to(tmp_path / "kit")
     code, out, err = outcome(call, tmp_path, ENTRIES["kit"].command.split())
     assert code == 0, err
-    assert "1 cells" in out
+    assert "1 cell:" in out
     assert "17 of 18 cells are missing" in err
 
 

@@ -72,7 +72,7 @@ def test_a_program_that_skips_a_frame_is_magnified_and_resumed(call, folders, tm
     before = {path: path.stat().st_mtime_ns for path in finished_cells(run)}
     assert call(*asked)[0] == 0
     assert {path: path.stat().st_mtime_ns for path in finished_cells(run)} == before
-    assert f"{rows[0]}: 1 of 1 cells" in call(*asked, "--dry-run")[1]
+    assert f"{rows[0]}: 1 of 1 cell" in call(*asked, "--dry-run")[1]
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_kinds_of_file_give_the_same_coding(tmp_path):
     ]  # fmt: skip
     for path in paths:
         assert read_coding(path).rows == first.rows
-    assert read_coding(paths[3]).remarks == ("no subject in 1 rows (line 3): taken from the row above",)
+    assert read_coding(paths[3]).remarks == ("no subject in 1 row (line 3): taken from the row above",)
 
 
 def test_whole_numbers_that_were_saved_as_fractions_are_whole(tmp_path):
@@ -266,7 +266,7 @@ def test_a_clip_that_lacks_most_of_its_frames_cannot_be_used(tmp_path):
 def test_further_expressions_are_remarked_in_any_spelling(tmp_path, again):
     table = [["Subject", "Filename", "OnsetF", "OffsetF", again], ["1", "a", "1", "9", "20"], ["1", "b", "1", "9", ""]]
     coding = read_coding(put(tmp_path / "s.csv", written(table)))
-    told = f"further columns named {again} (further expressions?) are not read; 1 rows have values there"
+    told = f"further columns named {again} (further expressions?) are not read; 1 row has values there"
     assert (coding.remarks, coding.rows[0].onset) == ((told,), 1)
     numbered = [["Subject", "Filename", "OnsetF1", "OffsetF1", "OnsetF2", "OffsetF2"], ["1", "a", "1", "9", "", ""]]
     assert read_coding(put(tmp_path / "n.csv", written(numbered))).rows[0].offset == 9
@@ -294,7 +294,7 @@ def test_rows_without_a_person_and_repeated_rows_are_remarked(tmp_path):
     whole, shorter = ["a", "p1", "30", "1", "2", "3"], ["a", "p1", "30", "1", "2", "2"]
     found = listed(tmp_path, ["a", "", "30", "1", "2", "3"], whole, shorter, whole)
     assert found.remarks == (
-        "1 rows repeat others (line 5 repeats line 3); their clips count twice",
+        "1 row repeats others (line 5 repeats line 3); their clips count twice",
         "line 2: the subject is empty; the row is left out",
     )
     assert len(found.clips) == 3
@@ -307,7 +307,7 @@ def test_action_units_that_became_dates_are_remarked(tmp_path):
         ["01", "c", "1", "2", "3", "4+7", ""],
     ]
     (remark,) = read_coding(put(tmp_path / "s.csv", written([HEADER, *rows]))).remarks
-    assert remark.startswith("no action unit was recognised in 1 rows (line 2: '2024-12-06');")
+    assert remark.startswith("no action unit was recognised in 1 row (line 2: '2024-12-06');")
 
 
 def test_a_table_without_a_column_is_told_which_it_has(tmp_path):

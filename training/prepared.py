@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from megbench.core.clip import Float32s
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, plural
 from megbench.core.files.hashes import file_hash
 from megbench.core.frames import SIZE
 from megbench.core.prepared_clips import STORE, ClipStore, StoredClip, three_channels
@@ -63,7 +63,8 @@ class PreparedSet:
         everybody = sorted({clip.person for _, clip in kept}, key=_shuffled)
         if len(everybody) < 2:
             raise BenchError(
-                f"The training clips show {len(everybody)} people; at least 2 are needed, one of them for validation."
+                f"The training clips show {plural(len(everybody), 'person', 'people')}; at least 2 are needed, one of"
+                " them for validation."
                 " Pass more clips with --clips."
             )
         if not 0 < held_out < len(everybody):
@@ -120,8 +121,9 @@ class PreparedSet:
         databases = ", ".join(store.facts.database for store in self.stores)
         clips, people = sum(map(len, self._split.values())), sum(map(len, self._people.values()))
         return (
-            f"{clips} clips of {people} people ({len(self._people['validation'])} held out for validation) of"
-            f" {databases}; {len(self.left_out)} clips of the challenge's drivers left out"
+            f"{plural(clips, 'clip')} of {plural(people, 'person', 'people')}"
+            f" ({len(self._people['validation'])} held out for validation) of {databases};"
+            f" {plural(len(self.left_out), 'clip')} of the challenge's drivers left out"
         )
 
     def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:

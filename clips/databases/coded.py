@@ -12,7 +12,7 @@ from megbench.clips.databases.corrections import corrections
 from megbench.clips.databases.folders import FrameFolder, Naming, trees
 from megbench.clips.databases.sheets import LONGEST_NUMBER, CodedRow, Coding, read_sheet, without_header
 from megbench.clips.databases.survey import CodedClip, Survey, coded_clip, corrected, named
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, plural
 from megbench.core.pictures import natural
 from megbench.core.tables.reading import SUFFIXES
 
@@ -62,7 +62,7 @@ class Database:
                 passed.append(f"{folder.path}: the same clip as {first.path}; not read")
         source = (
             f"frames: {tree}" + (f" (also there, not read: {', '.join(others)})" if others else ""),
-            f"sheet: {coding.name}, {len(coding.rows)} rows, header in line {coding.header_line}"
+            f"sheet: {coding.name}, {plural(len(coding.rows), 'row')}, header in line {coding.header_line}"
             if coding
             else "sheet: none",
         )

@@ -12,6 +12,7 @@ from megbench.clips.databases.corrections import Correction
 from megbench.clips.databases.folders import FrameFolder
 from megbench.clips.databases.sheets import CodedRow
 from megbench.clips.folder import Recording
+from megbench.core.errors import plural
 from megbench.core.files.names import check_name
 from megbench.faces.coded_units import parse
 
@@ -61,10 +62,15 @@ class Survey:
         recordings = [clip.recording for clip in self.clips]
         people = {recording.subject for recording in recordings}
         broken = [f"{clip.recording.name}: {clip.problem}" for clip in self.clips if clip.problem]
-        lines = [f"{self.database}: {len(self.usable)} usable clips of {len(people)} people", *self.source]
+        lines = [
+            f"{self.database}: {plural(len(self.usable), 'usable clip')} of {plural(len(people), 'person', 'people')}",
+            *self.source,
+        ]
         lines.append(f"emotions: {_counts(recording.emotion for recording in recordings)}")
         lines.append(f"action units: {self._units()}")
-        lines.append(f"apex: coded in {sum(r.apex_frame is not None for r in recordings)} of {len(recordings)} clips")
+        lines.append(
+            f"apex: coded in {sum(r.apex_frame is not None for r in recordings)} of {plural(len(recordings), 'clip')}"
+        )
         parts = {
             "cannot be used": broken,
             "missing on disk": self.missing,
@@ -119,7 +125,7 @@ def coded_clip(
         wanted = row.offset - row.onset + 1
         there = f"{row.onset} to {row.offset}; the folder has {folder.numbers[0]} to {folder.numbers[-1]}"
         if 2 * len(frames) < wanted or len(frames) < 2:  # most likely numbered differently
-            problem = f"{len(frames)} of {wanted} frames from {there}"
+            problem = f"{len(frames)} of {plural(wanted, 'frame')} from {there}"
         elif not folder.numbers[0] <= row.onset < row.offset <= folder.numbers[-1]:
             problem = f"the onset or offset is outside its files: {there}"
         elif len(frames) < wanted:
@@ -127,9 +133,15 @@ def coded_clip(
         row, astray = apex_within(name, row)
         odd += astray
     if folder.strays:
-        odd.append(f"{name}: {len(folder.strays)} files are not frames: {', '.join(map(repr, folder.strays[:3]))}")
+        odd.append(
+            f"{name}: {plural(len(folder.strays), 'file is not a frame', 'files are not frames')}:"
+            f" {', '.join(map(repr, folder.strays[:3]))}"
+        )
     if folder.twice:
-        odd.append(f"{name}: {len(folder.twice)} frame numbers belong to several files; the first by name is used")
+        odd.append(
+            f"{name}: {plural(len(folder.twice), 'frame number belongs', 'frame numbers belong')} to several files;"
+            " the first by name is used"
+        )
     places = {number: place for place, (number, _) in enumerate(frames)}
     onset, apex, offset = (None if mark is None else places.get(mark) for mark in (row.onset, row.apex, row.offset))
     recording = Recording(
