@@ -1,5 +1,6 @@
 """The command line reports every error in one line, loses nothing to kill -9 and returns reliable exit codes."""
 
+import dataclasses
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from skimage.data import astronaut
 
 from megbench.commands.listing import STATUSES
 from megbench.commands.request import chosen_metrics
+from megbench.core.clip import save_clip
 from megbench.core.errors import BenchError
 from megbench.core.generator import Status
 from megbench.core.processors import usable
@@ -66,9 +68,12 @@ def test_a_list_says_what_has_no_description_and_which_weights_are_not_the_publi
 
 
 def test_a_list_of_clips_says_what_is_not_coded(call, tmp_path):
-    make_clips(tmp_path / "clips", count=1)
-    out = call("list", "clips", "--protocol", "folder", "--drivers", "clips", "--templates", "clips")[1]
-    assert "3 frames, onset-apex-offset not coded, AUs not coded" in out
+    (coded,) = make_clips(tmp_path / "clips", count=1)
+    plain = dataclasses.replace(coded, name="plain", apex_frame=None)
+    save_clip(tmp_path / "clips" / "plain", plain, coded.frames())
+    out = call("list", "clips", *ON_FAKES)[1]
+    assert "d0: noise, negative, 3 frames, onset-apex-offset ?-1-?, AUs not coded" in out
+    assert "plain: noise, negative, 3 frames, onset-apex-offset not coded, AUs not coded" in out
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(call, tmp_path):
