@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from megbench.core.clip import person
+from megbench.core.errors import plural
 from megbench.core.files.cache import digest
 from megbench.core.files.hashes import file_hash
 from megbench.core.frames import content_hash, frame_path, grey, read_png
@@ -150,8 +151,8 @@ def _held_out(shown: Sequence[Shown], learns: Flags, data: Labelled) -> str:
         )
     who, cells, of = {who for _, who in held}, {cell for cell, _ in held}, {one.cell for one in shown if one.row}
     return (
-        f"held out, by name and by identical frames: {len(who)} {'person' if len(who) == 1 else 'people'} in"
-        f" {len(cells)} of {len(of)} cells"
+        f"held out, by name and by identical frames: {plural(len(who), 'person', 'people')} in"
+        f" {len(cells)} of {plural(len(of), 'cell')}"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import ValidationError, field_validator, model_validator
 
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, plural
 from megbench.core.files.cache import write_text
 from megbench.core.installation import COMMAND
 from megbench.engine.run_folder import RECOGNITION
@@ -97,7 +97,7 @@ class Recognised(Facts):
         if not one.answers:
             return "" if one.reason else "neither answers nor a reason"
         if len(one.answers) != self.seeds:
-            return f"{len(one.answers)} answers for {self.seeds} seeds"
+            return f"{plural(len(one.answers), 'answer')} for {plural(self.seeds, 'seed')}"
         wrong = [answer for answer in one.answers if not -1 <= answer < len(self.classes)]
         return f"answer {wrong[0]} is not between -1 (no answer) and {len(self.classes) - 1}" if wrong else ""
 

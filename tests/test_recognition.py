@@ -167,7 +167,7 @@ class TestView:
         assert found.apexes == {"d": planted.APEX}
         held = len(set(data.people)) - len({who for who, row in zip(data.people, spy.training[0], strict=True) if row})
         (told,) = found.notes
-        assert ("1 person in 1 of 1 cells" in told) if held else told.startswith("none of the clips")
+        assert ("1 person in 1 of 1 cell" in told) if held else told.startswith("none of the clips")
         return {person for person, learns in zip(data.people, spy.training[0], strict=True) if not learns}
 
     def test_the_drivers_person_is_held_out_by_name(self, tmp_path, data):
@@ -193,7 +193,7 @@ class TestView:
         pair = [*range(6), 6, 7]  # add a second person, who does not show every class
         two = dataclasses.replace(data, samples=tuple(data.samples[k] for k in pair), labels=data.labels[pair])
         found = label([Shown("m", "c", "d", folder, None)], [driver], two, LinearSvm(), None)
-        assert found.notes[0] == "held out, by name and by identical frames: 1 person in 1 of 1 cells"
+        assert found.notes[0] == "held out, by name and by identical frames: 1 person in 1 of 1 cell"
         assert found.notes[1].startswith(
             "1 labels of outputs and drivers come from a recogniser that does not know all classes"
         )
@@ -326,7 +326,7 @@ class TestCommand:
         cell = next(name for name, one in whole["rows"]["fpfomm"].items() if one["answers"])
         edits = {
             f"rows.fpfomm.{cell}: answer 7 is not between -1 \\(no answer\\) and 2": [7],
-            f"rows.fpfomm.{cell}: 2 answers for 1 seeds": [0, 0],
+            f"rows.fpfomm.{cell}: 2 answers for 1 seed": [0, 0],
             f"rows.fpfomm.{cell}: neither answers nor a reason": [],
         }
         for told, answers in edits.items():
