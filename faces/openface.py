@@ -177,7 +177,7 @@ def _first(path: Path, frames: Sequence[int], n_frames: int, clip: str) -> int:
     if (low, high) != (first, first + n_frames - 1):
         numbered = "" if path.is_dir() else ", numbered from 0 or 1"
         raise BenchError(
-            f"{path}: frames {low} to {high} in {len(frames)} rows, but {clip} has {n_frames} frames{numbered}."
-            " Supply the table of this clip."
+            f"{path}: frames {low} to {high} in {len(frames)} row{'s' * (len(frames) != 1)}, but {clip} has {n_frames}"
+            f" frames{numbered}. Supply the table of this clip."
         )
     return first

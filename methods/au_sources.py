@@ -192,15 +192,16 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
     rows = [row + [""] * (width - len(row)) for row in sheet.rows if any(row)]
     if width != len(OPENFACE):
         raise CellFailed(
-            f"{path} has {width} columns; it needs {len(OPENFACE)}, separated by commas, semicolons or tabs, or a"
-            f" header with {COLUMNS[0]} ..."
+            f"{path} has {width} column{'s' * (width != 1)}; it needs {len(OPENFACE)}, separated by commas, semicolons"
+            f" or tabs, or a header with {COLUMNS[0]} ..."
         )
     if len(rows) != driver.n_frames:
         # pandas writes such a row above an array.
         numbered = [cell.strip() for cell in rows[0]] == [str(column) for column in range(width)]
         remedy = "Delete the first row, which numbers the columns" if numbered else "Supply the table of this clip"
         raise CellFailed(
-            f"{path} has {len(rows)} rows, but driver {driver.name} has {driver.n_frames} frames. {remedy}."
+            f"{path} has {len(rows)} row{'s' * (len(rows) != 1)}, but driver {driver.name} has {driver.n_frames}"
+            f" frames. {remedy}."
         )
     values = [[sheet.number(cell) if cell.strip() else np.nan for cell in row] for row in rows]
     for frame, (row, cells) in enumerate(zip(values, rows, strict=True), 1):
