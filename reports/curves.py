@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from megbench.core.errors import plural
 from megbench.reports.environment import environment
 from megbench.reports.run_facts import CellFacts
 
@@ -145,7 +146,7 @@ def draw_plots(cell: CellFacts, plots: Sequence[Plot], unit: str) -> Markup:
         .render(
             panels=drawn,
             unit=unit,
-            about=f"Curves over {cell.n_frames} frames: {titles}{f'; {unit}' if unit else ''}",
+            about=f"Curves over {plural(cell.n_frames, 'frame')}: {titles}{f'; {unit}' if unit else ''}",
             step=step,
             width=UNIT + PANEL * len(drawn),
             height=HEIGHT,

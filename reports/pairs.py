@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from megbench.core.errors import plural
 from megbench.core.statistics import LEVEL
 from megbench.experts.pairs import FILE, PairJudgement, first_answers, read_pairs, repeated
 from megbench.experts.preferences import Compared, Strengths, fit
@@ -97,7 +98,7 @@ def strengths_table(judgements: Sequence[PairJudgement]) -> Table:
         (Entry(method), with_interval(found.of(number), 2), *(Entry(float(n)) for n in _counts(first, method)))
         for number, method in enumerate(methods)
     )
-    asked = f"{len(first)} answers of {len(raters)} raters on {len(drivers)} drivers."
+    asked = f"{plural(len(first), 'answer')} of {plural(len(raters), 'rater')} on {plural(len(drivers), 'driver')}."
     return Table("Pairwise comparisons by people", columns, (Section("", rows),), (asked, STRENGTH, CLUSTERED, ONCE))
 
 

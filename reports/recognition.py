@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from megbench.core.confusion import Recognition, by_chance, constant, pooled_recognition, uar, uf1
+from megbench.core.errors import plural
 from megbench.core.statistics import Interval
 from megbench.reports.leaderboard import FLOOR_CONTROL
 from megbench.reports.marks import marked
@@ -152,7 +153,10 @@ def _without_looking(run: FinishedRun, found: Recognised, width: int) -> tuple[t
 def _footnotes(run: FinishedRun, found: Recognised) -> Iterable[str]:
     yield WHAT_FOR
     yield INTERVALS
-    learnt = "; ".join(f"{part.database}: {part.clips} clips of {part.people} people" for part in found.learnt_from)
+    learnt = "; ".join(
+        f"{part.database}: {plural(part.clips, 'clip')} of {plural(part.people, 'person', 'people')}"
+        for part in found.learnt_from
+    )
     counts = ", ".join(f"{count} {name}" for name, count in zip(found.classes, found.of_classes, strict=True))
     yield f"The recogniser ({found.recogniser}) learned from {learnt} ({counts})."
     most = found.classes[int(np.argmax(found.of_classes))]
@@ -166,7 +170,8 @@ def _footnotes(run: FinishedRun, found: Recognised) -> Iterable[str]:
         yield line
     without = [driver for driver, emotion in found.emotions.items() if emotion is None]
     if without:
-        yield f"{len(without)} drivers have none of these emotions and are not counted: {', '.join(without)}."
+        lacking = plural(len(without), "driver has", "drivers have")
+        yield f"{lacking} none of these emotions (not counted): {', '.join(without)}."
     yield from (f"{note[:1].upper()}{note[1:]}." for note in found.notes)
 
 
@@ -180,7 +185,7 @@ def _foil(run: FinishedRun, found: Recognised) -> str:
         return ""
     return (
         f"{FLOOR_CONTROL} shows another driver's expression: compared with that driver's emotion it has UF1"
-        f" {score.uf1.value:.2f} and UAR {score.uar.value:.2f} ({score.uf1.n} cells)."
+        f" {score.uf1.value:.2f} and UAR {score.uar.value:.2f} ({plural(score.uf1.n, 'cell')})."
     )
 
 
@@ -193,7 +198,7 @@ def _confusion(run: FinishedRun, found: Recognised) -> Table:
     for true, count in zip(found.classes, shown, strict=True):
         columns += [
             Column(said, "", 0 if found.seeds == 1 else 1, f"Cells of {true} drivers that were labelled {said}.", group)
-            for group in (f"{true} drivers, {count} cells",)
+            for group in (f"{true} drivers, {plural(int(count), 'cell')}",)
             for said in found.classes
         ]
 

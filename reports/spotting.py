@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from megbench.core.detections import overlap, rates
+from megbench.core.errors import plural
 from megbench.core.figures import Figure
 from megbench.core.files.cache import write_text
 from megbench.core.tables.spreadsheet_text import inert, printable
@@ -119,8 +120,8 @@ def caution(run: FinishedRun) -> str:
     if not found:
         return ""
     return (
-        f"Caution: the {WHOLE_CLIP} itself counts as found in {found} of {len(answers)} cells: spotting proves nothing"
-        " there."
+        f"Caution: the {WHOLE_CLIP} itself counts as found in {found} of {plural(len(answers), 'cell')}: spotting"
+        " proves nothing there."
     )
 
 

@@ -161,7 +161,7 @@ def test_machines_that_cannot_find_each_other_are_an_error(environment, expected
 
 def test_more_devices_than_a_machine_has_are_an_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(BenchError, match="--devices 2: this machine has 1 GPUs"), Machine("cuda", 2).processes():
+    with pytest.raises(BenchError, match="--devices 2: this machine has 1 GPU"), Machine("cuda", 2).processes():
         pass
 
 

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, plural
 
 PATIENCE = datetime.timedelta(minutes=30)  # time for a process to open its training set or to write a checkpoint
 LAST_WORDS = 20  # seconds that a process has to end on its own after another has ended
@@ -122,7 +122,9 @@ class Machine:
             )
         gpu = self.device == "cuda"
         if gpu and self.devices > (found := torch.cuda.device_count()):
-            raise BenchError(f"--devices {self.devices}: this machine has {found} GPUs. Give --devices {found}.")
+            raise BenchError(
+                f"--devices {self.devices}: this machine has {plural(found, 'GPU')}. Give --devices {found}."
+            )
         if size == 1:
             yield Group(torch.device("cuda", 0) if gpu else torch.device("cpu"))
             return
