@@ -81,7 +81,7 @@ def test_means_need_no_combine_and_a_forgotten_figure_is_named():
     (score,) = combined(mean(), [Partial("ok", values={"size": value}) for value in (0.2, 0.6)])
     assert (score.value, score.n_scored) == (pytest.approx(0.4), 2)
     forgets = type("Forgets", (Good,), {"combine": lambda self, partials: []})
-    with pytest.raises(BenchError, match="The metric good: its `combine` returns no score for size"):
+    with pytest.raises(BenchError, match="The `combine` of the metric good returns no score for size"):
         combined(forgets(), [])
 
 

@@ -102,10 +102,10 @@ def test_chance_by_hand():
 def test_what_cannot_be_scored_is_absent_not_zero():
     one_class = pooled_recognition(np.array([1, 1]), np.array([[1, 0]]), 3, ["a", "b"])
     assert one_class.uf1.value is None
-    assert one_class.uf1.reason == "the clips show one class"
+    assert one_class.uf1.reason == "all clips show the same class"
     nothing = pooled_recognition(np.array([1, 0]), np.array([[-1, -1]]), 3, ["a", "b"])
     assert nothing.uar.value is None
-    assert nothing.uar.reason == "no clip was answered"
+    assert nothing.uar.reason == "no clip has a prediction"
 
 
 def test_classes_are_those_of_the_composite_database():

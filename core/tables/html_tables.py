@@ -25,7 +25,7 @@ def read_page(path: Path, text: str, limits: SheetLimits) -> list[Sheet]:
     page.close()
     if not page.tables:
         raise BenchError(
-            f"{path}: the page has no table. A workbook saved as HTML keeps its sheets in {path.stem}.files/."
+            f"{path}: the page has no table. If it is a workbook saved as HTML, pass a sheet from {path.stem}.files/."
         )
     return [Sheet("", trimmed(rows), tuple(merged)) for rows, merged in zip(page.tables, page.merged, strict=True)]
 

@@ -162,7 +162,9 @@ def network_names(path: Path) -> set[str]:
         with safe_open(path, framework="numpy") as file:
             return set(by_network(dict.fromkeys(file.keys())))
     except (SafetensorError, OSError) as error:
-        raise BenchError(f"{path} is not a readable safetensors file ({clause(error)}).") from None
+        raise BenchError(
+            f"{path} is not a readable safetensors file ({clause(error)}). Copy or download it again."
+        ) from None
 
 
 def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
@@ -181,7 +183,7 @@ def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
 def load_vgg19(path: Path, network: nn.Module) -> nn.Module:
     """Load torchvision's VGG-19 weights into a network that has some of its entries (`features.N.weight`).
 
-    If there is no file at `path`, it is looked for like all external weights. Raise BenchError, with the remedies, if
+    If there is no file at `path`, it is searched for like all external weights. Raise BenchError, with the remedies, if
     it is not found.
     """
     found = path if path.is_file() else external_weights.find("vgg19")
