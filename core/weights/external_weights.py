@@ -138,8 +138,8 @@ def absence(name: str) -> str:
     """Return why a missing file cannot be used, and the remedy."""
     row = entry(name)
     return (
-        f"weights {row.files[0]} are missing. With network access, run `{row.fetched_by}`; without it, run"
-        f" `{COMMAND} weights add FILE`"
+        f"weights {row.files[0]} are missing. With network access, run {row.fetched_by}; without it, run {COMMAND}"
+        " weights add FILE"
     )
 
 
