@@ -65,7 +65,7 @@ def portrait_path(portrait: str) -> Path:
     package, path = BUILT_IN[portrait]
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise BenchError(f"The portrait {portrait} is missing; it is part of {package}. Remedy: pip install {package}")
+        raise BenchError(f"The portrait {portrait} is missing; it is part of {package}. Run: pip install {package}")
     return Path(spec.submodule_search_locations[0]) / path
 
 

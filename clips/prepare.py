@@ -107,7 +107,7 @@ def _task(
 ) -> Task:
     """Return the task for one clip.
 
-    Its key depends on the names, sizes and times of its files, not on their contents.
+    Its key depends on the names, sizes and modification times of its files, not on their contents.
     """
     driver_of = challenge if without_camera(recording.recording) in drivers else ""
     files = [[file.name, (stat := file.stat()).st_size, stat.st_mtime_ns] for file in recording.pictures()]
@@ -119,7 +119,7 @@ def _announce(database: str, waiting: Collection[Task], wanted: int, out: Path, 
     """Print what will be prepared and approximately how long it will take."""
     frames = sum(len(task.recording.files) for task in waiting)
     many = f"{len(waiting)} clips of {database}" if len(waiting) > 1 else f"1 clip of {database}"
-    done = f" ({wanted - len(waiting)} more are already prepared)" if len(waiting) < wanted else ""
+    done = f" ({wanted - len(waiting)} already prepared)" if len(waiting) < wanted else ""
     pictures = f", {frames:,} pictures," if frames else ""  # the frames of a video are not counted
     seconds = (len(waiting) * CLIP_S + frames * FRAME_S) / workers
     note(f"preparing {many}{done}{pictures} into {out}: about {duration(seconds)}.")

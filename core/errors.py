@@ -73,6 +73,11 @@ def few(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(name if len(name) <= SHOWN else f"{name[:SHOWN]}..." for name in names[:most]) + more
 
 
+def amount(count: int, noun: str) -> str:
+    """Return a count with its noun: "1 row", "2 rows". The plural must end in s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> BenchError:
     """Return an error for a name that is not in a table, with the nearest known name and all choices."""
     known = sorted(choices)

@@ -15,7 +15,7 @@ import numpy as np
 
 from megbench.core.clip import Cell, Clip, Template, keep_facts, load_clip, without_camera
 from megbench.core.contracts import CellSource
-from megbench.core.errors import few
+from megbench.core.errors import amount, few
 from megbench.core.files.cache import CellRecord, digest, discard, link_folder, read_json, write_json
 from megbench.core.files.hashes import file_facts, keep_known
 from megbench.core.frames import Frames, encode_png, write_png
@@ -109,7 +109,7 @@ class Benchmark:
         check_files(found.todo)
         if stale := forget_others(self.folder, self.jobs):
             note(
-                f"Removed {stale} cells of an earlier request from {self.folder} (the store still has them)."
+                f"Removed {amount(stale, 'cell')} of an earlier request from {self.folder} (still in the store)."
                 " Tables and figures created there earlier belong to that request."
             )
         link_stored(self.folder, found.stored, self.settings)
@@ -246,7 +246,7 @@ def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, An
 
 
 def seen_facts(row: Row, cells: Sequence[Cell]) -> dict[str, list[str]]:
-    """Return the drivers on which a row's model was trained, and those whose person it has seen in other clips."""
+    """Return the drivers on which a row's model was trained, and those whose person appears in its other clips."""
     clips, people = {without_camera(clip) for clip in row.seen.get("clips", ())}, set(row.seen.get("people", ()))
     drivers = by_name(cell.driver for cell in cells if cell.driver.recording)
     known = [name for name, driver in drivers.items() if without_camera(driver.recording) in clips]

@@ -1,7 +1,7 @@
 """Estimates of a run's work and duration, from numbers of frames: animating, measuring and making the page.
 
-The time per frame is the one observed earlier with this store. If it is unknown, it is a time measured once on one
-thread (docs/performance.md), multiplied by how much longer a fixed piece of work takes on this machine.
+The time per frame is the one observed earlier with this store. If none was observed, it is a time measured once on one
+thread (docs/performance.md), scaled by the time that a fixed piece of work takes on this machine.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from megbench.core.errors import amount
 from megbench.core.files.cache import CellRecord, digest
 from megbench.core.processors import usable
 from megbench.core.progress import duration
@@ -44,7 +45,7 @@ KEEPING_S = 0.003
 # Seconds to measure a frame of an output with the default metrics, and to analyse a frame of a driver or a truth for
 # the first time.
 SCORING_S, SEEING_S = 0.014, 0.008
-# The metrics to which these seconds apply.
+# The metrics to which SCORING_S applies.
 SCORED = (
     *("motion_agreement", "true_flow", "au_flow", "identity_distance", "face_distance"),
     *("akd", "fidelity", "flicker", "sharpness", "counts"),
@@ -77,7 +78,7 @@ class Estimate:
 
 
 def work_left(folder: Path, jobs: Sequence[Job], todo: Sequence[Job], media_all: bool) -> Work:
-    """Return the remaining work of a run of these jobs, of which `todo` are not animated yet."""
+    """Return the work that remains for the jobs of a run, of which `todo` are not animated yet."""
     animate = [job for job in todo if not refusal(job)]
     measure = to_measure(folder, jobs, animate)
     page = _page_frames(jobs, media_all) if measure or not (folder / REPORT).exists() else 0
@@ -206,11 +207,11 @@ def forecast(jobs: Sequence[Job], work: Work, scorer: Scorer, settings: Settings
     """Return what a dry run prints: the cells, what is cached, and how long the rest takes."""
     cells = {job.cell.name: job.cell for job in jobs}
     missing = [job.row.label for job in [*work.animate, *filter(refusal, jobs)]]
-    lines = [f"{len(cells)} cells:"]
+    lines = [f"{amount(len(cells), 'cell')}:"]
     for cell in cells.values():
         lines.append(
             f"  {cell.name}  "
-            + (f"cannot be done: {cell.problem}" if cell.problem else f"{cell.driver.n_frames} frames")
+            + (f"cannot be animated: {cell.problem}" if cell.problem else f"{cell.driver.n_frames} frames")
         )
     lines.append("Cached:")
     for label in dict.fromkeys(job.row.label for job in jobs):
@@ -226,11 +227,11 @@ def outlook(work: Work, scorer: Scorer, settings: Settings) -> str:
         f"animating {duration(found.animate)}, measuring {duration(found.measure)}, the page {duration(found.page)}"
     )
     told = (
-        f"To animate: {len(work.animate)} cells; to measure: {len(work.measure)} outputs. About {duration(total)} with"
-        f" {settings.workers} worker{'s' if settings.workers > 1 else ''}: {stages}."
+        f"To animate: {amount(len(work.animate), 'cell')}; to measure: {amount(len(work.measure), 'output')}. About"
+        f" {duration(total)} with {amount(settings.workers, 'worker')}: {stages}."
     )
     unknown = (
-        f"\nNot in the estimate, because not yet timed on this machine: {', '.join(found.unknown)}"
+        f"\nNot in the estimate, because they have not been timed on this machine: {', '.join(found.unknown)}"
         if found.unknown
         else ""
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 from megbench.core.clip import Cell
 from megbench.core.contracts import Metric, Partial, Status
-from megbench.core.errors import BenchError, CellFailed, Unavailable, clause
+from megbench.core.errors import BenchError, CellFailed, Unavailable, amount, clause
 from megbench.core.files.cache import CellRecord, digest, read_json, read_kept, whole_archive, write_kept, write_text
 from megbench.core.files.hashes import states
 from megbench.core.frames import Frames, read_frames
@@ -167,13 +167,13 @@ def _read_partial(store: Path, key: str) -> Partial | None:
         partial = Partial(**values) if values else None
     except TypeError:
         return None
-    # Set distances need the features of the clips, whose files in the store may have been deleted or damaged.
+    # Set distances compare the features of clips, whose files in the store may have been deleted or damaged.
     return partial if partial and all(whole_archive(Path(file)) for file in partial.files.values()) else None
 
 
 @dataclass(frozen=True)
 class _Measurer:
-    """The measurement in a worker process: all metrics of an output share what was computed for its cell."""
+    """Measurement in a worker process: all metrics of an output share the features computed for its cell."""
 
     scorer: Scorer
 
@@ -232,13 +232,13 @@ def unlisted(metric: Metric, partial: Partial) -> list[str]:
 
 
 def misplaced(partial: Partial, n_frames: int) -> str:
-    """Return why the frames of a partial score's curves are unknown or wrong; "" if they are correct."""
+    """Return what is wrong with the frame numbers of a partial score's curves; "" if they are correct."""
     named = len(partial.frames)
     for frame in partial.frames:
         if not isinstance(frame, Integral) or isinstance(frame, bool):
             return f"names frame {frame} in Partial.frames, which is not a whole number"
         if not 0 <= frame < n_frames:
-            return f"names frame {frame} of an output with {n_frames} frames"
+            return f"names frame {frame} in Partial.frames, but the output has only {amount(n_frames, 'frame')}"
     for before, after in itertools.pairwise(partial.frames):
         if after <= before:
             return f"names frame {after} after frame {before} in Partial.frames: they must ascend without repeats"
@@ -246,10 +246,10 @@ def misplaced(partial: Partial, n_frames: int) -> str:
     if not wrong:
         return ""
     name, length = next(iter(wrong.items()))
-    told = f"returned a curve {name!r} of {length} values for"
+    told = f"returned a curve {name!r} of {amount(length, 'value')} for"
     if named:
-        return f"{told} the {named} of {n_frames} frames that Partial.frames names"
-    return f"{told} {n_frames} frames: name its frames in Partial.frames"
+        return f"{told} {amount(named, 'frame')} in Partial.frames"
+    return f"{told} {amount(n_frames, 'frame')}: list its frames in Partial.frames"
 
 
 def finite(value: float | None) -> float | None:

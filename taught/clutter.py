@@ -1,6 +1,6 @@
 """The surroundings of a rendered face: clothes, hats and backgrounds other than those of the one portrait.
 
-Networks that have seen only one collar mistake the edges of other collars for the corners of a mouth.
+Networks trained with only one collar mistake the edges of other collars for the corners of a mouth.
 """
 
 from __future__ import annotations

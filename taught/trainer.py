@@ -73,7 +73,7 @@ class Pupil(Protocol):
 
     @property
     def generator(self) -> Painter:
-        """The network that paints."""
+        """The network that paints the output."""
 
     def networks(self) -> dict[str, nn.Module]:
         """Return the networks to be trained, keyed by their names in published checkpoints."""

@@ -100,7 +100,7 @@ def test_wrong_names_and_outputs_that_fit_nothing_are_one_line(tmp_path, monkeyp
     with pytest.raises(BenchError, match=r"Unknown metric 'fidelty'. Did you mean 'fidelity'"):
         megbench.score(frames, frames, face(), "fidelty")
     with pytest.raises(
-        BenchError, match=r"outputs: none of the 1 cells can be done. Reason for the first: no output for d on t"
+        BenchError, match=r"outputs: none of its cells \(1\) can be animated\. Reason for the first: no output for d"
     ):
         megbench.score(frames, {"d": frames}, {"t": face()}, "fidelity")
     with pytest.raises(BenchError, match=r"drivers folder .*nowhere does not exist"):

@@ -145,7 +145,7 @@ def test_what_a_correction_would_have_mended_is_told_without_it(databases):
 def test_other_releases_strays_and_clips_without_a_row_are_told(found):
     assert "CASME2_RAW_selected (also there, not read: Cropped)" in found["casme2"].source[0]
     remarks = "\n".join(found["casme2"].remarks)
-    assert "sub01_EP19_06f: 1 files are not frames: 'notes.txt'" in remarks
+    assert "sub01_EP19_06f: files that are not frames: 'notes.txt'" in remarks
     assert found["casme2"].uncoded == ("sub03_EP07_01",)
     assert len(found["casme2"].missing) == 56
     assert found["casme2"].missing[0] == "sub26/EP99_05 (line 7)"
@@ -153,7 +153,7 @@ def test_other_releases_strays_and_clips_without_a_row_are_told(found):
 
 def test_gaps_and_an_apex_elsewhere_are_told_and_mended_by_nobody(found):
     remarks = "\n".join(found["casme2"].remarks)
-    assert "sub07_EP06_01: 2 of 8 frames are missing" in remarks
+    assert "sub07_EP06_01: missing frames: 2 of 8" in remarks
     assert numbers(clips(found["casme2"])["sub07_EP06_01"]) == [20, 21, 23, 24, 26, 27]
     assert clips(found["casme2"])["sub07_EP06_01"].recording.apex_frame == 2  # counted over the existing frames
     assert "the apex 90 is not between onset and offset" in remarks
@@ -175,7 +175,7 @@ def test_a_number_on_two_files_is_told(databases, tmp_path):
     shutil.copytree(databases["casme2"] / "Cropped" / "sub01" / "EP19_06f", folder)
     shutil.copy(folder / "reg_img36.jpg", folder / "img036.jpg")
     made = survey("casme2", tmp_path, sheet=databases["casme2"] / "CASME2-coding-20190701.xlsx")
-    assert any("1 frame numbers belong to several files" in line for line in made.remarks)
+    assert any("several files for 1 frame number;" in line for line in made.remarks)
     assert made.clips[0].recording.files[0].name == "img036.jpg"
 
 
@@ -261,9 +261,9 @@ def test_sheets_are_found_whatever_their_ending_and_readmes_are_none(databases, 
         survey("casme2", root)
     coded = "Subject\tFilename\tOnset\tOffset\n01\tEP19_06f\t51\t60\n"
     (root / "Coding.TXT").write_bytes(coded.encode("utf-16"))  # Excel's "Unicode text"
-    assert "sheet: Coding.TXT, 1 rows, header in line 1" in survey("casme2", root).source
+    assert "sheet: Coding.TXT, 1 row, header in line 1" in survey("casme2", root).source
     (tmp_path / "beside.tsv").write_text(coded)  # the first choice, although it is farther away
-    assert "sheet: beside.tsv, 1 rows, header in line 1" in survey("casme2", root).source
+    assert "sheet: beside.tsv, 1 row, header in line 1" in survey("casme2", root).source
 
 
 def test_smic_e_needs_its_sheet_and_is_cut_by_it(databases, found, tmp_path):
@@ -304,7 +304,7 @@ def test_marks_of_a_video_are_checked_and_nothing_is_cut(found, tmp_path):
     by_name, remarks = clips(found["table"]), "\n".join(found["table"].remarks)
     assert by_name["p4_third"].recording.apex_frame is None
     assert "p4_third: the apex 9 is not between onset and offset" in remarks
-    assert "4 videos with onset or offset are used in full; nothing is cut" in remarks
+    assert "videos with onset or offset are used in full, without cuts: 4" in remarks
     assert by_name["p4_third.2"].problem == "the offset 2 is not after the onset 3"
     chosen = dataclasses.replace(found["table"], clips=tuple(by_name.values()))
     store = prepare(chosen, tmp_path / "out", given_points, (), "", "recorded", workers=1)
@@ -398,11 +398,11 @@ def test_two_columns_of_one_title_are_refused_in_a_table_and_remarked_in_a_sheet
 def test_repeated_rows_are_told_in_tables_and_sheets(tmp_path):
     (tmp_path / "sheet.csv").write_text("subject,filename,onset,offset\n1,a,3,9\n1,a,4,9\n1,a,3,9\n")
     assert read_sheet(tmp_path / "sheet.csv").remarks == (
-        "1 rows repeat others (line 4 repeats line 2); their clips count twice",
+        "1 repeated row (line 4 repeats line 2): the clips count twice",
     )
     (tmp_path / "clip_a").mkdir()
     (tmp_path / "ours.csv").write_text("path,subject,fps\nClip_A,p1,30\nClip_A,p1,30\n")
     made = survey("table", tmp_path / "ours.csv")
-    assert made.remarks == ("1 rows repeat others (line 3 repeats line 2); their clips count twice",)
+    assert made.remarks == ("1 repeated row (line 3 repeats line 2): the clips count twice",)
     if not (tmp_path / "Clip_A").is_dir():
         assert made.missing[0].endswith("Clip_A is neither a video nor a folder; did you mean 'clip_a'?")

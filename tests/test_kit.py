@@ -122,6 +122,7 @@ def test_a_row_that_can_do_no_cell_ends_the_run_before_it_begins(call, tmp_path)
     code, _, err = call(*arguments, "--metrics", "difference")
     assert code == 2
     assert (
-        "Error: outputs@made: none of the 1 cells can be done. Reason for the first: no output for d0 on t0 in " in err
+        "Error: outputs@made: none of its cells (1) can be animated. Reason for the first: no output for d0 on t0 "
+        in err
     )
     assert not (tmp_path / "runs").exists()

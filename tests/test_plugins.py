@@ -44,7 +44,7 @@ class Good:
     ("change", "message"),
     [
         ({"version": None}, "`version` must be a non-empty string, not None"),
-        ({"figures": ()}, "`figures` must list its figures"),
+        ({"figures": ()}, "`figures` must list at least one"),
         ({"figures": ("size",)}, "must contain megbench.core.contracts.Figure, not str"),
         ({"figures": (FIGURE, FIGURE)}, "lists size twice"),
         ({"figures": (FIGURE, replace(FIGURE, name="bulk"))}, "size and bulk share the short title 'Size'"),

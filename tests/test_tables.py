@@ -134,7 +134,7 @@ def test_kinds_of_file_give_the_same_coding(tmp_path):
     ]  # fmt: skip
     for path in paths:
         assert read_coding(path).rows == first.rows
-    assert read_coding(paths[3]).remarks == ("no subject in 1 rows (line 3): taken from the row above",)
+    assert read_coding(paths[3]).remarks == ("no subject in 1 row (line 3): taken from the row above",)
 
 
 def test_whole_numbers_that_were_saved_as_fractions_are_whole(tmp_path):
@@ -255,14 +255,14 @@ def test_a_clip_that_lacks_most_of_its_frames_cannot_be_used(tmp_path):
         "2": "the onset or offset is outside its files: 361 to 374; the folder has 360 to 371",
         "3": "",
     }
-    assert found.remarks == ("3_gap: 1 of 11 frames are missing from 361 to 371; the folder has 360 to 371",)
+    assert found.remarks == ("3_gap: missing frames: 1 of 11 from 361 to 371; the folder has 360 to 371",)
 
 
 @pytest.mark.parametrize("again", ["OnsetF", "OnsetF2", "Onset (2)", "2nd onset", "Second Onset Frame", "Onset_II"])
 def test_further_expressions_are_remarked_in_any_spelling(tmp_path, again):
     table = [["Subject", "Filename", "OnsetF", "OffsetF", again], ["1", "a", "1", "9", "20"], ["1", "b", "1", "9", ""]]
     coding = read_coding(put(tmp_path / "s.csv", written(table)))
-    told = f"further columns named {again} (further expressions?) are not read; 1 rows have values there"
+    told = f"further columns named {again} (further expressions?) are not read; 1 row with values"
     assert (coding.remarks, coding.rows[0].onset) == ((told,), 1)
     numbered = [["Subject", "Filename", "OnsetF1", "OffsetF1", "OnsetF2", "OffsetF2"], ["1", "a", "1", "9", "", ""]]
     assert read_coding(put(tmp_path / "n.csv", written(numbered))).rows[0].offset == 9
@@ -290,7 +290,7 @@ def test_rows_without_a_person_and_repeated_rows_are_remarked(tmp_path):
     whole, shorter = ["a", "p1", "30", "1", "2", "3"], ["a", "p1", "30", "1", "2", "2"]
     found = listed(tmp_path, ["a", "", "30", "1", "2", "3"], whole, shorter, whole)
     assert found.remarks == (
-        "1 rows repeat others (line 5 repeats line 3); their clips count twice",
+        "1 repeated row (line 5 repeats line 3): the clips count twice",
         "line 2: the subject is empty; the row is left out",
     )
     assert len(found.clips) == 3
@@ -303,7 +303,7 @@ def test_action_units_that_became_dates_are_remarked(tmp_path):
         ["01", "c", "1", "2", "3", "4+7", ""],
     ]
     (remark,) = read_coding(put(tmp_path / "s.csv", written([HEADER, *rows]))).remarks
-    assert remark.startswith("no action unit was recognised in 1 rows (line 2: '2024-12-06');")
+    assert remark.startswith("no action unit was recognised in 1 row (line 2: '2024-12-06');")
 
 
 def test_a_table_without_a_column_is_told_which_it_has(tmp_path):
@@ -325,7 +325,7 @@ def test_a_sheet_that_does_not_fit_is_named(tmp_path):
 
 def test_files_that_are_no_drivers_are_named_with_a_remedy(tmp_path, capsys):
     touched(tmp_path / "d", ["\u5fae\u7b11.MXF", "notes.docx"])
-    with pytest.raises(BenchError, match=r"\.mxf is not read: convert '\u5fae\u7b11\.MXF' to \.mp4"):
+    with pytest.raises(BenchError, match=r"\.mxf files are not read\. Convert '\u5fae\u7b11\.MXF' to \.mp4"):
         ClipFolder(tmp_path / "d", tmp_path).recordings()
     touched(tmp_path / "e", ["notes.docx"])
     with pytest.raises(BenchError, match=r"Add some \(it contains 'notes\.docx'\)"):
@@ -335,12 +335,14 @@ def test_files_that_are_no_drivers_are_named_with_a_remedy(tmp_path, capsys):
     told = capsys.readouterr().err
     assert "3 entries are not drivers and are left out: 'notes.docx', 'people', '\u5fae\u7b11.MXF'" in told
     assert "Note: drivers: Videos are in subfolders: people/p1 (1)." in told
-    assert "Note: drivers: .mxf is not read" in told
+    assert "Note: drivers: .mxf files are not read" in told
 
 
 def test_photographs_of_phones_among_templates_are_told_how_to_become_some(tmp_path):
     touched(tmp_path / "t", ["IMG_1.HEIC", "a.gif", "notes.docx"])
-    with pytest.raises(BenchError, match=r"no pictures .* \.gif, \.heic is not read: save 'a\.gif' as PNG or JPEG\.$"):
+    with pytest.raises(
+        BenchError, match=r"no pictures .* \.gif, \.heic files are not read\. Save 'a\.gif' as PNG or JPEG\.$"
+    ):
         templates(tmp_path / "t")
     touched(tmp_path / "u", ["notes.docx"])
     with pytest.raises(BenchError, match=r"Add portraits as PNG or JPEG\.$"):

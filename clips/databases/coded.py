@@ -12,7 +12,7 @@ from megbench.clips.databases.corrections import corrections
 from megbench.clips.databases.folders import FrameFolder, Naming, trees
 from megbench.clips.databases.sheets import LONGEST_NUMBER, CodedRow, Coding, read_sheet, without_header
 from megbench.clips.databases.survey import CodedClip, Survey, coded_clip, corrected, named
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, amount
 from megbench.core.pictures import natural
 from megbench.core.tables.reading import SUFFIXES
 
@@ -62,7 +62,7 @@ class Database:
                 passed.append(f"{folder.path}: the same clip as {first.path}; not read")
         source = (
             f"frames: {tree}" + (f" (also there, not read: {', '.join(others)})" if others else ""),
-            f"sheet: {coding.name}, {len(coding.rows)} rows, header in line {coding.header_line}"
+            f"sheet: {coding.name}, {amount(len(coding.rows), 'row')}, header in line {coding.header_line}"
             if coding
             else "sheet: none",
         )
@@ -150,7 +150,7 @@ class Database:
                 f"{root}: no coding sheet of {self.title} in it or beside it.{told} Put one there or pass --sheet."
             )
         others = [sheet.name for *_, sheet in sheets]
-        remarks += [f"sheets also there and not read (choose with --sheet): {', '.join(others)}"] if others else []
+        remarks += [f"other sheets there, not read (choose one with --sheet): {', '.join(others)}"] if others else []
         return best, remarks
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from megbench.core.errors import BenchError, few, shown
+from megbench.core.errors import BenchError, amount, few, shown
 from megbench.core.tables.reading import read_sheets
 from megbench.core.tables.sheet import Sheet, SheetLimits, whole
 from megbench.faces.coded_units import parse
@@ -177,7 +177,7 @@ def _further_codings(sheet: Sheet, header: int, columns: dict[str, int]) -> list
     filled = sum(
         any(row[column : column + 1] not in ([], [""]) for column in further) for row in sheet.rows[header + 1 :]
     )
-    told = f"further columns named {titles} (further expressions?) are not read; {filled} rows have values there"
+    told = f"further columns named {titles} (further expressions?) are not read; {amount(filled, 'row')} with values"
     return [told] if further else []
 
 
@@ -213,7 +213,8 @@ def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[list[
         meant["action_units"] = None if units.strip().lower() in BLANK else units
         records.append({**stripped, **meant, "number": number, "line": line})
     lines = ", ".join([*carried[:3], *["..."] * (len(carried) > 3)])
-    return records, [f"no subject in {len(carried)} rows (line {lines}): taken from the row above"] * bool(carried)
+    what = f"no subject in {amount(len(carried), 'row')} (line {lines}): taken from the row above"
+    return records, [what] * bool(carried)
 
 
 def _number(sheet: Sheet, text: str) -> int | float | str | None:
@@ -231,7 +232,8 @@ def _strange_units(rows: Sequence[CodedRow]) -> list[str]:
     found = [(row.line, row.action_units, parse(row.action_units)) for row in rows if row.action_units]
     strange = [f"line {line}: {text!r}" for line, text, coding in found if not coding.terms and not coding.unknown]
     told = (
-        f"no action unit was recognised in {len(strange)} rows ({few(strange, 3)}); spreadsheets turn 6/12 into a date"
+        f"no action unit was recognised in {amount(len(strange), 'row')} ({few(strange, 3)}); spreadsheets turn 6/12"
+        " into a date"
     )
     return [told] if strange else []
 
@@ -241,7 +243,7 @@ def _repeated(rows: Sequence[CodedRow]) -> list[str]:
     first: dict[CodedRow, int] = {}
     lines = [(row.line, first.setdefault(dataclasses.replace(row, number=0, line=0), row.line)) for row in rows]
     told = [f"line {line} repeats line {before}" for line, before in lines if line != before]
-    return [f"{len(told)} rows repeat others ({few(told, 3)}); their clips count twice"] * bool(told)
+    return [f"{amount(len(told), 'repeated row')} ({few(told, 3)}): the clips count twice"] * bool(told)
 
 
 def _is_frame(value: object) -> bool:

@@ -12,6 +12,7 @@ from megbench.clips.databases.corrections import Correction
 from megbench.clips.databases.folders import FrameFolder
 from megbench.clips.databases.sheets import CodedRow
 from megbench.clips.folder import Recording
+from megbench.core.errors import amount, few
 from megbench.core.files.names import check_name
 from megbench.faces.coded_units import parse
 
@@ -61,7 +62,8 @@ class Survey:
         recordings = [clip.recording for clip in self.clips]
         people = {recording.subject for recording in recordings}
         broken = [f"{clip.recording.name}: {clip.problem}" for clip in self.clips if clip.problem]
-        lines = [f"{self.database}: {len(self.usable)} usable clips of {len(people)} people", *self.source]
+        who = f"{len(people)} {'person' if len(people) == 1 else 'people'}"
+        lines = [f"{self.database}: {amount(len(self.usable), 'usable clip')} of {who}", *self.source]
         lines.append(f"emotions: {_counts(recording.emotion for recording in recordings)}")
         lines.append(f"action units: {self._units()}")
         lines.append(f"apex: coded in {sum(r.apex_frame is not None for r in recordings)} of {len(recordings)} clips")
@@ -123,13 +125,13 @@ def coded_clip(
         elif not folder.numbers[0] <= row.onset < row.offset <= folder.numbers[-1]:
             problem = f"the onset or offset is outside its files: {there}"
         elif len(frames) < wanted:
-            odd.append(f"{name}: {wanted - len(frames)} of {wanted} frames are missing from {there}")
+            odd.append(f"{name}: missing frames: {wanted - len(frames)} of {wanted} from {there}")
         row, astray = apex_within(name, row)
         odd += astray
     if folder.strays:
-        odd.append(f"{name}: {len(folder.strays)} files are not frames: {', '.join(map(repr, folder.strays[:3]))}")
+        odd.append(f"{name}: files that are not frames: {few(list(map(repr, folder.strays)), 3)}")
     if folder.twice:
-        odd.append(f"{name}: {len(folder.twice)} frame numbers belong to several files; the first by name is used")
+        odd.append(f"{name}: several files for {amount(len(folder.twice), 'frame number')}; the first by name is used")
     places = {number: place for place, (number, _) in enumerate(frames)}
     onset, apex, offset = (None if mark is None else places.get(mark) for mark in (row.onset, row.apex, row.offset))
     recording = Recording(

@@ -23,13 +23,13 @@ from megbench.clips.databases.sheets import BLANK, LISTED, CodedRow, read_sheet,
 from megbench.clips.databases.survey import CodedClip, Survey, apex_within, backwards, coded_clip, named
 from megbench.clips.folder import Recording
 from megbench.clips.unread import below, counted
-from megbench.core.errors import BenchError, shown
+from megbench.core.errors import BenchError, amount, shown
 from megbench.core.files.names import check_name
 from megbench.core.pictures import PICTURES, frames_folder
 from megbench.core.tables.reading import local_path
 from megbench.core.video import is_video
 
-# The longest name that all file systems accept; looking up a longer name raises an error of its own.
+# The longest name that all file systems accept; looking up a longer name raises an error that names no remedy.
 LONGEST_NAME = 200
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 # The last number in a picture's name is the frame number.
@@ -78,8 +78,8 @@ class ClipTable:
             clips.append(_facing(made, row.face))
             remarks += odd
         whole = sum(clip.recording.path.is_file() and bool(clip.row.onset or clip.row.offset) for clip in clips)
-        remarks += [f"{whole} videos with onset or offset are used in full; nothing is cut"] * bool(whole)
-        source = (f"sheet: {table.name}, {len(table.rows)} rows, header in line {table.header_line}",)
+        remarks += [f"videos with onset or offset are used in full, without cuts: {whole}"] * bool(whole)
+        source = (f"sheet: {table.name}, {amount(len(table.rows), 'row')}, header in line {table.header_line}",)
         told = {"missing": tuple(missing), "remarks": tuple(remarks), "incomplete": tuple(incomplete)}
         return Survey(database, source, tuple(clips), **told)
 

@@ -29,8 +29,8 @@ LASHES, DARK = 0.9, 0.6
 def close(frame: Frames, face: FittedMesh, displacement: Points, share: float, head: Float32s) -> Frames:
     """Return a frame (256, 256, 3) uint8 in which lids cover the eyes, or the frame itself if `share` is 0.
 
-    share: the share that is covered of the opening remaining after `displacement` (478, 2), which is in face units. At
-    1 the lids meet.
+    share: how much of the opening that remains after `displacement` (478, 2), in face units, is covered. At 1 the lids
+    meet.
     """
     for upper, lower, skin in EYES if share > 0 else ():
         frame = _close_one(frame, face, displacement, share, head, (upper, lower, skin))
