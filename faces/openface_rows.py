@@ -39,8 +39,8 @@ OTHER_PROGRAMS = {
 class NumberedRow:
     """One row: the frame it names, whether a face was found, and the values of the requested columns.
 
-    found: None if the table has neither `success` nor `confidence`, so that only the values can tell. faces: the number
-    of faces found in the frame; the row describes the one with the highest confidence.
+    found: None if the table has neither `success` nor `confidence`; only the values then show whether there was a face.
+    faces: the number of faces found in the frame; the row describes the one with the highest confidence.
     """
 
     frame: int
@@ -106,13 +106,12 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Number
     ids = sorted({reader.text(cells, "face_id") for cells in sheet.rows[1:] if any(cells)} - {""})
     if len(ids) > 1:
         raise BenchError(
-            f"{path}: contains {len(ids)} faces (face_id {' and '.join(ids[:5])}): more than one face. Keep only the"
-            " rows of the face you mean."
+            f"{path}: rows for more than one face (face_id {few(ids)}). Keep only the rows of the face you mean."
         )
     frame, count = Counter(row.frame for row in rows).most_common(1)[0] if rows else (0, 0)
     if count > 1:
         raise BenchError(
-            f"{path}: several rows for frame {frame}: more than one face. Keep only the rows of the face you mean."
+            f"{path}: rows for more than one face in frame {frame}. Keep only the rows of the face you mean."
         )
     return rows
 
@@ -130,7 +129,7 @@ def _check_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> 
         near = get_close_matches(lacking[0].lower(), alike, n=1, cutoff=0.8)
         has = f"The nearest is {alike[near[0]]!r}." if near else f"It has: {few(header, 12)}."
         if lacking[0] in PRESENCES:
-            has = "Without presences, it can be used as au_source=table from .megbench/aus/table."
+            has = "To use a table without presences, put it into .megbench/aus/table and set au_source=table."
         raise BenchError(f"{path} lacks the column {lacking[0]}; OpenFace writes it with -aus. {has}")
     if twice := [name for name in needed if lower.count(name.lower()) > 1]:
         raise BenchError(f"{path}: {lower.count(twice[0].lower())} columns are named {twice[0]}. Keep one of them.")

@@ -46,8 +46,7 @@ class StstNet:
     """STSTNet with the published schedule: Adam, a fixed number of epochs of which the last counts, and several seeds.
 
     Channels are divided by their root mean square over the fold's training clips. A batch contains the same clips for
-    all folds, and a fold skips the clips that it may not see. Each fold therefore learns what it would learn on its
-    own.
+    all folds, and each fold skips those that it holds out. It therefore learns the same as if it were trained alone.
     """
 
     epochs: int = 500
