@@ -148,7 +148,7 @@ def _prepare(task: Task) -> str:
         frames, framing = cut_frames(recording)
         if task.colour != "recorded":
             frames = np.repeat(grey(frames if task.colour == "luma" else frames[..., ::-1])[..., None], 3, axis=-1)
-        found = landmarks(grey(frames[:1])[0], f"the first frame of {recording.path}, cut to the face")
+        found = landmarks(grey(frames[:1])[0], f"the first frame of {recording.path}, cropped to the face")
     except BenchError as error:
         return str(error)
     colour: Literal["rgb", "grey"] = "grey" if is_grey(frames) else "rgb"

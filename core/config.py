@@ -1,6 +1,6 @@
 """Configurations: defaults in code as frozen dataclasses, small YAML overlays, and `a.b=value` overrides.
 
-Unknown keys are errors. Values are converted to the types that the dataclasses declare and to no others.
+Unknown keys and values of the wrong type are errors.
 """
 
 import dataclasses
@@ -19,8 +19,8 @@ from megbench.core.errors import BenchError, WrongSetting, clause, shown, unknow
 
 T = TypeVar("T")
 
-# Types for settings whose range `build` checks: a whole number from 1, a whole number from 0, a positive number, and a
-# share below 1.
+# Types for settings whose range `build` checks: whole numbers of at least 1 and of at least 0, positive numbers, and
+# shares below 1.
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]

@@ -69,7 +69,7 @@ def _parse(path: Path) -> Source:
 
 
 class _Deciding(ast.NodeTransformer):
-    """A transformer that removes everything from a tree that cannot change a number. makers: as from `_makers`."""
+    """A transformer that removes everything from a tree that cannot change a number. makers: from `_makers`."""
 
     def __init__(self, makers: set[str]) -> None:
         self.makers = makers

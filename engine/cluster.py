@@ -70,7 +70,7 @@ def spread(lanes: Sequence[Lane], address: str, limit_s: float) -> Iterator[Outc
                 yield from outcomes
             else:
                 reason = clause(future.exception() or "")
-                yield from (Outcome(item, None, f"the cluster gave up: {reason}", True) for item in batch)
+                yield from (Outcome(item, None, f"the cluster abandoned the batch: {reason}", True) for item in batch)
 
 
 def _restart(client: Any, worker: str) -> None:

@@ -267,7 +267,7 @@ def _summed(table: tuple[Row, ...]) -> Points:
 
 
 def in_pixels(face: FittedMesh, face_units: Points) -> Points:
-    """Return a basis (K, 478, 2) given in face units as displacements at intensity 1 in pixels of a face's picture."""
+    """Convert a basis (K, 478, 2) from face units to displacements at intensity 1, in pixels of a face's picture."""
     return face.to_pixels(face_units * MICRO)
 
 

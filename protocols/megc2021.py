@@ -177,7 +177,7 @@ def _recording(driver: Driver, path: Path) -> Recording:
 
 
 def _coded(driver: Driver, clip: Clip) -> Clip:
-    """Return the clip with onset, apex and offset counted from its first frame, provided that its length is known."""
+    """Return the clip with onset, apex and offset, counted from its first frame, if its length is an expected one."""
     expected = driver.offset - driver.onset + 1
     if clip.problem:
         return clip

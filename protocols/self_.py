@@ -32,6 +32,6 @@ class Self:
 
 
 def _cell(clip: Clip, foil: Clip | None) -> Cell:
-    # An unusable clip has no first frame; its failed cell holds a plain grey picture instead.
+    # An unusable clip has no first frame; its failed cell has a plain grey picture instead.
     first = np.full((SIZE, SIZE, 3), 128, np.uint8) if clip.problem else clip.frames()[0]
     return Cell("self", clip, Template.of(clip.name, clip.subject, first), reference=clip, truth=clip, foil=foil)

@@ -34,7 +34,8 @@ WIDE: tuple[Mapping[str, tuple[float, float]], ...] = (
     {"AU12": (1.5, 4.0), "AU26": (1.5, 4.0), "AU25": (1.0, 3.0)},
     {"AU43": (2.0, 3.6), "AU25": (0.5, 2.5), "AU26": (0.3, 2.0)},
 )
-# Every fourth state has a small head motion, and every eighth has nothing else. This share of them also turns the head.
+# Every fourth state has a small head motion, and every eighth has nothing else. TURN_SHARE of these
+# states also turn the head.
 HEAD_EVERY, ONLY_HEAD_EVERY, TURN_SHARE = 4, 8, 0.6
 # The smallest and largest turn of the head, in radians.
 TURN_RANGE = np.radians([1.0, 8.0])
@@ -48,8 +49,8 @@ class Cue:
     """The effect of a state on any face, in face units.
 
     displacement: (478, 2), the displacement of the vertices. turned: (478, 2), the part of it that is caused by turning
-    the head. jaw: how far the lower teeth move down. lids: how much, 0 to 1, of the eye opening that remains after the
-    displacement is covered by a lid. head: as in State.
+    the head. jaw: how far the lower teeth move down. lids: after the displacement, the share of the eye's opening that
+    a lid covers, 0 to 1. head: as in State.
     """
 
     displacement: Points

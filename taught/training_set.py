@@ -55,8 +55,8 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
     """Render `identities` people in `states` states into `folder` (new or overwritten) and return it.
 
     A complete set that was rendered with the same arguments is left unchanged. If rendering was interrupted, finished
-    people are kept. The people are the first ones in the file (taught/people.py), whatever the seed, which determines
-    the states. Raise BenchError if the file has fewer people.
+    people are kept. The people are always the first ones in the file (taught/people.py); the seed determines only the
+    states. Raise BenchError if the file has fewer people.
     """
     if identities > (most := len(read_people().roles)):
         raise BenchError(f"{identities} people were requested, but there are only {most}. Request {most} or fewer.")

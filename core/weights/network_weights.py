@@ -147,7 +147,7 @@ def load_states(path: Path, states: Mapping[str, State], networks: Mapping[str, 
     missing = [name for name in networks if name not in states]
     if missing:
         found = ", ".join(sorted(states)) or "none"
-        raise BenchError(f"{path} lacks the network {missing[0]!r}; it contains: {found}.")
+        raise BenchError(f"{path} lacks the network {missing[0]!r}; it contains: {found}. Pass weights of this method.")
     for name, network in networks.items():
         load_state(path, name, network, states[name])
 
@@ -271,4 +271,4 @@ def _checked(path: Path, entry: str, value: Tensor) -> Tensor:
 def check_finite(path: Path, entry: str, value: Tensor) -> None:
     """Raise BenchError if a floating-point tensor, called `entry` in the file `path`, is not finite."""
     if value.is_floating_point() and not bool(value.isfinite().all()):
-        raise BenchError(f"{path}: the entry {entry} contains NaN or infinite numbers; the weights are unusable.")
+        raise BenchError(f"{path}: the entry {entry} contains NaN or infinite numbers. Pass other weights.")
