@@ -23,7 +23,7 @@ from megbench.core.progress import track
 from megbench.core.provenance import recipe
 from megbench.core.video_writing import reencode
 
-# For clips whose frame rate is unknown; H.264 hardly depends on it.
+# For clips whose frame rate is unknown, on which H.264 compression hardly depends.
 USUAL_FPS = 25.0
 
 

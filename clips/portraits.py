@@ -156,7 +156,7 @@ def _heal_corners(texture: Frames, corners: Points) -> Frames:
 def _dull(texture: Frames, lips: Points) -> Frames:
     """Remove most of the flash's reflection from the lips within an outline (N, 2).
 
-    Closed lips do not face the light.
+    Unlike the lips of an open smile, closed lips do not face the light.
     """
     mask = np.zeros((TEXTURE, TEXTURE), np.float32)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.round(lips).astype(np.int32)), 1.0)

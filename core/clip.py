@@ -67,7 +67,7 @@ class Clip:
     `box` is the square (left, top, right, bottom) that was cropped from the upright original picture, in display
     pixels; it may extend beyond the picture (megbench.faces.crop), and is None for rendered clips. `content` is the
     hash of the frames. `recording` is the clip's unique name across all databases ("casme2/sub19_EP01_01f"), which
-    shows whether a model was trained on it; it is "" for clips from elsewhere. `rendered` is true for clips rendered by
+    shows whether a model was trained on it; it is "" for clips of no database. `rendered` is true for clips rendered by
     this suite. `faces` lists the widths in display pixels of the faces in the original first frame, largest first;
     `face` is the user's choice among them ("left", "right", or a rank by size), "" for the largest. `medium` states how
     the file format affects motion (a GIF, an interlaced video), "" for ordinary files. `problem` states why the frames

@@ -41,7 +41,7 @@ def is_video(path: Path) -> bool:
 
 
 class TooShort(BenchError):
-    """A clip has fewer than two frames."""
+    """The error for a clip with fewer than two frames."""
 
 
 def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:

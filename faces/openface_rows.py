@@ -30,8 +30,8 @@ SUCCESS = {"true": 1.0, "false": 0.0, "": 0.0}
 # Missing values as written by R, pandas, spreadsheets and C++ on Windows; "nan" and "-nan" are read as numbers.
 NO_VALUE = {"", "na", "n/a", "#n/a", "nan(ind)", "-nan(ind)"}
 OTHER_PROGRAMS = {
-    r"AU\d\d": "py-feat's columns, which are probabilities from 0 to 1, not intensities from 0 to 5",
-    r"au_\d+_intensity": "LibreFace's columns, which are twelve units on a different scale",
+    r"AU\d\d": "py-feat's columns, which contain probabilities from 0 to 1, not intensities from 0 to 5",
+    r"au_\d+_intensity": "LibreFace's columns, which contain twelve units on a different scale",
 }
 
 
@@ -53,8 +53,7 @@ class NumberedRow:
 def numbered_rows(folder: Path, presences: bool) -> list[NumberedRow]:
     """Return one row per file in a folder: the face with the highest confidence. A file without rows means no face.
 
-    Raise BenchError in the same cases as `rows_of`, and for a file name without a frame number or with the same number
-    as another.
+    Raise BenchError in the same cases as `rows_of`, and if a file name has no frame number or the same one as another.
     """
     files = files_in(folder)
     if not files:

@@ -126,7 +126,8 @@ def _check_names(clips: Sequence[Exported]) -> None:
             raise BenchError(f"{other} and {clip.sample.clip} would both be {clip.file!r}. Export them separately.")
         if (other := people.setdefault(clip.subject, clip.sample.person)) != clip.sample.person:
             raise BenchError(
-                f"{other} and {clip.sample.person} are two people with one name. Export their databases separately."
+                f"{other} and {clip.sample.person} are different people with the same name. Export their databases"
+                " separately."
             )
 
 

@@ -48,7 +48,7 @@ class Driver:
 
     @property
     def person(self) -> str:
-        """The person who is the driver, such as "smic/s11"."""
+        """The person shown in the driver, such as "smic/s11"."""
         return person(self.database, self.subject)
 
 

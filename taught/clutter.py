@@ -33,7 +33,10 @@ def around(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Surrounding
 
 
 class Surroundings:
-    """Surroundings. keep: (256, 256, 1) in 0..1, the share of the rendered picture. scene: (256, 256, 3), 0..255."""
+    """A scene around a face.
+
+    keep: (256, 256, 1) in 0..1, the share of the rendered picture. scene: (256, 256, 3), 0..255.
+    """
 
     def __init__(self, keep: Float32s, scene: Float32s) -> None:
         self.keep, self.beyond = keep, (1 - keep) * scene + 0.5

@@ -151,7 +151,7 @@ def _draw_units(kind: str, number: int, rng: np.random.Generator) -> dict[str, f
 
 
 def _draw_wide(recipe: Mapping[str, tuple[float, float]], rng: np.random.Generator) -> dict[str, float]:
-    """Draw the intensities of a recipe, which are correlated, and sometimes one more unit of the upper face."""
+    """Draw correlated intensities for the units of a recipe and, in some states, one more unit of the upper face."""
     together = rng.random()
     units = {}
     for unit, (least, most) in recipe.items():

@@ -114,7 +114,7 @@ class TaughtTrainer:
         return self.pupil.networks()
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """Return one Adam optimiser for everything; parts that receive no gradient in a stage remain unchanged."""
+        """Return one Adam optimiser for all networks; those that receive no gradient in a stage remain unchanged."""
         lr = {
             "motion": self.config.lr_motion,
             "picture": self.config.lr_picture,

@@ -38,7 +38,7 @@ class _Page(HTMLParser):
         self._path, self._limits = path, limits
         self.tables: list[list[list[str]]] = []
         self.merged: list[list[Merged]] = []
-        self._covered: dict[int, int] = {}  # column to number of rows below that a merged cell still covers
+        self._covered: dict[int, int] = {}  # how many more rows a merged cell covers, by column
         self._cell: list[str] | None = None
         self._silent = 0
         self._row_open = False
