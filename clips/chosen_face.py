@@ -52,7 +52,7 @@ def check_face(choice: str) -> str:
     if choice.isascii() and choice.isdecimal() and len(choice) < 4 and int(choice):
         return str(int(choice))
     raise BenchError(
-        f"The face {shown(choice)} cannot be chosen. Choose left or right (a side of the picture), or a number by size"
+        f"The face {shown(choice)} cannot be chosen. Choose left or right (a side of the picture), or a rank by size"
         " (1 is the largest)."
     )
 

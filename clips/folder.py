@@ -16,7 +16,7 @@ from megbench.clips.chosen_face import Framing, check_face, cut_portrait, darkne
 from megbench.clips.prepared import stored_clips
 from megbench.clips.unread import picture_remedies, remedies
 from megbench.core.clip import Clip, Template, load_clip, save_clip, several_faces
-from megbench.core.errors import BenchError, few
+from megbench.core.errors import BenchError, amount, few
 from megbench.core.files.cache import digest, touch, whole_folder
 from megbench.core.files.names import check_name
 from megbench.core.frames import Frames, is_grey
@@ -28,8 +28,8 @@ from megbench.core.video import frame_rate, is_video, medium_of, pixel_aspect, r
 from megbench.faces.crop import crop
 
 # 2: squares in display proportions, around a face chosen by its score; previously, faces could be stretched. 3:
-# mirrored videos are read as players display them. 5: truncated AVIs, and folders with two pictures of one number, are
-# refused.
+# mirrored videos are read as players display them. 5: truncated AVIs, and folders in which two pictures have the same
+# number, are refused.
 PREPARATION = "crop-5"
 
 
@@ -102,7 +102,7 @@ class ClipFolder:
         paths = [path for path in listing if is_video(path) or (path.is_dir() and pictures_in(path))]
         if not paths:
             loose = sum(map(is_picture, listing))
-            move = [f"Move the {loose} pictures into a subfolder of their own."] * bool(loose)
+            move = [f"Move the pictures ({loose}) into a subfolder."] * bool(loose)
             remedy = " ".join(move + remedies(self.folder, listing)) or f"Add some{_holds(listing)}."
             raise BenchError(f"{self.folder}: no videos or folders of pictures in the drivers folder. {remedy}")
         _mention_others("drivers", listing, paths)
@@ -161,7 +161,7 @@ def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
     clips = [prepare(recording, cache) for recording in track(recordings, "Preparing clips", "clip")]
     broken = [clip for clip in clips if clip.problem]
     if len(broken) == len(clips):
-        more = f" (and {len(broken) - 1} more clips have no usable frame)" if len(broken) > 1 else ""
+        more = f" (and {amount(len(broken) - 1, 'more clip')} without a usable frame)" if len(broken) > 1 else ""
         raise BenchError(f"No driver can be used: {broken[0].problem}{more}")
     for clip in broken:
         note(f"driver {clip.name} cannot be used: {clip.problem}")

@@ -35,12 +35,12 @@ def drivers_folder(given: Given, target: Path) -> Path:
 
 
 def templates_folder(given: Given, target: Path) -> Path:
-    """Return a folder of portraits in the same way. A portrait is a picture or an array uint8 (H, W, 3) RGB."""
+    """Return a folder of portraits, as `drivers_folder` does. A portrait is a picture or an array uint8 (H, W, 3)."""
     return _folder("templates", given, target, TEMPLATE)
 
 
 def outputs_folder(given: Given, target: Path) -> Path:
-    """Return a folder of outputs in the same way. Their names are (driver, template) or "driver__template"."""
+    """Return a folder of outputs, as `drivers_folder` does, named (driver, template) or "driver__template"."""
     if isinstance(given, Mapping):
         cells = {_cell_name(name): one for name, one in given.items()}
         if len(cells) < len(given):
@@ -79,7 +79,7 @@ def _folder(role: str, given: Given, target: Path, alone: str) -> Path:
 
 def _name(role: str, name: object) -> str:
     if not isinstance(name, str):
-        raise BenchError(f"{role}: the name {name!r} must be a string.")
+        raise BenchError(f"{role}: the name {name!r} is not a string. Pass names as strings.")
     return check_name(role.removesuffix("s"), name)
 
 
@@ -108,4 +108,4 @@ def _copy(role: str, name: str, path: Path, place: Path) -> None:
         shutil.copyfile(path, place.with_name(f"{place.name}{path.suffix}"))
     else:
         wanted = "a picture" if role == "templates" else "a video or a folder of pictures"
-        raise BenchError(f"{role}: {name}: {path} is not {wanted}, or does not exist.")
+        raise BenchError(f"{role}: {name}: {path} is not {wanted}, or does not exist. Pass another path.")

@@ -23,7 +23,7 @@ from megbench.core.progress import track
 from megbench.core.provenance import recipe
 from megbench.core.video_writing import reencode
 
-# For clips whose frame rate is unknown; H.264 hardly depends on it.
+# For clips whose frame rate is unknown, on which H.264 compression hardly depends.
 USUAL_FPS = 25.0
 
 
@@ -94,8 +94,8 @@ KINDS = {
     "noise": Kind("Gaussian noise of {:g} grey levels was added to every frame", _noise, 4, 0, 50, nothing=0),
     "brightness": Kind("every value was multiplied by {:g}", _brightness, 0.7, 0.1, 3, nothing=1),
     "half_size": Kind("frames were shrunk to 128 x 128 and enlarged again", _half_size),
-    "shift": Kind("the face lies {:g} pixels further right and down", _shift, 8, -64, 64, whole=True, nothing=0),
-    "half_rate": Kind("every second frame is left out", None),
+    "shift": Kind("the face was moved {:g} pixels to the right and down", _shift, 8, -64, 64, whole=True, nothing=0),
+    "half_rate": Kind("every second frame was left out", None),
 }
 
 

@@ -65,7 +65,7 @@ def portrait_path(portrait: str) -> Path:
     package, path = BUILT_IN[portrait]
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise BenchError(f"The portrait {portrait} is missing; it is part of {package}. Remedy: pip install {package}")
+        raise BenchError(f"The portrait {portrait} is missing; it is part of {package}. Run: pip install {package}")
     return Path(spec.submodule_search_locations[0]) / path
 
 
@@ -156,7 +156,7 @@ def _heal_corners(texture: Frames, corners: Points) -> Frames:
 def _dull(texture: Frames, lips: Points) -> Frames:
     """Remove most of the flash's reflection from the lips within an outline (N, 2).
 
-    Closed lips do not face the light.
+    Unlike the lips of an open smile, closed lips do not face the light.
     """
     mask = np.zeros((TEXTURE, TEXTURE), np.float32)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.round(lips).astype(np.int32)), 1.0)

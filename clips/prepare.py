@@ -107,7 +107,7 @@ def _task(
 ) -> Task:
     """Return the task for one clip.
 
-    Its key depends on the names, sizes and times of its files, not on their contents.
+    Its key depends on the names, sizes and modification times of its files, not on their contents.
     """
     driver_of = challenge if without_camera(recording.recording) in drivers else ""
     files = [[file.name, (stat := file.stat()).st_size, stat.st_mtime_ns] for file in recording.pictures()]
@@ -153,7 +153,7 @@ def _prepare(task: Task) -> str:
         frames, framing = cut_frames(recording)
         if task.colour != "recorded":
             frames = np.repeat(grey(frames if task.colour == "luma" else frames[..., ::-1])[..., None], 3, axis=-1)
-        found = landmarks(grey(frames[:1])[0], f"the first frame of {recording.path}, cut to the face")
+        found = landmarks(grey(frames[:1])[0], f"the first frame of {recording.path}, cropped to the face")
     except BenchError as error:
         return str(error)
     colour: Literal["rgb", "grey"] = "grey" if is_grey(frames) else "rgb"

@@ -1,4 +1,4 @@
-"""A prepared clip store used as drivers: its clips in the form in which protocols pass them to methods."""
+"""Use the clips of a prepared store as drivers, in the form in which protocols pass them to methods."""
 
 from __future__ import annotations
 

@@ -55,7 +55,8 @@ def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
     if others := sorted(set(names) & set(OTHER_VIDEOS)):
         example = names[others[0]]
         sentences.append(
-            f"{', '.join(others)} is not read: convert {example!r} to .mp4 (ffmpeg -i {example!r} -crf 4 clip.mp4)."
+            f"{', '.join(others)} files are not read. Convert {example!r} to .mp4"
+            f" (ffmpeg -i {example!r} -crf 4 clip.mp4)."
         )
     return sentences
 
@@ -64,4 +65,4 @@ def picture_remedies(entries: Collection[Path]) -> list[str]:
     """Return how to turn pictures in unsupported formats into templates, in one sentence, or [] if there are none."""
     names = {path.suffix.lower(): path.name for path in entries if path.is_file() and not path.name.startswith(".")}
     others = sorted(set(names) & set(OTHER_PICTURES))
-    return [f"{', '.join(others)} is not read: save {names[others[0]]!r} as PNG or JPEG."] if others else []
+    return [f"{', '.join(others)} files are not read. Save {names[others[0]]!r} as PNG or JPEG."] if others else []

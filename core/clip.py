@@ -32,7 +32,7 @@ class KnownMotion:
     """The exact motion of a rendered clip. Frame 0 is neutral: all intensities are 0 and the head is at rest.
 
     action_units: the K units that move, such as "AU12".
-    au_intensity: (T, K) float32; 1 moves the fastest vertex by 5 % of the distance between the eye centres.
+    au_intensity: (T, K) float32; at 1, the vertex that moves farthest moves by 5 % of the distance between the eyes.
     bases: (K, 256, 256, 2) float16, x and y displacement in pixels of frame 0 at intensity 1.
     head: (T, 2, 3) float32, a similarity transform in pixels, applied after the action units.
     landmarks: (T, 68, 2) float32, exact landmark positions in pixels (iBUG order).
@@ -62,13 +62,13 @@ def pixel_grid(size: int = SIZE) -> Float32s:
 class Clip:
     """A sequence of prepared frames (256 x 256 RGB) in `folder`.
 
-    Frame numbers count from 0 within the clip; the number of a frame that was not coded is None. `emotion` is
+    Frame numbers count from 0 within the clip; onset, apex and offset are None if they were not coded. `emotion` is
     "negative", "positive", "surprise" or the database's own label. `action_units` is the coders' raw text ("4+L10").
     `box` is the square (left, top, right, bottom) that was cropped from the upright original picture, in display
     pixels; it may extend beyond the picture (megbench.faces.crop), and is None for rendered clips. `content` is the
     hash of the frames. `recording` is the clip's unique name across all databases ("casme2/sub19_EP01_01f"), which
-    shows whether a model has seen it; it is "" for other clips. `rendered` distinguishes clips rendered by this suite
-    from recordings. `faces` lists the widths in display pixels of the faces in the original first frame, largest first;
+    shows whether a model was trained on it; it is "" for clips of no database. `rendered` is true for clips rendered by
+    this suite. `faces` lists the widths in display pixels of the faces in the original first frame, largest first;
     `face` is the user's choice among them ("left", "right", or a rank by size), "" for the largest. `medium` states how
     the file format affects motion (a GIF, an interlaced video), "" for ordinary files. `problem` states why the frames
     cannot be used (no face was found, the video is damaged): cells with this clip fail with that reason and the run
@@ -109,7 +109,7 @@ class Clip:
         if self.problem:
             raise CellFailed(self.problem)
         frames = check_frames(read_frames(self.folder / "frames", self.n_frames), f"Clip {self.name}")
-        kept = load_clip(self.folder)  # reads as few files as possible; the files are a fifth of the size of the pixels
+        kept = load_clip(self.folder)  # hashes the files, which are a fifth of the size of the pixels
         if (kept is None or kept.content != self.content) and content_hash(frames) != self.content:
             raise BenchError(f"{self.folder}: frames were altered. Run the same command again to recreate them.")
         return frames
@@ -242,8 +242,7 @@ class Cell:
     truth: the template rendered with the driver's expression, or None if it is not known.
     foil: a different driver that moves another part of the face (in a folder of recordings, any other driver), or None
     if the protocol names none.
-    known_as: pairs of alternative names for the driver and the template; () if the protocol has no other names for
-    them.
+    known_as: other names of the cell, as pairs (driver, template); () if there are none.
     """
 
     protocol: str

@@ -11,7 +11,7 @@ from megbench.core.errors import BenchError, few
 
 
 def combined(metric: Metric, partials: Sequence[Partial]) -> list[Score]:
-    """Return the score of each of a metric's figures, in order, over the cells from which `partials` come.
+    """Return the score of each of a metric's figures, in order, over the cells that `partials` describe.
 
     Raise BenchError if the metric's `combine` omits a figure whose pooling is not the mean.
     """
@@ -20,8 +20,8 @@ def combined(metric: Metric, partials: Sequence[Partial]) -> list[Score]:
         own = {score.figure: score for score in metric.combine(partials)}  # type: ignore[attr-defined]
         if lost := [name for name in pooled if name not in own]:
             raise BenchError(
-                f"The metric {metric.name}: its `combine` returns no score for {few(lost)}. It must return one for"
-                ' every figure whose `pooling` is not "mean".'
+                f"The `combine` of the metric {metric.name} returns no score for {few(lost)}. Return one for every"
+                ' figure whose `pooling` is not "mean".'
             )
     return [
         mean_score(figure.name, partials) if figure.pooling == "mean" else own[figure.name] for figure in metric.figures
@@ -31,7 +31,7 @@ def combined(metric: Metric, partials: Sequence[Partial]) -> list[Score]:
 def mean_score(figure: str, partials: Sequence[Partial]) -> Score:
     """Return the plain mean of a figure over the cells that have it, with the number of those cells and of all cells.
 
-    If no cell has the figure, the value is None, with the status and reason of the first supplied cell that lacks it.
+    If no cell has the figure, the value is None, with the status and reason of the first cell whose input was supplied.
     """
     values = [value for partial in partials if (value := partial.values.get(figure)) is not None]
     if values:
@@ -40,7 +40,7 @@ def mean_score(figure: str, partials: Sequence[Partial]) -> Score:
 
 
 def absent_score(figure: str, partials: Sequence[Partial]) -> Score:
-    """Return the score of a figure that no cell has, with the reason given by a supplied cell if there is one."""
+    """Return the score of a figure that no cell has, with the reason given by the first cell that is not "missing"."""
     if not partials:
         return Score(figure, None, "skipped", "no cells", 0, 0)
     first = min(partials, key=lambda partial: partial.status == "missing")

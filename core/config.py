@@ -1,6 +1,6 @@
 """Configurations: defaults in code as frozen dataclasses, small YAML overlays, and `a.b=value` overrides.
 
-Unknown keys are errors. Values are converted to the types that the dataclasses declare and to no others.
+Unknown keys and values of the wrong type are errors.
 """
 
 import dataclasses
@@ -19,14 +19,14 @@ from megbench.core.errors import BenchError, WrongSetting, clause, shown, unknow
 
 T = TypeVar("T")
 
-# Types of settings whose range `build` checks: a number of at least 1, a number of at least 0, a positive rate or
-# width, and a share below 1.
+# Types for settings whose range `build` checks: whole numbers of at least 1 and of at least 0, positive numbers, and
+# shares below 1.
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
-# An overlay is a page of settings; a larger file is a mistake or an attack.
+# An overlay takes about a page; a file larger than this is a mistake or an attack.
 LARGEST_OVERLAY_BYTES = 100_000
 # Settings nest four levels deep; thousands of levels would exhaust the parser.
 DEEPEST_OVERLAY = 20
@@ -173,7 +173,7 @@ def build(kind: type[T], settings: Any, where: str) -> T:
 
 @functools.cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    # A dataclass cannot be given a config of its own, but in a list it takes on the config of the list.
+    # Pydantic accepts no config for a dataclass alone, but applies the config of a list to the dataclasses in it.
     return TypeAdapter(list[kind], config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 
 

@@ -16,8 +16,8 @@ from megbench.core.statistics import LEVEL, Float64s, Interval, bootstrap_interv
 
 Labels = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
-NOTHING = "no clip was answered"
-ONE_CLASS = "the clips show one class"
+NOTHING = "no clip has a prediction"
+ONE_CLASS = "all clips show the same class"
 
 
 def confusion(true: Labels, answers: Labels, n_classes: int) -> Counts:

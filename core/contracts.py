@@ -112,15 +112,15 @@ class Phase:
 
 
 class Trainable(Protocol):
-    """A method that can be trained, defined beside its networks."""
+    """A method that can be trained; it is defined in the same folder as its networks."""
 
     stages: tuple[str, ...]
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the networks by the names that published checkpoints use."""
+        """Return the networks, keyed by their names in published checkpoints."""
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """Return the optimisers of a stage by name."""
+        """Return the optimisers of a stage, keyed by name."""
 
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
@@ -197,15 +197,15 @@ class Metric(Protocol):
     figures: tuple[Figure, ...]
 
     def measure(self, cell: Cell, seen: Any) -> Partial:
-        """Return what was measured in one cell; `seen` (docs/seen.md) has its output, driver, template and truth."""
+        """Measure one cell and return the result; `seen` (docs/seen.md) has its output, driver, template and truth."""
 
 
 class CellSource(Protocol):
     """A protocol of the benchmark: a list of cells.
 
-    A protocol whose cells take long to make may also have a method `few()`, which returns a few of them for trying out
-    a plug-in. A challenge's protocol may have a class method `entry_names()`, which maps the name of every cell to the
-    name of its video in an entry.
+    A protocol whose cells take a long time to create may also have a method `few()`, which returns a few of them for
+    trying out a plug-in. A challenge's protocol may have a class method `entry_names()`, which maps the name of every
+    cell to the name of its video in an entry.
     """
 
     name: str

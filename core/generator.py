@@ -68,9 +68,10 @@ class Generator:
     class of its networks' settings as "module:Class"; the module also contains its networks and its animator. training:
     the module of its `Recipe`; "" if it cannot be trained. modes: by name; the default is the first that the weights
     allow. landmarks: whether it needs a face's 68 landmarks. options: what can be chosen besides the mode, the default
-    first. mode_variants: whether NAME@MODE means the demo weights in that mode. later: the networks that are added by a
-    later stage of the training, and that stage. published: None if published checkpoints are read unchanged.
-    settings_of: the function of the model's module that returns the settings of such a checkpoint; "" for the defaults.
+    first. mode_variants: whether NAME@MODE means the demo weights in that mode. later: networks that only a later stage
+    of the training adds, with that stage. published: None if published checkpoints are read directly, without an
+    import. settings_of: the function of the model's module that returns the settings of such a checkpoint; "" for the
+    defaults.
     """
 
     name: str
@@ -129,7 +130,7 @@ def _checked(name: str, found: Any) -> Generator:
     if not isinstance(found, Generator):
         what = f"a {type(found).__name__}"
     else:
-        what = f"that of {found.name!r}" if found.name != name else "" if found.modes else "without modes"
+        what = f"one named {found.name!r}" if found.name != name else "" if found.modes else "one without modes"
     if what:
         raise BenchError(
             f"The generator {name} must be a megbench.Generator of that name with at least one mode, but it is"

@@ -28,7 +28,7 @@ def paired_recognition(
     names = sorted({name for name, here in zip(people, both, strict=True) if here})
     n, number = int(both.sum()), len(names)
     if len(np.unique(true[both])) < 2:
-        why = "the clips that both answered show fewer than two classes" if n else "no clip was answered by both"
+        why = "the clips that both predicted show fewer than two classes" if n else "no clip was predicted by both"
         return dict.fromkeys(FIGURES, Paired(Interval(None, None, None, n, number, LEVEL, why), None))
     member = np.array([names.index(name) for name, here in zip(people, both, strict=True) if here], np.int64)
     a, b = (_by_person(true[both], said[:, both], n_classes, member, number) for said in (first, second))

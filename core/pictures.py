@@ -61,8 +61,8 @@ def numbers_in(path: Path) -> tuple[int, ...]:
 def check_numbers(folder: Path, pictures: Sequence[Path]) -> None:
     """Raise BenchError if two pictures of a folder have the same number, such as 003.png and 003_mask.png.
 
-    Sorted by number, they would be consecutive frames. Names without numbers, and names that all have the same ones,
-    are in the order of their letters.
+    Sorted by number, the two would be consecutive frames. Nothing is raised if names have no numbers, or if all have
+    the same numbers: such pictures are sorted alphabetically.
     """
     stems = {path.stem for path in pictures}
     first: dict[tuple[int, ...], Path] = {}
@@ -81,7 +81,10 @@ def check_numbers(folder: Path, pictures: Sequence[Path]) -> None:
 
 
 def missing_numbers(pictures: Sequence[Path]) -> list[int]:
-    """Return the numbers that a series of pictures lacks, at its smallest step; [] if the names do not count frames."""
+    """Return the numbers that are missing from a series of pictures, given the smallest step between two of them.
+
+    Return [] if the numbers in the names do not count frames.
+    """
     found = [numbers_in(path) for path in pictures]
     if len({len(numbers) for numbers in found}) != 1:
         return []
@@ -91,7 +94,7 @@ def missing_numbers(pictures: Sequence[Path]) -> list[int]:
     numbers = counting[0]
     steps = {later - earlier for earlier, later in itertools.pairwise(numbers)}
     step = min(steps)
-    # Times, and numbers far apart, do not count frames.
+    # Timestamps and numbers far apart do not count frames.
     if any(other % step for other in steps) or numbers[-1] - numbers[0] >= 2 * len(numbers) * step:
         return []
     return sorted(set(range(numbers[0], numbers[-1], step)).difference(numbers))

@@ -123,7 +123,7 @@ class ClipStore:
         return clip
 
     def _altered(self, name: str) -> BenchError:
-        return BenchError(f"{self.folder}: the clip {name} was altered or is damaged. Prepare the database again.")
+        return BenchError(f"{self.folder}: the clip {name} was altered or is damaged. Run `{COMMAND} prepare` again.")
 
 
 def is_store(folder: Path) -> bool:

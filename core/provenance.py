@@ -53,7 +53,7 @@ COMPUTES_NOTHING = {
     "megbench.core.generator": "data on generators; what determines frames is in their identities",
     "megbench.core.files.names": "rejects names but changes none",
     "megbench.core.files.own_store": "finds a folder",
-    "megbench.core.installation": "states where the suite is and how it is called",
+    "megbench.core.installation": "states where the suite is and how to run it",
     "megbench.core.files.wrong_file": "identifies wrong files for messages",
     "megbench.core.processors": "counts processors",
     "megbench.core.progress": "bars and notes on the terminal",

@@ -36,10 +36,10 @@ class Source:
 
 @functools.cache
 def read_source(path: Path) -> Source:
-    """Return a source file without what cannot change a number: docstrings, error texts, types and tables of names.
+    """Return everything in a source file that may change a number.
 
-    In a compiled module, every byte counts. The result is remembered across processes as long as the bytes are the
-    same.
+    That excludes docstrings, error texts, types and tables of names; in a compiled module, every byte counts. The
+    result is remembered across processes as long as the bytes are the same.
     """
     found = file_hash(path)
     if path.suffix != ".py":
@@ -69,7 +69,7 @@ def _parse(path: Path) -> Source:
 
 
 class _Deciding(ast.NodeTransformer):
-    """A transformer that removes from a tree what cannot change a number. makers: names that make errors from text."""
+    """A transformer that removes everything from a tree that cannot change a number. makers: from `_makers`."""
 
     def __init__(self, makers: set[str]) -> None:
         self.makers = makers
@@ -138,7 +138,7 @@ def imports_of(tree: ast.AST, path: Path | None = None) -> Iterator[tuple[str, .
 
 
 def _absolute(node: ast.ImportFrom, path: Path) -> str:
-    """Return the absolute name of the module that a relative import means, from the packages around the file."""
+    """Return the absolute name of the module that a relative import means, given the packages that contain the file."""
     folder, packages = path.parent, list[str]()
     while (folder / "__init__.py").is_file():
         packages.insert(0, folder.name)

@@ -99,8 +99,8 @@ def bootstrap_mean(
 
 
 def cluster_sums(values: Float64s, clusters: Sequence[str]) -> tuple[Float64s, Float64s]:
-    """Return the sum (G, ...) and the number (G,) of the values (N, ...) in each cluster, ordered by the names of the
-    clusters."""
+    """Return the sum (G, ...) and the count (G,) of the values (N, ...) in each cluster, in the order of the clusters'
+    names."""
     _, member = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     sizes = np.bincount(member).astype(float)
     sums = np.zeros((len(sizes), *values.shape[1:]))
@@ -123,12 +123,12 @@ class Paired:
     p_least: float | None = None
 
     def told_apart(self, alpha: float = ALPHA) -> bool:
-        """Return whether the two differ at `alpha`, according to the adjusted p if there is one."""
+        """Return whether the two differ significantly at level `alpha`, by the adjusted p if there is one."""
         p = self.p if self.p_adjusted is None else self.p_adjusted
         return p is not None and p < alpha
 
     def testable(self, alpha: float = ALPHA) -> bool:
-        """Return whether the test could have told the two apart at `alpha` if all drivers had agreed."""
+        """Return whether the test could have separated the two at level `alpha` if all drivers had agreed."""
         return self.p_least is not None and self.p_least < alpha
 
 

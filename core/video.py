@@ -41,7 +41,7 @@ def is_video(path: Path) -> bool:
 
 
 class TooShort(BenchError):
-    """A clip has fewer than two frames."""
+    """The error for a clip with fewer than two frames."""
 
 
 def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
@@ -207,10 +207,10 @@ def _check_complete(path: Path, stream: av.VideoStream) -> None:
 
     Files with an index (MP4, MOV, AVI) state the position of every frame; a frame beyond the end of the file is lost.
     Matroska and WebM state the length of the segment with all frames; a live recording leaves it unspecified. AVI's
-    index is at its end and is lost first, but its header states the length of the file; a recording that was
-    interrupted states 0.
+    index is at its end and is lost first, but its header states the length of the file; in an interrupted recording,
+    that length is 0.
 
-    The number of frames in the header proves nothing: edited phone videos contain frames that are not to be shown.
+    The number of frames in the header proves nothing: edited phone videos contain frames that players skip.
     """
     size = path.stat().st_size
     stated = max(_segment_end(path), _avi_size(path))
@@ -234,9 +234,9 @@ def _segment_end(path: Path) -> int:
 
 
 def _avi_size(path: Path) -> int:
-    """Return the bytes that an AVI file has according to its header, without the header's 8; 0 for other files.
+    """Return the size that an AVI file's header states, in bytes, without the first 8; 0 for other files.
 
-    Some programs count the 8 as well, so that the difference proves nothing.
+    Some programs include these 8 bytes in the size, so they are not added here.
     """
     with path.open("rb") as file:
         head = file.read(12)

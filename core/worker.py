@@ -85,8 +85,8 @@ class _Worker:
 def work(lanes: Sequence[Lane], workers: int, limit_s: float = math.inf) -> Iterator[Outcome]:
     """Process every item of every lane in up to `workers` processes; yield outcomes as items are finished.
 
-    limit_s: how long an item may take; after that its worker is terminated, and only that item fails. Leaving the loop
-    early (Ctrl-C) terminates the workers.
+    limit_s: how long an item may take; if it takes longer, its worker is terminated and only that item fails. Leaving
+    the loop early (Ctrl-C) terminates the workers.
     """
     queues = [_Queue(lane, deque(deque(batch) for batch in lane.batches if batch)) for lane in lanes]
     active: dict[Connection, _Worker] = {}
@@ -133,7 +133,7 @@ def _give_up(queue: _Queue) -> Iterator[Outcome]:
 
 
 def _next_to_see(active: Mapping[Connection, _Worker]) -> tuple[list[Connection], list[Connection]]:
-    """Wait until workers have a message or exceed their limit; return the connections of both groups."""
+    """Wait until workers have sent a message or exceeded their limit; return the connections of both groups."""
     soonest = min(worker.due for worker in active.values())
     left = None if soonest == math.inf else max(0.0, soonest - time.monotonic())
     ready = set(wait(list(active), left))
@@ -203,7 +203,7 @@ def _cause_of_death(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         memory = ", perhaps because memory ran out" if name == "SIGKILL" else ""
-        return f"the worker process was ended by {name}{memory}"
+        return f"the worker process was killed by {name}{memory}"
     return f"the worker process ended with exit code {code}"
 
 

@@ -22,7 +22,7 @@ from megbench.core.files.working_folder import worker_environment
 from megbench.core.worker import THREADS, Lane, Outcome, answer, set_up, timed_out
 
 CONNECT_S = 20
-# How many times a batch may be started; it is lost if its worker is restarted on account of another batch.
+# How many times a batch may be started; it is lost if its worker is restarted because of another batch.
 MOST_TIMES = 10
 # The last lane for which a worker process was set up, by its pickle. The next batch reuses what its method has loaded.
 _ready: dict[bytes, Callable[[Any], Any]] = {}
@@ -38,7 +38,7 @@ def spread(lanes: Sequence[Lane], address: str, limit_s: float) -> Iterator[Outc
     try:
         from distributed import Client, as_completed
     except ImportError:
-        raise BenchError("--engine dask://... needs Dask: pip install 'dask[distributed]'.") from None
+        raise BenchError("--engine dask://... needs Dask. Run: pip install 'dask[distributed]'") from None
     try:
         client = Client(f"tcp://{address}", timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -70,7 +70,7 @@ def spread(lanes: Sequence[Lane], address: str, limit_s: float) -> Iterator[Outc
                 yield from outcomes
             else:
                 reason = clause(future.exception() or "")
-                yield from (Outcome(item, None, f"the cluster gave up: {reason}", True) for item in batch)
+                yield from (Outcome(item, None, f"the cluster abandoned the batch: {reason}", True) for item in batch)
 
 
 def _restart(client: Any, worker: str) -> None:
@@ -84,10 +84,10 @@ def _do_batch(
 ) -> tuple[list[Outcome], str]:
     """Process a batch in a worker.
 
-    Results equal those of a local run, because libraries use one thread and the folders are the same.
+    Results are the same as in a local run, because libraries use one thread and the folders are the same.
 
-    environment: variables as megbench.core.files.working_folder.worker_environment returns them. Return the outcomes
-    and "". If an item takes longer than limit_s, return the outcomes up to it and the address of this worker instead.
+    environment: as returned by megbench.core.files.working_folder.worker_environment. Return the outcomes and "". If an
+    item takes longer than limit_s, return the outcomes up to that item and the address of this worker instead.
     """
     os.environ.update(environment)
     if pickled not in _ready:

@@ -1,7 +1,7 @@
 """Estimates of a run's work and duration, from numbers of frames: animating, measuring and making the page.
 
-The time per frame is the one observed earlier with this store. If it is unknown, it is a time measured once on one
-thread (docs/performance.md), multiplied by how much longer a fixed piece of work takes on this machine.
+The time per frame is the one observed earlier with this store. If none was observed, it is a time measured once on one
+thread (docs/performance.md), scaled by the time that a fixed piece of work takes on this machine.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ KEEPING_S = 0.003
 # Seconds to measure a frame of an output with the default metrics, and to analyse a frame of a driver or a truth for
 # the first time.
 SCORING_S, SEEING_S = 0.014, 0.008
-# The metrics to which these seconds apply.
+# The metrics to which SCORING_S applies.
 SCORED = (
     *("motion_agreement", "true_flow", "au_flow", "identity_distance", "face_distance"),
     *("akd", "fidelity", "flicker", "sharpness", "counts"),
@@ -96,7 +96,7 @@ class Estimate:
 
 
 def work_left(folder: Path, jobs: Sequence[Job], todo: Sequence[Job], media_all: bool) -> Work:
-    """Return the remaining work of a run of these jobs, of which `todo` are not animated yet."""
+    """Return the work that remains for the jobs of a run, of which `todo` are not animated yet."""
     animate = [job for job in todo if not refusal(job)]
     measure = to_measure(folder, jobs, animate)
     page = _page_frames(jobs, media_all) if measure or not (folder / REPORT).exists() else 0

@@ -26,14 +26,14 @@ def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
             raise BenchError(
                 f"{label}: 0 of {plural(len(own), 'cell')} can be done. Reason for the first: {first.rstrip('.')}."
             )
-        verb = "are missing" if all(record.status == "missing" for _, record in refused) else "cannot be done"
+        verb = "are missing" if all(record.status == "missing" for _, record in refused) else "cannot be animated"
         named = few([job.cell.name for job, _ in refused], 3)
         lines.append(f"{label}: {len(refused)} of {plural(len(own), 'cell')} {verb} ({named}): {first.rstrip('.')}")
     return lines + _idle_tests(jobs)
 
 
 def check_files(jobs: Sequence[Job]) -> None:
-    """Raise BenchError if the files of a row with pending jobs cannot be loaded, before every worker tries to."""
+    """Raise BenchError if the files of a row with pending jobs cannot be loaded, so that no worker need try."""
     for row in {job.row.label: job.row for job in jobs}.values():
         method = row.maker(row.variant, row.options)
         try:

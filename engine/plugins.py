@@ -11,12 +11,12 @@ from megbench.core.files.names import check_name
 
 
 def check_metric(name: str, kind: Any) -> None:
-    """Raise BenchError if the class of the metric `name` lacks a part of megbench.core.contracts.Metric."""
+    """Raise BenchError if the class of the metric `name` does not satisfy megbench.core.contracts.Metric."""
     _refuse("metric", name, metric_faults(kind))
 
 
 def check_method(name: str, method: Any) -> None:
-    """Raise BenchError if an instance of the method `name` lacks a part of Method or Control."""
+    """Raise BenchError if an instance of the method `name` satisfies neither Method nor Control."""
     _refuse("method", name, method_faults(method))
 
 
@@ -33,7 +33,7 @@ def _refuse(what: str, name: str, faults: Iterator[str]) -> None:
 
 
 def metric_faults(kind: Any) -> Iterator[str]:
-    """Yield what a metric's class lacks."""
+    """Yield the faults of a metric's class, each as a clause."""
     for attribute in ("name", "version"):
         value = getattr(kind, attribute, None)
         if not isinstance(value, str) or not value:
@@ -41,7 +41,7 @@ def metric_faults(kind: Any) -> Iterator[str]:
     yield from _lacking(kind, ("measure",))
     figures = getattr(kind, "figures", None)
     if not isinstance(figures, tuple | list) or not figures:
-        yield "`figures` must list its figures (megbench.core.contracts.Figure)"
+        yield "`figures` must list at least one megbench.core.contracts.Figure"
         return
     if strange := [figure for figure in figures if not isinstance(figure, Figure)]:
         yield f"`figures` must contain megbench.core.contracts.Figure, not {type(strange[0]).__name__}"
@@ -52,7 +52,7 @@ def metric_faults(kind: Any) -> Iterator[str]:
     headed: dict[tuple[str, str], str] = {}
     for figure in figures:
         if (other := headed.setdefault((figure.group, figure.label), figure.name)) != figure.name:
-            yield f"{other} and {figure.name} share the short title {figure.label!r}: a table could not tell them apart"
+            yield f"{other} and {figure.name} share the short title {figure.label!r}, so tables cannot distinguish them"
     if any(figure.pooling != "mean" for figure in figures):
         yield from _lacking(kind, ("combine",))
     elif callable(getattr(kind, "combine", None)):
@@ -76,7 +76,7 @@ def _figure_faults(figure: Figure) -> Iterator[str]:
 
 
 def method_faults(method: Any) -> Iterator[str]:
-    """Yield what an instance of a method lacks."""
+    """Yield the faults of an instance of a method, each as a clause."""
     for attribute, kind in (("name", str), ("variant", str), ("is_control", bool)):
         value = getattr(method, attribute, None)
         if not isinstance(value, kind):

@@ -3,7 +3,7 @@
 REPORT = "report.html"
 SUMMARY = "summary.txt"
 PAGES = (REPORT, SUMMARY)
-# The page without any face, for sharing.
+# The page without faces, for sharing.
 SHARED_PAGE = "report_no_media.html"
 # MEGC's log of the spotted expressions, in a run that measures spotting.
 SPOTTING_LOG = "spotting_log.csv"

@@ -60,8 +60,9 @@ class Row:
     label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what determines
     its frames besides the inputs, with the versions of its code and of the packages that it uses. marks: warnings for
     the reader of its scores: short labels for the tables, each with a sentence. seen: the "clips" and "people" of
-    databases on which it was trained, if the method has a function `seen()` that returns them. sources, identity_on:
-    the files that the method reads for a cell besides its clips, and what else determines the frames of that cell only.
+    databases on which it was trained, as returned by the method's function `seen()`, if it has one. sources,
+    identity_on: the files that the method reads for a cell besides its clips, and what else determines the frames of
+    that cell only.
     check: raises CellFailed for a cell that the method cannot animate, as far as this is known before anything is
     animated.
     """
@@ -177,7 +178,7 @@ def refusal(job: Job) -> CellRecord | None:
 
 @dataclass(frozen=True)
 class _Animator:
-    """The animation in a worker process, which prepares each method once and then processes one cell after another."""
+    """Animation in a worker process: each method is prepared once, and cells are processed one after another."""
 
     rows: Sequence[Row]
     settings: Settings

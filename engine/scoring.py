@@ -167,13 +167,13 @@ def _read_partial(store: Path, key: str) -> Partial | None:
         partial = Partial(**values) if values else None
     except TypeError:
         return None
-    # Set distances need the features of the clips, whose files in the store may have been deleted or damaged.
+    # Set distances compare the features of clips, whose files in the store may have been deleted or damaged.
     return partial if partial and all(whole_archive(Path(file)) for file in partial.files.values()) else None
 
 
 @dataclass(frozen=True)
 class _Measurer:
-    """The measurement in a worker process: all metrics of an output share what was computed for its cell."""
+    """Measurement in a worker process: all metrics of an output share the features computed for its cell."""
 
     scorer: Scorer
 
@@ -232,7 +232,7 @@ def unlisted(metric: Metric, partial: Partial) -> list[str]:
 
 
 def misplaced(partial: Partial, n_frames: int) -> str:
-    """Return why the frames of a partial score's curves are unknown or wrong; "" if they are correct."""
+    """Return what is wrong with the frame numbers of a partial score's curves; "" if they are correct."""
     named = len(partial.frames)
     for frame in partial.frames:
         if not isinstance(frame, Integral) or isinstance(frame, bool):

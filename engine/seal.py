@@ -24,7 +24,7 @@ PAGE_FOLDERS = (MOTION_FOLDER, MEDIA_FOLDER)
 
 
 def seal(run: Path) -> None:
-    """Write the manifest of a run that its command has just made or repaired.
+    """Write the manifest of a run that its command has just completed or repaired.
 
     Files that other commands added earlier (tables, experts' files) keep their seal if they still exist.
     """

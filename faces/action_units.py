@@ -2,11 +2,12 @@
 
 The flow from frame 0 is explained by the FACS basis on the fitted mesh together with an unconstrained head motion:
 ridge-regularised least squares with non-negative intensities, robustly weighted. An intensity of 1 is the unit of the
-basis (the fastest vertex moves by 5 % of the eye distance), so values can be compared between faces, but not with a
-coder's A to E.
+basis (the vertex that moves farthest moves by 5 % of the eye distance), so values can be compared between faces, but
+not with a coder's A to E.
 
-Validity: on rendered clips, whose people have their own bases, the estimates follow the true intensities. On recordings
-they are only indicative: the basis explains about half of real facial motion (R2 of .08 to .68 on MEGC2021's drivers).
+Validity: on rendered clips, in which each person has a different basis, the estimates follow the true intensities. On
+recordings they are only indicative: the basis explains about half of real facial motion (R2 of .08 to .68 on MEGC2021's
+drivers).
 """
 
 from __future__ import annotations

@@ -62,8 +62,8 @@ class Coding:
     """A coder's description of one expression.
 
     raw: the text as it appears in the sheet. terms: the parts joined by "+"; each term lists its alternatives ("R12 or
-    R14"), one of which the coder saw. remarks: words among the terms. unknown: the coder could not decide ("?"), which
-    differs from "no action unit".
+    R14"), one of which the coder saw. remarks: words among the terms. unknown: whether the coder could not decide
+    ("?"), which differs from "no action unit".
     """
 
     raw: str

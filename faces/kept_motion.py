@@ -10,8 +10,8 @@ from megbench.faces.landmarks import Grey, Points
 from megbench.faces.motion import Float64s, facial_motion
 from megbench.faces.regions import REGIONS, face_regions
 
-# The displacement that a video may introduce: this share of the face's motion, or this many pixels in the worst region,
-# a value that videos of high quality reach for pictures with little motion. Both are root mean squares over the frames.
+# The displacement that a video may introduce: this share of the face's motion, or this many pixels in the worst region.
+# Even high-quality videos reach the latter if there is little motion. Both are root mean squares over the frames.
 # In eleven clips, rendered and recorded, crf 1 (commands/entry.py) stayed within one of the two; x264's usual crf 18
 # displaced regions by .050 and .059 px where the only motion was .15 px in a cheek.
 SHARE, PIXELS = 0.05, 0.045
@@ -39,7 +39,10 @@ def lost_motion(frames: Frames, shown: Frames, points: Points) -> str:
 
 
 def _region_motion(before: Grey, after: Grey, points: Points) -> Float64s:
-    """Return each region's motion between pairs of pictures, minus the head's: (T, 12, 2) pixels, or NaN if outside."""
+    """Return each region's motion between pairs of pictures, minus the head's: (T, 12, 2) pixels.
+
+    It is NaN for a region outside the picture.
+    """
     box = box_around(face_regions(points).face)
     motion = facial_motion(lambda k: FlowFrom(before[k], box)(after[k]), len(before), points)
     return np.asarray(motion.trajectory.astype(np.float64) * motion.eye_distance)

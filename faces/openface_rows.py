@@ -30,8 +30,8 @@ SUCCESS = {"true": 1.0, "false": 0.0, "": 0.0}
 # Missing values as written by R, pandas, spreadsheets and C++ on Windows; "nan" and "-nan" are read as numbers.
 NO_VALUE = {"", "na", "n/a", "#n/a", "nan(ind)", "-nan(ind)"}
 OTHER_PROGRAMS = {
-    r"AU\d\d": "py-feat's columns, which are probabilities from 0 to 1, not intensities from 0 to 5",
-    r"au_\d+_intensity": "LibreFace's columns, which are twelve units on a different scale",
+    r"AU\d\d": "py-feat's columns, which contain probabilities from 0 to 1, not intensities from 0 to 5",
+    r"au_\d+_intensity": "LibreFace's columns, which contain twelve units on a different scale",
 }
 
 
@@ -39,8 +39,8 @@ OTHER_PROGRAMS = {
 class NumberedRow:
     """One row: the frame it names, whether a face was found, and the values of the requested columns.
 
-    found: None if the table has neither `success` nor `confidence`, so that only the values can tell. faces: the number
-    of faces found in the frame; the row describes the one with the highest confidence.
+    found: None if the table has neither `success` nor `confidence`; only the values then show whether there was a face.
+    faces: the number of faces found in the frame; the row describes the one with the highest confidence.
     """
 
     frame: int
@@ -53,8 +53,7 @@ class NumberedRow:
 def numbered_rows(folder: Path, presences: bool) -> list[NumberedRow]:
     """Return one row per file in a folder: the face with the highest confidence. A file without rows means no face.
 
-    Raise BenchError in the same cases as `rows_of`, and for a file name without a frame number or with the same number
-    as another.
+    Raise BenchError in the same cases as `rows_of`, and if a file name has no frame number or the same one as another.
     """
     files = files_in(folder)
     if not files:
@@ -106,13 +105,12 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Number
     ids = sorted({reader.text(cells, "face_id") for cells in sheet.rows[1:] if any(cells)} - {""})
     if len(ids) > 1:
         raise BenchError(
-            f"{path}: contains {len(ids)} faces (face_id {' and '.join(ids[:5])}): more than one face. Keep only the"
-            " rows of the face you mean."
+            f"{path}: rows for more than one face (face_id {few(ids)}). Keep only the rows of the face you mean."
         )
     frame, count = Counter(row.frame for row in rows).most_common(1)[0] if rows else (0, 0)
     if count > 1:
         raise BenchError(
-            f"{path}: several rows for frame {frame}: more than one face. Keep only the rows of the face you mean."
+            f"{path}: rows for more than one face in frame {frame}. Keep only the rows of the face you mean."
         )
     return rows
 
@@ -130,7 +128,7 @@ def _check_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> 
         near = get_close_matches(lacking[0].lower(), alike, n=1, cutoff=0.8)
         has = f"The nearest is {alike[near[0]]!r}." if near else f"It has: {few(header, 12)}."
         if lacking[0] in PRESENCES:
-            has = "Without presences, it can be used as au_source=table from .megbench/aus/table."
+            has = "To use a table without presences, put it into .megbench/aus/table and set au_source=table."
         raise BenchError(f"{path} lacks the column {lacking[0]}; OpenFace writes it with -aus. {has}")
     if twice := [name for name in needed if lower.count(name.lower()) > 1]:
         raise BenchError(f"{path}: {lower.count(twice[0].lower())} columns are named {twice[0]}. Keep one of them.")

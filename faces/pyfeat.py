@@ -1,8 +1,8 @@
 """py-feat's current detector in a separate process: occurrence scores of action units on face crops.
 
 Importing py-feat takes seconds and a gigabyte of memory and sets OMP_NUM_THREADS for the whole process, so the suite's
-processes never import it. The separate process runs with the hub's client offline; the weights come from a file
-supplied by the user. Run as `python -m megbench.faces.pyfeat WEIGHTS`, this module is that process
+processes never import it. The separate process runs with the Hugging Face client in offline mode; the weights come from
+a file supplied by the user. Run as `python -m megbench.faces.pyfeat WEIGHTS`, this module is that process
 (megbench.faces.apart).
 """
 

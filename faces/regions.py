@@ -1,4 +1,4 @@
-"""Twelve regions of a face, drawn from its 68 landmarks, and the part of the face that expressions do not move.
+"""Twelve regions of a face, defined by its 68 landmarks, and the part of the face that expressions do not move.
 
 Mouth corners, upper lip and lower lip are separate, because their motions cancel in a single mean over the mouth (AU14,
 AU20, AU24).

@@ -1,7 +1,7 @@
 """Transfer one face's motion to another: through the fitted meshes, in face units, with a single resampling.
 
-This is the algorithm of the contender that needs no training: the flow that head motion does not explain is sampled at
-the mesh's vertices, smoothed over time, and applied to the same vertices of the other face.
+This is the algorithm of `flow_warp`, the method that needs no training: the flow that head motion does not explain is
+sampled at the mesh's vertices, smoothed over time, and applied to the same vertices of the other face.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def _lifted(clip: SeenClip) -> CarriedMotion:
 
 
 def still_face(image: Frames) -> StillFace:
-    """Return the still face in a picture (256, 256, 3) RGB; the last few still faces are kept. Raise CellFailed if the
-    picture shows no face."""
+    """Return the still face in a picture (256, 256, 3) RGB; the last few are cached. Raise CellFailed if the picture
+    shows no face."""
     return _still_face(image.tobytes())
 
 

@@ -1,6 +1,6 @@
 """The protocols that `--protocol` can name, each created as `Class(cache, ...)` with the folders that it requires.
 
-Users can supply the folders `drivers`, `templates`, `data` and `portraits`, by the names of the class's parameters.
+The parameters of a class name the folders that users can supply for it: `drivers`, `templates`, `data`, `portraits`.
 `face` selects a face if a driver shows several, and `workers` is the number of processes that may render. Parameters
 without a default are required.
 """

@@ -43,7 +43,7 @@ class Style(Strict):
 
 
 class Face(Strict):
-    """A template: a person, identified by a number."""
+    """A template: the person on it, identified by a portrait and a number."""
 
     name: str
     portrait: str
@@ -64,13 +64,13 @@ class Driver(Strict):
     units: dict[str, tuple[tuple[float, float], ...]]
 
     def performance(self) -> Performance:
-        """Return the person's performance."""
+        """Return the motion that the key frames describe."""
         tracks = tuple(Track(unit, keys) for unit, keys in self.units.items())
         return Performance(tracks, self.frames, self.manner, self.head_px)
 
 
 class DemoSheet(Strict):
-    """The data file beside this one."""
+    """The contents of demo.yaml."""
 
     version: str
     series: str

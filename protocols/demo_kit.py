@@ -50,7 +50,7 @@ class KitDriver(Driver):
 
 
 class DemoKitSheet(DemoSheet):
-    """The data file beside this one."""
+    """The contents of demo_kit.yaml."""
 
     photograph: Photograph
     styles: Mapping[str, KitStyle]

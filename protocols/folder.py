@@ -25,7 +25,7 @@ class Folder:
         self.templates = templates
 
     def cells(self) -> list[Cell]:
-        """Return all cells; those of an unusable driver carry its problem. Raise BenchError for an unusable folder."""
+        """Return all cells; those of an unusable driver have its `problem`. Raise BenchError for an unusable folder."""
         portraits = read_templates(self.templates)
         clips = self.drivers.clips()
         others = foils(clips)

@@ -46,7 +46,7 @@ class Driver(BaseModel):
 
 
 class Megc2021Sheet(BaseModel):
-    """The data file beside this one."""
+    """The contents of megc2021.yaml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -94,7 +94,7 @@ class Megc2021:
         portraits = {name: path for name, names in self.chosen.items() if (path := self._picture_path(names))}
         if not found or not portraits:
             part = "clip under source_samples/" if not found else "template under target_template_face/"
-            raise BenchError(f"{self.data}: found no known {part}. Pass the unpacked {kit} kit to --data.")
+            raise BenchError(f"{self.data}: no known {part}. Pass the unpacked {kit} kit to --data.")
         _mention_missing(found, portraits, self.chosen)
         templates = [template(path, name) for name, path in portraits.items()]
         recordings = [_recording(driver, found[driver.name]) for driver in SHEET.drivers if driver.name in found]
@@ -177,7 +177,7 @@ def _recording(driver: Driver, path: Path) -> Recording:
 
 
 def _coded(driver: Driver, clip: Clip) -> Clip:
-    """Return the clip with its onset, apex and offset counted from its first frame if its length is a known one."""
+    """Return the clip with onset, apex and offset, counted from its first frame, if its length is an expected one."""
     expected = driver.offset - driver.onset + 1
     if clip.problem:
         return clip

@@ -16,7 +16,7 @@ from megbench.protocols.megc2021 import Megc2021, Names
 
 
 class Faces(BaseModel):
-    """The data file beside this one."""
+    """The contents of megc2022.yaml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

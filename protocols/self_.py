@@ -25,13 +25,13 @@ class Self:
         self.drivers = ClipFolder(drivers, cache, face)
 
     def cells(self) -> list[Cell]:
-        """Return one cell per clip; the cell of an unusable clip carries the clip's problem."""
+        """Return one cell per clip; the cell of an unusable clip has the clip's `problem`."""
         clips = self.drivers.clips()
         others = foils(clips)
         return [_cell(clip, others.get(clip.name)) for clip in clips]
 
 
 def _cell(clip: Clip, foil: Clip | None) -> Cell:
-    # An unusable clip has no first frame; its failed cell holds a plain grey picture instead.
+    # An unusable clip has no first frame; its failed cell has a plain grey picture instead.
     first = np.full((SIZE, SIZE, 3), 128, np.uint8) if clip.problem else clip.frames()[0]
     return Cell("self", clip, Template.of(clip.name, clip.subject, first), reference=clip, truth=clip, foil=foil)

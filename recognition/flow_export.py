@@ -79,7 +79,7 @@ def write_flow(out: Path, clips: Sequence[Exported], scheme: str, notes: Sequenc
     Raise BenchError if the folder exists, if there are fewer than two people, or if two clips would have the same name.
     """
     if out.exists():
-        raise BenchError(f"{out} exists. Give --out another folder, or delete it.")
+        raise BenchError(f"{out} exists. Pass another folder to --out, or delete this one.")
     subjects = list(dict.fromkeys(clip.subject for clip in clips if not clip.generated))
     if len(subjects) < 2:
         who = "1 person" if subjects else "0 people"
@@ -123,10 +123,11 @@ def _check_names(clips: Sequence[Exported]) -> None:
     people: dict[str, str] = {}
     for clip in clips:
         if (other := of.setdefault(clip.file, clip.sample.clip)) != clip.sample.clip:
-            raise BenchError(f"{other} and {clip.sample.clip} would both be {clip.file!r}. Export them one by one.")
+            raise BenchError(f"{other} and {clip.sample.clip} would both be {clip.file!r}. Export them separately.")
         if (other := people.setdefault(clip.subject, clip.sample.person)) != clip.sample.person:
             raise BenchError(
-                f"{other} and {clip.sample.person} are two people with one name. Export their databases one by one."
+                f"{other} and {clip.sample.person} are different people with the same name. Export their databases"
+                " separately."
             )
 
 

@@ -41,7 +41,7 @@ def leave_one_out(data: Labelled) -> Folds:
         who = "person" if len(people) == 1 else "people who share frames"
         raise BenchError(
             f"The clips show {len(people)} {who} ({few(people)});"
-            " leaving one person out requires at least two people. Give more clips."
+            " leaving one person out requires at least two people. Pass more clips."
         )
     fold_of = np.array([names.index(name) for name in groups], np.int64)
     training = np.arange(len(names))[:, None] != fold_of
@@ -49,7 +49,7 @@ def leave_one_out(data: Labelled) -> Folds:
 
 
 def may_learn(data: Labelled, people: Collection[str], pixels: Collection[str]) -> Flags:
-    """Return a mask (N,) of the samples that may train a recogniser that must not see these people or frames.
+    """Return a mask (N,) of the samples that may be used to train a recogniser without these people and frames.
 
     All clips of a person are excluded if any of these frames shows that person, under whatever name.
     """
@@ -85,12 +85,12 @@ def _notes(data: Labelled, names: Sequence[str], fold_of: Places, training: Flag
     lacking = [name for name, row in zip(names, training, strict=True) if _lost(data, row)]
     if lacking:
         lines.append(
-            f"{len(lacking)} of {len(names)} folds are trained without a class that only the held-out person shows"
+            f"folds trained without a class that only the held-out person shows: {len(lacking)} of {len(names)}"
             f" ({few(lacking, 3)})"
         )
     single = int((np.bincount(fold_of) == 1).sum())
     if single:
-        lines.append(f"{single} of {len(names)} people have only one clip")
+        lines.append(f"people with only one clip: {single} of {len(names)}")
     return lines
 
 

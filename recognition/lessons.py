@@ -1,4 +1,4 @@
-"""The training and the predictions of one fold. Of the held-out person, a fold receives only the test pictures."""
+"""The training and predictions of one fold, which receives only the test pictures of the person held out."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def pairs_of(data: Labelled, folds: Folds, each: int = 1, seed: int = 0) -> Pair
     if number < 3:
         raise BenchError(
             f"The clips show {number} people; measuring a gain requires at least three: one is held out, one drives,"
-            " and one is the template. Give more clips."
+            " and one is the template. Pass more clips."
         )
     drivers, templates, rows = [], [], []
     for place, sample in enumerate(data.samples):

@@ -68,7 +68,7 @@ def make_recogniser(name: str, stretch: bool = False) -> Recogniser:
 
 
 def answers_left_out(recogniser: Recogniser, data: Labelled, folds: Folds) -> Answers:
-    """Return the predictions (S, N) for the samples, each from the fold that has not seen the sample's person."""
+    """Return the predictions (S, N) for the samples, each from the fold that holds out the sample's person."""
     return recogniser.answers(
         data.pictures, data.labels, folds.training, data.pictures, folds.fold_of, len(data.classes)
     )

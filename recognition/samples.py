@@ -1,4 +1,4 @@
-"""The training data of a recogniser: clips of prepared databases, with a flow picture, emotion and person each."""
+"""The training data of a recogniser: clips of prepared databases, each with a flow picture, an emotion and a person."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ def labelled(samples: Sequence[Sample], scheme: str, notes: Sequence[str] = ()) 
     told = [*notes]
     if left:
         count = len(samples) - len(named)
-        told.append(f"{count} of {len(samples)} clips have an emotion outside the classes ({few(left)})")
+        told.append(f"clips with an emotion outside the classes: {count} of {len(samples)} ({few(left)})")
     if len(present) < 2:
         raise BenchError(
             f"The clips show {few(present) if present else 'none of the classes'}; a recogniser needs at least two"
-            " classes. Give more databases, or --classes own."
+            " classes. Pass more databases, or --classes own."
         )
     places = np.array([present.index(name) for _, name in named], np.int64)
     return Labelled(tuple(sample for sample, _ in named), tuple(present), places, tuple(told))

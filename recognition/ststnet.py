@@ -25,7 +25,7 @@ Flags = npt.NDArray[np.bool_]
 STREAMS = (3, 5, 8)
 PLANES, CHANNELS, KERNEL = sum(STREAMS), 3, 3
 READ = CHANNELS * KERNEL**2
-# The length of a column: the part of a picture that a kernel sees, a 1 for the bias, and the position's flag.
+# The length of a column: the part of a picture that a kernel covers, a 1 for the bias, and the position's flag.
 COLUMN = READ + 2
 SIDE, POOL = 28, 3
 POOLED = -(-SIDE // POOL)
@@ -43,11 +43,10 @@ def parameters(n_classes: int) -> int:
 
 @dataclass(frozen=True)
 class StstNet:
-    """STSTNet with the published schedule: Adam, a fixed number of epochs of which the last counts, and several seeds.
+    """STSTNet with the published schedule: Adam, a fixed number of epochs, the last of which counts, and several seeds.
 
     Channels are divided by their root mean square over the fold's training clips. A batch contains the same clips for
-    all folds, and a fold skips the clips that it may not see. Each fold therefore learns what it would learn on its
-    own.
+    all folds, and each fold skips those that it holds out. It therefore learns the same as if it were trained alone.
     """
 
     epochs: int = 500
@@ -173,7 +172,7 @@ def _products(parts: Tensor, columns: Tensor) -> Iterator[Tensor]:
 
 
 def cut(pictures: Float32s) -> Tensor:
-    """Return the parts (9, N, 100, 29) of pictures (N, 3, 28, 28) seen by a kernel, in pooling order.
+    """Return the parts (9, N, 100, 29) of pictures (N, 3, 28, 28) that a kernel covers, in pooling order.
 
     A maximum is taken over nine positions. Each position has the 27 numbers under the kernel, a 1, and a flag: OUTSIDE
     if the position is not a pixel (padding for pooling), otherwise 0.
@@ -200,7 +199,7 @@ def _scales(pictures: Float32s, training: Flags) -> Float32s:
 
 
 def _loss(scores: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
-    """Return the sum over folds of the mean cross-entropy over the pictures in a batch that the fold may see."""
+    """Return the sum over folds of the mean cross-entropy over those pictures of a batch that train the fold."""
     folds, batch, _ = scores.shape
     each = torch.nn.functional.cross_entropy(
         scores.reshape(folds * batch, -1), truth.repeat(folds), reduction="none"

@@ -1,4 +1,4 @@
-"""A recogniser's view of a run: it labels outputs without having seen the driver's person or the template."""
+"""Label the outputs of a run with recognisers that were not trained on the driver's person or on the template."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Driver:
 
     @property
     def person(self) -> str:
-        """The person who is the driver, such as "smic/s11"."""
+        """The person shown in the driver, such as "smic/s11"."""
         return person(self.database, self.subject)
 
 
@@ -109,8 +109,9 @@ def label(
 ) -> Labels:
     """Label everything shown, using a recogniser trained on `data`.
 
-    For each driver and template, train a recogniser that has seen no clips of the driver's person, or of anyone whose
-    frames include the driver's onset or apex or the template. Frames are compared by their pixels, people by name.
+    For each driver and template, the recogniser is trained without clips of the driver's person and of anyone whose
+    frames include the driver's onset, the driver's apex or the template. Frames are compared by their pixels, people by
+    name.
     """
     measured = pictures_of(shown, drivers, cache, workers)
     asked, answers = list(measured.found), np.full((1, len(shown)), -1, np.int64)
@@ -128,8 +129,8 @@ def label(
         fewer = frozenset(place for place, fold in zip(asked, fold_of, strict=True) if lacking[fold])
         if fewer:
             notes.append(
-                f"{len(fewer)} labels of outputs and drivers come from a recogniser that does not know all classes,"
-                " because the other classes occur only for held-out people"
+                f"labels from a recogniser that does not know all classes: {len(fewer)} (the other classes occur only"
+                " for held-out people)"
             )
     nothing = f"the clips on which {recogniser.name} is trained show only the driver's person"
     reasons = dict(measured.reasons) | {place: nothing for place in asked if (answers[:, place] < 0).any()}

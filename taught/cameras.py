@@ -18,7 +18,7 @@ GRAIN = np.random.default_rng(0).standard_normal((SIZE, SIZE, 3), dtype=np.float
 # Ranges for published pictures: size in filmed pixels, JPEG quality, blur in filmed pixels, noise in the [0, 1] range.
 # They include the values of MEGC2021's official kit: drivers of 140 to 256 pixels, templates of 128.
 PIXELS, QUALITY, LENS, NOISE = (112, 256), (50, 96), (0.6, 1.4), (0.005, 0.014)
-# Side lengths, in pixels, at which a downsampled picture contains the coarse detail, and the coarse and middle detail.
+# Side lengths, in pixels, of downsampled pictures with only the coarse detail, and with only the coarse and middle one.
 BANDS = (16, 64)
 # Templates are clean portraits, with only this much camera noise left.
 TEMPLATE_NOISE = 0.3

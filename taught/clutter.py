@@ -1,6 +1,6 @@
 """The surroundings of a rendered face: clothes, hats and backgrounds other than those of the one portrait.
 
-Networks that have seen only one collar mistake the edges of other collars for the corners of a mouth.
+Networks trained with only one collar mistake the edges of other collars for the corners of a mouth.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def around(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Surrounding
 
 
 class Surroundings:
-    """Surroundings. keep: (256, 256, 1) in 0..1, the share of the rendered picture. scene: (256, 256, 3), 0..255."""
+    """A scene around a face.
+
+    keep: (256, 256, 1) in 0..1, the share of the rendered picture. scene: (256, 256, 3), 0..255.
+    """
 
     def __init__(self, keep: Float32s, scene: Float32s) -> None:
         self.keep, self.beyond = keep, (1 - keep) * scene + 0.5

@@ -18,7 +18,7 @@ from megbench.taught.states import Cue
 # Vertices whose motion, when the skull turns, moves the teeth and the glasses: the upper lip's inner edge, the nose's
 # bridge.
 TEETH_AT, GLASSES_AT = 13, 168
-# Seeds of what is drawn at random in addition to a person's face.
+# Seeds for the mouth and the glasses, which are drawn independently of the face.
 MOUTHS, GLASSES = 1, 2
 
 

@@ -90,7 +90,7 @@ def read_people(path: Path = FILE) -> People:
         ((len(landmarks), 68, 2), "<f4"),
     ]
     if found != expected or not np.isin(drawn_from, np.arange(len(names))).all():
-        raise BenchError(f"{path}, the people of the training set, holds {found} instead of {expected}. {REMEDY}")
+        raise BenchError(f"{path}, the people of the training set, contains {found} instead of {expected}. {REMEDY}")
     meshes = {name: FittedMesh(mesh) for name, mesh in zip(names, vertices, strict=True)}
     pairs = zip(numbers.tolist(), drawn_from.tolist(), strict=True)
     roles = tuple(Role(names[index], CAST_SERIES, number) for number, index in pairs)

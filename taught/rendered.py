@@ -37,14 +37,14 @@ POINT_VERTICES = (105, 334, 159, 386, 4, 61, 291, 0, 17, 152)
 
 @dataclass(frozen=True)
 class RenderedSettings(StoreSettings):
-    """Settings for drawing from a rendered set. points: mesh points, 50 for TPS. `prepared`: clip stores only."""
+    """Settings for drawing from a rendered set. points: the number of mesh points, 50 for TPS. `prepared` is unused."""
 
     points: Literal[10, 50] = 10
     variation: Variation = Variation()
 
 
 def rendered_set(folder: Callable[[], Path]) -> TrainingSource:
-    """Return the rendered set in `folder()`: complete if the training is taught, otherwise as frame pairs."""
+    """Return the rendered set in `folder()`: all of it for training on exact motion, otherwise only frame pairs."""
 
     def make(settings: RenderedSettings, training: str) -> TrainingSet:
         rendered = RenderedSet(folder(), settings.held_out, settings.variation, settings.points)
@@ -73,7 +73,7 @@ class RenderedSet:
         )
         self.n_identities, self.n_states = self.frames.shape[:2]
         if not 0 < held_out < self.n_identities:
-            raise BenchError(f"held_out {held_out} must lie between 1 and {self.n_identities - 1} identities.")
+            raise BenchError(f"Setting held_out must be from 1 to {self.n_identities - 1}, got {held_out}.")
         self.held_out = held_out
         self.variation = variation or Variation()
         self.vertices = {len(found): list(found) for found in (POINT_VERTICES, MANY_VERTICES)}[points]
@@ -84,7 +84,7 @@ class RenderedSet:
         self.still = np.array([state["head"] == list(AT_REST) for state in self.states])
 
     def describe(self) -> str:
-        """Return a description of the set in words."""
+        """Return the size of the set, in words."""
         return (
             f"{self.n_identities} rendered people ({self.held_out} held out for validation) in {self.n_states} states"
             " each"
@@ -114,8 +114,8 @@ class RenderedSet:
         the position in source of every pixel of target, in [-1, 1] with align_corners=True. face: (B, 64, 64), 1 on the
         face in target. landmarks, landmarks_driving: (B, 68, 2), pixels in source and initial, without their
         expression. points_source, points_initial, points_driving: (B, 10 or 50, 2) in [-1, 1]. action_units_source,
-        action_units_target: (B, 17) of states s and t, where 1 is micro. driven: False omits the driver a, so that only
-        source and target are rendered.
+        action_units_target: (B, 17) of states s and t, where 1 is the intensity of a micro-expression. driven: False
+        omits the driver a, so that only source and target are drawn.
         """
         samples = [self._sample(split, rng, driven) for _ in range(size)]
         return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
@@ -188,9 +188,10 @@ class FramePairs:
         self.describe, self.facts = rendered.describe, rendered.facts
 
     def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Return source and driving (B, 3, 256, 256) float32 in [0, 1], varied alike; landmarks (B, 68, 2) of frame 0.
+        """Return source and driving (B, 3, 256, 256) float32 in [0, 1], with the same camera and place.
 
-        action_units_source, action_units_driving: (B, 17), where 1 is micro.
+        landmarks: (B, 68, 2), pixels in source, without its expression. action_units_source, action_units_driving: (B,
+        17), where 1 is the intensity of a micro-expression.
         """
         batch = self.rendered.batch(split, size, rng, driven=False)
         return {
@@ -240,7 +241,7 @@ def mirrored(sample: dict[str, Float32s], points: bool = True) -> dict[str, Floa
         elif name.startswith("points"):
             flipped[name] = value[list(POINT_PARTNERS[len(value)])] * turn
         elif name.startswith("action_units"):
-            flipped[name] = value  # every unit is on both sides
+            flipped[name] = value  # every unit moves both sides
         else:
             flipped[name] = np.ascontiguousarray(value[:, ::-1]) * (turn if name == "grid" else np.float32(1))
     return flipped

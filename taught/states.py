@@ -34,12 +34,13 @@ WIDE: tuple[Mapping[str, tuple[float, float]], ...] = (
     {"AU12": (1.5, 4.0), "AU26": (1.5, 4.0), "AU25": (1.0, 3.0)},
     {"AU43": (2.0, 3.6), "AU25": (0.5, 2.5), "AU26": (0.3, 2.0)},
 )
-# Every fourth state has a small head motion, and every eighth has nothing else. This share of them also turns the head.
+# Every fourth state has a small head motion, and every eighth has nothing else. TURN_SHARE of these
+# states also turn the head.
 HEAD_EVERY, ONLY_HEAD_EVERY, TURN_SHARE = 4, 8, 0.6
 # The smallest and largest turn of the head, in radians.
 TURN_RANGE = np.radians([1.0, 8.0])
-# A state that squeezes any point of these people's faces below this is weakened until it no longer does. The people are
-# an average one and the three out of twelve on whom most states fold.
+# A state is weakened until the Jacobian determinant is at least this large at every point of these people's faces. They
+# are an average person and those three out of twelve on whom most states fold.
 TRIED_ON, LEAST_JACOBIAN = (0, 1, 4, 8), 0.3
 
 
@@ -48,8 +49,8 @@ class Cue:
     """The effect of a state on any face, in face units.
 
     displacement: (478, 2), the displacement of the vertices. turned: (478, 2), the part of it that is caused by turning
-    the head. jaw: how far the lower teeth move down. lids: the share, 0 to 1, of the eye opening remaining after the
-    displacement that is covered by a lid. head: as in State.
+    the head. jaw: how far the lower teeth move down. lids: after the displacement, the share of the eye's opening that
+    a lid covers, 0 to 1. head: as in State.
     """
 
     displacement: Points
@@ -88,7 +89,7 @@ class State:
         return Cue(np.asarray(displacement), turned, float(drop), float(lids), self.head)
 
     def weaker(self) -> "State":
-        """Return the same state with everything slightly weaker."""
+        """Return the same state with its intensities and its turn reduced to 85 %."""
         units = {unit: 0.85 * amount for unit, amount in self.action_units.items()}
         return State(units, self.manner, self.head, (0.85 * self.turn[0], 0.85 * self.turn[1]))
 
@@ -150,7 +151,7 @@ def _draw_units(kind: str, number: int, rng: np.random.Generator) -> dict[str, f
 
 
 def _draw_wide(recipe: Mapping[str, tuple[float, float]], rng: np.random.Generator) -> dict[str, float]:
-    """Draw the intensities of a recipe, which are correlated, and sometimes one more unit of the upper face."""
+    """Draw correlated intensities for the units of a recipe and, in some states, one more unit of the upper face."""
     together = rng.random()
     units = {}
     for unit, (least, most) in recipe.items():

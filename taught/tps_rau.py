@@ -28,7 +28,7 @@ INITIAL_GATES = 0.5
 
 @dataclass(frozen=True)
 class DisplacedInpaintingConfig(InpaintingConfig):
-    """Widths as published. `displaced` marks cards of this architecture."""
+    """Widths as published. `displaced` marks this architecture on the cards of weights."""
 
     displaced: Literal[True] = True
 

@@ -73,7 +73,7 @@ class Pupil(Protocol):
 
     @property
     def generator(self) -> Painter:
-        """The network that paints."""
+        """The network that paints the output."""
 
     def networks(self) -> dict[str, nn.Module]:
         """Return the networks to be trained, keyed by their names in published checkpoints."""
@@ -114,7 +114,7 @@ class TaughtTrainer:
         return self.pupil.networks()
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """Return one Adam optimiser for everything; parts that receive no gradient in a stage remain unchanged."""
+        """Return one Adam optimiser for all networks; those that receive no gradient in a stage remain unchanged."""
         lr = {
             "motion": self.config.lr_motion,
             "picture": self.config.lr_picture,

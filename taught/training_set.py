@@ -12,7 +12,7 @@ pixel centres (align_corners=True: grid point j is at pixel 255 j / 63):
     states.json, identities.json, and set.json, which is written last
 
 The flow is that of skin, lips and lids, before anything is painted over them: the inside of an open mouth, closed lids
-and glasses (worn by every fifth person) have no flow of their own.
+and glasses (worn by every fifth person) do not appear in it.
 
 Until set.json is written, begun.json states what is being rendered, and done/<person> states which people are finished.
 """
@@ -55,11 +55,11 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
     """Render `identities` people in `states` states into `folder` (new or overwritten) and return it.
 
     A complete set that was rendered with the same arguments is left unchanged. If rendering was interrupted, finished
-    people are kept. The people are the first ones in the file (taught/people.py), whatever the seed, which determines
-    the states. Raise BenchError if the file has fewer people.
+    people are kept. The people are always the first ones in the file (taught/people.py); the seed determines only the
+    states. Raise BenchError if the file has fewer people.
     """
     if identities > (most := len(read_people().roles)):
-        raise BenchError(f"A training set of {identities} people: there are only {most}. Request {most} or fewer.")
+        raise BenchError(f"{identities} people were requested, but there are only {most}. Request {most} or fewer.")
     request = {"version": VERSION, "identities": identities, "states": states, "seed": seed}
     marker = folder / "set.json"
     if (read_json(marker) or {}).get("request") == request:
@@ -73,10 +73,10 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
         if progress:
             work = (identities - kept) * states * STATE_S
             size = sum(float(np.prod(shape)) * np.dtype(of).itemsize for _, shape, of in _arrays(identities, states))
-            before = f", {kept} of them finished before," if kept else ""
+            before = f" (already finished: {kept})" if kept else ""
             note(
                 f"rendering {identities} people{before} in {states} states into {folder}: {size / 1e9:.1f} GB,"
-                f" about {duration(work / usable())}. It may be stopped; finished people are kept."
+                f" about {duration(work / usable())}. You can interrupt it; finished people are kept."
             )
         if not goes_on:
             _begin(folder, request)

@@ -24,7 +24,7 @@ INITIAL_GATES = 0.5
 
 @dataclass(frozen=True)
 class DisplacedUlmeConfig(UlmeConfig):
-    """Sizes as published. `displaced` and `units` mark cards of this architecture."""
+    """Sizes as published. `displaced` and `units` mark this architecture on the cards of weights."""
 
     displaced: Literal[True] = True
     units: Literal["gates"] = "gates"
@@ -71,7 +71,7 @@ class TaughtUlme:
     """ULME-GAN's generator at its own size, without a discriminator.
 
     The colour map is trained as a separate picture, and attention on where the truth is at rest. If they were trained
-    through the composite, attention would hide the colours before they were any good and would never reveal them again.
+    through the composite, attention would hide the colours before they became useful and would never reveal them again.
     """
 
     def __init__(self, config: DisplacedUlmeConfig) -> None:

@@ -49,11 +49,11 @@ class UnitsPupil(Protocol):
         """Return the networks to be trained, keyed by their names in published checkpoints."""
 
     def paint(self, batch: Mapping[str, Tensor]) -> Painting:
-        """Return the batch's source under its target action units; for the batch's contents, see taught/rendered.py."""
+        """Paint the batch's source with its target action units; for the batch's contents, see taught/rendered.py."""
 
 
 class TaughtUnitsTrainer:
-    """The only stage of this training procedure, "picture", for any model."""
+    """A trainer with a single stage, "picture", for any model driven by action units."""
 
     stages: tuple[str, ...] = ("picture",)
 
@@ -66,7 +66,7 @@ class TaughtUnitsTrainer:
         return self.pupil.networks()
 
     def optimisers(self, stage: str) -> dict[str, OptimiserSpec]:
-        """Return one Adam optimiser for everything."""
+        """Return one Adam optimiser for all networks that have parameters."""
         config = self.config
         networks = tuple(name for name, network in self.networks().items() if list(network.parameters()))
         return {"all": OptimiserSpec(networks, config.lr, clip_norm=config.clip_norm, warmup=config.warmup)}

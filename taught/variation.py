@@ -119,7 +119,7 @@ def moved(points: npt.NDArray[Any], matrix: Matrix) -> Float32s:
 
 @dataclass(frozen=True)
 class Pose:
-    """The pose in which a rendered person is seen: the picture is bent, then `place`d, then the head moves by `head`.
+    """The pose of a rendered person: the picture is bent, then moved by `place`, then the head moves by `head`.
 
     place, head: (3, 3) on pixel coordinates. bend: (256, 256, 2), from the bent picture back to the rendered one, or
     None. landmarks: (68, 2), of the rendered picture; they determine what moves if the head moves alone. None:
@@ -132,7 +132,7 @@ class Pose:
     landmarks: Float32s | None = None
 
     def of(self, points: npt.NDArray[Any]) -> Float32s:
-        """Return the positions in the picture of points (..., 2) of the rendered face."""
+        """Return the positions in the posed picture of points (..., 2) of the rendered picture."""
         unbent = np.asarray(points, np.float32)
         if self.bend is not None:
             for _ in range(UNBENDING):
@@ -140,7 +140,7 @@ class Pose:
         return moved(unbent, self.head @ self.place)
 
     def before(self, seen: npt.NDArray[Any]) -> Float32s:
-        """Return the positions in the picture as rendered of points (..., 2) of the picture."""
+        """Return the positions in the rendered picture of points (..., 2) of the posed picture."""
         unturned = moved(seen, np.linalg.inv(self.head).astype(np.float64))
         if self.landmarks is not None:
             unturned = np.asarray(seen + self._share(seen)[..., None] * (unturned - seen), np.float32)
@@ -154,7 +154,7 @@ class Pose:
         return as_type(Spline(rendered).at(self.before(pixel_grid())), np.uint8)
 
     def _share(self, seen: npt.NDArray[Any]) -> Float32s:
-        """Return the share of the head's motion at points (..., 2) of the picture: 1 around the face, 0 far from it."""
+        """Return the share of the head's motion at points (..., 2) of the posed picture: 1 at the face, 0 far away."""
         assert self.landmarks is not None
         found = self.of(self.landmarks)
         size = np.ptp(found, axis=0)

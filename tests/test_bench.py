@@ -259,7 +259,7 @@ def break_empty(where):
 
 def break_loose(where):
     portrait(where / "drivers")
-    return "Move the 1 pictures into a subfolder of their own", []
+    return "Move the pictures (1) into a subfolder.", []
 
 
 def break_faceless(where):

@@ -239,7 +239,7 @@ def test_fewer_faces_than_asked_for(tmp_path, capfd):
 
 @pytest.mark.parametrize("text", ["0", "-1", "middle", "1.5", "left right", "²", "9" * 5000, "\x1b[31m"])
 def test_a_choice_that_is_none_is_refused(text):
-    with pytest.raises(BenchError, match=r"Choose left or right .* or a number by size") as error:
+    with pytest.raises(BenchError, match=r"Choose left or right .* or a rank by size") as error:
         check_face(text)
     assert len(str(error.value)) < 300
     assert str(error.value).isprintable()

@@ -103,9 +103,9 @@ def test_panels_that_do_not_fit_are_folded_and_units_are_kept_whole():
 @pytest.mark.parametrize(
     ("curve", "frames", "told"),
     [
-        ([0.0, 1.0], [], "'x_output' of 2 values for 4 frames: name its frames in Partial.frames"),
-        ([0.0, 1.0], [0, 4], "names frame 4 of an output with 4 frames"),
-        ([0.0, 1.0, 2.0], [0, 3], "of 3 values for the 2 of 4 frames that Partial.frames names"),
+        ([0.0, 1.0], [], "'x_output' of 2 values for 4 frames: list its frames in Partial.frames"),
+        ([0.0, 1.0], [0, 4], "names frame 4 in Partial.frames, but the output has only 4 frames"),
+        ([0.0, 1.0, 2.0], [0, 3], "of 3 values for 2 frames in Partial.frames"),
         ([0.0, 1.0], [2, 2], "names frame 2 after frame 2 in Partial.frames: they must ascend"),
         ([0.0, 1.0], [3, 0], "names frame 0 after frame 3 in Partial.frames: they must ascend"),
         ([0.0, 1.0], [0, 1.5], "names frame 1.5 in Partial.frames, which is not a whole number"),

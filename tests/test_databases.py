@@ -153,7 +153,7 @@ def test_other_releases_strays_and_clips_without_a_row_are_told(found):
 
 def test_gaps_and_an_apex_elsewhere_are_told_and_mended_by_nobody(found):
     remarks = "\n".join(found["casme2"].remarks)
-    assert "sub07_EP06_01: 2 of 8 frames are missing" in remarks
+    assert "sub07_EP06_01: missing frames: 2 of 8" in remarks
     assert numbers(clips(found["casme2"])["sub07_EP06_01"]) == [20, 21, 23, 24, 26, 27]
     assert clips(found["casme2"])["sub07_EP06_01"].recording.apex_frame == 2  # counted over the existing frames
     assert "the apex 90 is not between onset and offset" in remarks
@@ -175,7 +175,7 @@ def test_a_number_on_two_files_is_told(databases, tmp_path):
     shutil.copytree(databases["casme2"] / "Cropped" / "sub01" / "EP19_06f", folder)
     shutil.copy(folder / "reg_img36.jpg", folder / "img036.jpg")
     made = survey("casme2", tmp_path, sheet=databases["casme2"] / "CASME2-coding-20190701.xlsx")
-    assert any("1 frame numbers belong to several files" in line for line in made.remarks)
+    assert any("several files for 1 frame number;" in line for line in made.remarks)
     assert made.clips[0].recording.files[0].name == "img036.jpg"
 
 
@@ -304,7 +304,7 @@ def test_marks_of_a_video_are_checked_and_nothing_is_cut(found, tmp_path):
     by_name, remarks = clips(found["table"]), "\n".join(found["table"].remarks)
     assert by_name["p4_third"].recording.apex_frame is None
     assert "p4_third: the apex 9 is not between onset and offset" in remarks
-    assert "4 videos with onset or offset are used in full; nothing is cut" in remarks
+    assert "videos with onset or offset are used in full, without cuts: 4" in remarks
     assert by_name["p4_third.2"].problem == "the offset 2 is not after the onset 3"
     chosen = dataclasses.replace(found["table"], clips=tuple(by_name.values()))
     store = prepare(chosen, tmp_path / "out", given_points, (), "", "recorded", workers=1)

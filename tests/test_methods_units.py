@@ -244,7 +244,7 @@ def test_openface_files_are_read_with_their_blanks(tmp_path, recording):
     ("rows", "changes", "message"),
     [
         (N - 1, {}, "4 rows, but driver real has 5 frames"),
-        (N, {"face_id": [0, 0, 1, 0, 0]}, "contains 2 faces"),
+        (N, {"face_id": [0, 0, 1, 0, 0]}, "rows for more than one face"),
         (N, {"AU12_r": [0, 1, "x", 1, 0]}, "line 4: AU12_r is 'x', not a number"),
         (N, {"AU12_r": [0, 1, 2, 9, 0]}, "frame 4: AU12_r is 9; action units must be numbers from 0 to 5"),
     ],

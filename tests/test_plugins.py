@@ -44,7 +44,7 @@ class Good:
     ("change", "message"),
     [
         ({"version": None}, "`version` must be a non-empty string, not None"),
-        ({"figures": ()}, "`figures` must list its figures"),
+        ({"figures": ()}, "`figures` must list at least one"),
         ({"figures": ("size",)}, "must contain megbench.core.contracts.Figure, not str"),
         ({"figures": (FIGURE, FIGURE)}, "lists size twice"),
         ({"figures": (FIGURE, replace(FIGURE, name="bulk"))}, "size and bulk share the short title 'Size'"),
@@ -81,7 +81,7 @@ def test_means_need_no_combine_and_a_forgotten_figure_is_named():
     (score,) = combined(mean(), [Partial("ok", values={"size": value}) for value in (0.2, 0.6)])
     assert (score.value, score.n_scored) == (pytest.approx(0.4), 2)
     forgets = type("Forgets", (Good,), {"combine": lambda self, partials: []})
-    with pytest.raises(BenchError, match="The metric good: its `combine` returns no score for size"):
+    with pytest.raises(BenchError, match="The `combine` of the metric good returns no score for size"):
         combined(forgets(), [])
 
 

@@ -131,7 +131,7 @@ def test_the_card_says_what_was_changed(tmp_path, here):
     card = import_checkpoint("fomm", tmp_path / "a.pth", [LAYOUT], tmp_path / "out.safetensors")
     assert card["changed"] == [
         "float16 numbers are converted to float32",
-        "2 missing counters (num_batches_tracked) are set to 0",
+        "missing counters (num_batches_tracked) are set to 0: 2",
     ]
     torch.save(STATES, tmp_path / "b.pth")
     assert import_checkpoint("fomm", tmp_path / "b.pth", [LAYOUT], tmp_path / "out.safetensors")["changed"] == []

@@ -102,10 +102,10 @@ def test_chance_by_hand():
 def test_what_cannot_be_scored_is_absent_not_zero():
     one_class = pooled_recognition(np.array([1, 1]), np.array([[1, 0]]), 3, ["a", "b"])
     assert one_class.uf1.value is None
-    assert one_class.uf1.reason == "the clips show one class"
+    assert one_class.uf1.reason == "all clips show the same class"
     nothing = pooled_recognition(np.array([1, 0]), np.array([[-1, -1]]), 3, ["a", "b"])
     assert nothing.uar.value is None
-    assert nothing.uar.reason == "no clip was answered"
+    assert nothing.uar.reason == "no clip has a prediction"
 
 
 def test_classes_are_those_of_the_composite_database():
@@ -141,9 +141,9 @@ def test_bad_databases_are_one_line_or_a_note():
     odd = [*data.samples[:2], *data.samples[3:4], dataclasses.replace(data.samples[5], emotion="other")]
     with_notes = leave_one_out(labelled(odd, "megc2019"))
     assert with_notes.notes == (
-        "1 of 4 clips have an emotion outside the classes (other)",
-        "1 of 2 folds are trained without a class that only the held-out person shows (samm/000)",
-        "1 of 2 people have only one clip",
+        "clips with an emotion outside the classes: 1 of 4 (other)",
+        "folds trained without a class that only the held-out person shows: 1 of 2 (samm/000)",
+        "people with only one clip: 1 of 2",
     )
     with pytest.raises(BenchError, match="Choices: ststnet, svm"):
         make_recogniser("resnet")

@@ -114,7 +114,7 @@ class TestDatabases:
         uncoded = [sample for sample in data.samples if sample.database == "smic"]
         assert [sample.apex for sample in uncoded] == [planted.APEX] * 6
         assert not any(sample.apex_coded for sample in uncoded)
-        assert data.notes == ("smic: 6 of 6 clips have no coded apex; their frame of largest motion is used instead",)
+        assert data.notes == ("smic: no coded apex in 6 of 6 clips; the frame of largest motion is used there instead",)
 
     def test_what_was_measured_is_kept(self, stores, cache, data, monkeypatch):
         monkeypatch.setattr(moments, "_measured", None)
@@ -195,7 +195,7 @@ class TestView:
         found = label([Shown("m", "c", "d", folder, None)], [driver], two, LinearSvm(), None)
         assert found.notes[0] == "held out, by name and by identical frames: 1 person in 1 of 1 cell"
         assert found.notes[1].startswith(
-            "1 labels of outputs and drivers come from a recogniser that does not know all classes"
+            "labels from a recogniser that does not know all classes: 1 (the other classes"
         )
         assert found.fewer == {0}
 
@@ -203,9 +203,9 @@ class TestView:
 def test_a_guessed_apex_has_its_reason():
     whys = [moments.why_guessed(4, apex, 10) for apex in (None, 4, 3, 5, 9, 10)]
     assert moments.guessed_notes(whys, "clips") == [
-        "1 of 6 clips have no coded apex; their frame of largest motion is used instead",
-        "2 of 6 clips have an apex at or before the onset; their frame of largest motion is used instead",
-        "1 of 6 clips have an apex outside the clip; their frame of largest motion is used instead",
+        "no coded apex in 1 of 6 clips; the frame of largest motion is used there instead",
+        "an apex at or before the onset in 2 of 6 clips; the frame of largest motion is used there instead",
+        "an apex outside the clip in 1 of 6 clips; the frame of largest motion is used there instead",
     ]
 
 
@@ -263,7 +263,7 @@ class TestCommand:
         given = ",".join(f"{name}={path}" for name, path in stores.items())
         code, _, err = call("recognition", run, "--recogniser", given)
         assert code == 0, err
-        assert "smic: 6 of 6 clips have no coded apex" in err
+        assert "smic: no coded apex in 6 of 6 clips" in err
         (scores, taken) = recognition_tables(FinishedRun(run)).values()
         values = {row[0].value: [entry.value for entry in row[1:3]] for row in scores.rows()}
         assert values["fpfomm"] == values["flow_warp"] == values["the drivers themselves"] == [1, 1]
@@ -451,7 +451,7 @@ class TestFlowExport:
 
     def test_what_cannot_be_exported_is_one_line(self, data, tmp_path):
         clips = self.clips(data)
-        with pytest.raises(BenchError, match=r"exists\. Give --out another folder"):
+        with pytest.raises(BenchError, match=r"exists\. Pass another folder to --out"):
             write_flow(tmp_path, clips, "megc2019")
         with pytest.raises(BenchError, match="show 1 person;"):
             write_flow(tmp_path / "x", clips[:6], "megc2019")

@@ -223,7 +223,7 @@ def test_marks_are_those_of_the_cells_that_were_scored(tmp_path, drivers, capsys
 
 
 REASONS = {
-    "killed": "the worker process was ended by SIGKILL, perhaps because memory ran out",
+    "killed": "the worker process was killed by SIGKILL, perhaps because memory ran out",
     "hangs": "timed out after 3 s (--cell-timeout)",
     "exits": "the worker process ended with exit code 3",
     "raises": "RuntimeError: first line",

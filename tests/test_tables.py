@@ -259,7 +259,7 @@ def test_a_clip_that_lacks_most_of_its_frames_cannot_be_used(tmp_path):
         "2": "the onset or offset is outside its files: 361 to 374; the folder has 360 to 371",
         "3": "",
     }
-    assert found.remarks == ("3_gap: 1 of 11 frames are missing from 361 to 371; the folder has 360 to 371",)
+    assert found.remarks == ("3_gap: missing frames: 1 of 11 from 361 to 371; the folder has 360 to 371",)
 
 
 @pytest.mark.parametrize("again", ["OnsetF", "OnsetF2", "Onset (2)", "2nd onset", "Second Onset Frame", "Onset_II"])
@@ -329,7 +329,7 @@ def test_a_sheet_that_does_not_fit_is_named(tmp_path):
 
 def test_files_that_are_no_drivers_are_named_with_a_remedy(tmp_path, capsys):
     touched(tmp_path / "d", ["\u5fae\u7b11.MXF", "notes.docx"])
-    with pytest.raises(BenchError, match=r"\.mxf is not read: convert '\u5fae\u7b11\.MXF' to \.mp4"):
+    with pytest.raises(BenchError, match=r"\.mxf files are not read\. Convert '\u5fae\u7b11\.MXF' to \.mp4"):
         ClipFolder(tmp_path / "d", tmp_path).recordings()
     touched(tmp_path / "e", ["notes.docx"])
     with pytest.raises(BenchError, match=r"Add some \(it contains 'notes\.docx'\)"):
@@ -339,12 +339,14 @@ def test_files_that_are_no_drivers_are_named_with_a_remedy(tmp_path, capsys):
     told = capsys.readouterr().err
     assert "3 entries are not drivers and are left out: 'notes.docx', 'people', '\u5fae\u7b11.MXF'" in told
     assert "Note: drivers: Videos are in subfolders: people/p1 (1)." in told
-    assert "Note: drivers: .mxf is not read" in told
+    assert "Note: drivers: .mxf files are not read" in told
 
 
 def test_photographs_of_phones_among_templates_are_told_how_to_become_some(tmp_path):
     touched(tmp_path / "t", ["IMG_1.HEIC", "a.gif", "notes.docx"])
-    with pytest.raises(BenchError, match=r"no pictures .* \.gif, \.heic is not read: save 'a\.gif' as PNG or JPEG\.$"):
+    with pytest.raises(
+        BenchError, match=r"no pictures .* \.gif, \.heic files are not read\. Save 'a\.gif' as PNG or JPEG\.$"
+    ):
         templates(tmp_path / "t")
     touched(tmp_path / "u", ["notes.docx"])
     with pytest.raises(BenchError, match=r"Add portraits as PNG or JPEG\.$"):

@@ -364,7 +364,7 @@ def test_a_training_takes_no_folder_of_anything_else_and_no_other_trainings(rend
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").touch()
     with pytest.raises(
-        BenchError, match=r"run exists and is not the folder of a training\. Pass a new or empty folder to --out"
+        BenchError, match=r"run exists and is not the folder of a training run\. Pass a new or empty folder to --out"
     ):
         train(*arguments, tmp_path / "run", tmp_path / "w")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]

@@ -127,7 +127,7 @@ def test_finished_people_of_a_stopped_set_are_kept(made, tmp_path, monkeypatch, 
     monkeypatch.setattr(training_set, "_film", lambda *given: film(*given) or done.append(given[-1]))
     build(tmp_path, PEOPLE, STATES, seed=3, progress=True)
     assert done == [0, 1]
-    assert "rendering 2 people, 1 of them finished before, in 9 states" in capfd.readouterr().err
+    assert "rendering 2 people (already finished: 1) in 9 states" in capfd.readouterr().err
     for path in made.glob("*.npy"):
         assert np.array_equal(np.load(path), np.load(tmp_path / path.name))
     assert (tmp_path / "set.json").exists()
@@ -139,7 +139,7 @@ def test_the_people_are_those_of_the_file_and_no_more_than_it_has(made, arrays, 
     assert len(set(people.roles)) == len(people.roles) == training_set.DEMO_SET[0]
     assert [Role(**one) for one in json.loads((made / "identities.json").read_text())] == list(people.roles[:PEOPLE])
     assert np.array_equal(arrays["landmarks"], people.landmarks[:PEOPLE])
-    with pytest.raises(BenchError, match=r"A training set of 56 people: there are only 55\. Request 55 or fewer"):
+    with pytest.raises(BenchError, match=r"56 people were requested, but there are only 55\. Request 55 or fewer"):
         build(tmp_path / "set", 56, STATES, seed=0)
     assert not (tmp_path / "set").exists()
 

@@ -62,4 +62,4 @@ def test_what_looks_for_faces_says_that_dlib_is_missing(tmp_path):
     done = python(tmp_path, "-c", code)
     last = done.stderr.strip().splitlines()[-1]
     assert "BenchError: dlib, which finds faces, cannot be imported" in last
-    assert last.endswith("Remedy: pip install -c constraints.txt dlib-bin")
+    assert last.endswith("Run: pip install -c constraints.txt dlib-bin")

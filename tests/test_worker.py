@@ -82,7 +82,7 @@ def test_every_way_to_fail_has_its_reason():
     lanes = [Lane(how, functools.partial(doubler, 1, how), [[1]]) for how in ways]
     found = {outcome.reason: outcome for outcome in work(lanes, workers=2)}
     assert set(found) == {
-        "the worker process was ended by SIGSEGV",
+        "the worker process was killed by SIGSEGV",
         "mend it",
         "no face",
         "ValueError: wrong value",

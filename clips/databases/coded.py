@@ -150,7 +150,7 @@ class Database:
                 f"{root}: no coding sheet of {self.title} in it or beside it.{told} Put one there or pass --sheet."
             )
         others = [sheet.name for *_, sheet in sheets]
-        remarks += [f"sheets also there and not read (choose with --sheet): {', '.join(others)}"] if others else []
+        remarks += [f"other sheets there, not read (choose one with --sheet): {', '.join(others)}"] if others else []
         return best, remarks
 
 

@@ -83,7 +83,7 @@ CORRECTIONS = (
     Correction(
         "smic-offset",
         "smic",
-        "some offsets are the number after the last frame's (s3_po_05: 304660, its files end at 304659)",
+        "some offsets are one too large (s3_po_05: 304660, but its last file is 304659)",
         one_beyond=True,
     ),
 )

@@ -129,7 +129,7 @@ def coded_clip(
         elif not folder.numbers[0] <= row.onset < row.offset <= folder.numbers[-1]:
             problem = f"the onset or offset is outside its files: {there}"
         elif len(frames) < wanted:
-            odd.append(f"{name}: {wanted - len(frames)} of {wanted} frames are missing from {there}")
+            odd.append(f"{name}: missing frames: {wanted - len(frames)} of {wanted} from {there}")
         row, astray = apex_within(name, row)
         odd += astray
     if folder.strays:

@@ -29,7 +29,7 @@ from megbench.core.pictures import PICTURES, frames_folder
 from megbench.core.tables.reading import local_path
 from megbench.core.video import is_video
 
-# The longest name that all file systems accept; looking up a longer name raises an error of its own.
+# The longest name that all file systems accept; looking up a longer name raises an error that names no remedy.
 LONGEST_NAME = 200
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 # The last number in a picture's name is the frame number.

@@ -38,7 +38,9 @@ def cast(portrait: str, series: str, count: int, draws: int, progress: bool = Fa
     seen = in_parallel(audition, roles, "casting", progress)
     passed = [(role, features) for role, features in zip(roles, seen, strict=True) if features is not None]
     if len(passed) < count:
-        raise BenchError(f"Casting {count} people from {portrait}: only {len(passed)} of the {draws} drawn pass.")
+        raise BenchError(
+            f"Casting {count} people from {portrait}: only {len(passed)} of the {draws} drawn pass. Draw more."
+        )
     features = np.stack([found for _, found in passed])
     chosen = [int(np.linalg.norm(features - features.mean(0), axis=1).argmax())]
     nearest = np.linalg.norm(features - features[chosen[0]], axis=1)

@@ -19,8 +19,7 @@ EYES = (
         np.array([414, 286, 258, 257, 259, 260, 467]),
     ),
 )
-# How many pixels above the moved edge of the upper lid the painted lid begins, so that it covers the lashes in the
-# picture.
+# The painted lid begins this many pixels above the moved edge of the upper lid, to cover the lashes in the picture.
 OVERLAP = 4.0
 # Lashes: half the thickness in pixels, and opacity.
 LASHES, DARK = 0.9, 0.6
@@ -29,8 +28,7 @@ LASHES, DARK = 0.9, 0.6
 def close(frame: Frames, face: FittedMesh, displacement: Points, share: float, head: Float32s) -> Frames:
     """Return a frame (256, 256, 3) uint8 in which lids cover the eyes, or the frame itself if `share` is 0.
 
-    share: the share that is covered of the opening remaining after `displacement` (478, 2), which is in face units. At
-    1 the lids meet.
+    displacement: (478, 2), in face units. share: the part of the remaining opening that the lids cover; at 1 they meet.
     """
     for upper, lower, skin in EYES if share > 0 else ():
         frame = _close_one(frame, face, displacement, share, head, (upper, lower, skin))

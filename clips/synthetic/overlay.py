@@ -74,7 +74,7 @@ def curve_at(points: Points, x: Float32s) -> Float32s:
 
 
 def increasing(x: Points) -> Points:
-    """Return x (N,) with values that fall behind raised to the largest one before, plus 1e-6 for every entry."""
+    """Return x (N,) made strictly increasing: the running maximum, plus 1e-6 times the index."""
     return np.asarray(np.maximum.accumulate(x) + 1e-6 * np.arange(len(x)))
 
 

@@ -20,7 +20,7 @@ FEW = 4
 def in_parallel(
     work: Callable[[Task], Result], tasks: Sequence[Task], title: str, progress: bool = True, workers: int = 0
 ) -> list[Result]:
-    """Return `[work(task) for task in tasks]`, computed in new processes, or in this process if there are few tasks.
+    """Return `[work(task) for task in tasks]`, computed in new processes, or in this one if there are few tasks.
 
     work: an importable function. workers: the number of processes; 0 means one per processor that this process may use.
     """

@@ -35,7 +35,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Performance:
-    """A performance.
+    """The motion of one person in one clip: a track for each action unit that moves, and a drift of the head.
 
     manner: the seed of the person's basis and the head's path. head_px: the approximate drift of the head, in pixels.
     """
@@ -75,7 +75,7 @@ class Performance:
     def phases(self) -> tuple[int, int, int]:
         """Return the onset, apex and offset: the frames with the first, the strongest and the last visible motion.
 
-        The strongest motion is the one with the largest root of the sum of squares.
+        The strength of a frame's motion is the Euclidean norm of its intensities.
         """
         intensity = self.intensity(np.arange(self.n_frames, dtype=np.float64))
         strength = np.linalg.norm(intensity, axis=1)

@@ -8,7 +8,7 @@ from megbench.core.errors import BenchError
 def read_bounded(path: Path, largest: int, remedy: str) -> bytes:
     """Return the bytes of a file. Raise BenchError, ending in `remedy`, if it is unreadable or exceeds `largest` bytes.
 
-    An endless device or pipe is not read any further than that.
+    Endless devices and pipes are read only up to that limit.
     """
     try:
         with path.open("rb") as file:

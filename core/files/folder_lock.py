@@ -39,8 +39,8 @@ class Kind:
 
 
 RUN = Kind("the folder of a run", "run.json")
-TRAINING = Kind("the folder of a training", "config.json")
-GAIN = Kind("the folder of a gain", "gain.json")
+TRAINING = Kind("the folder of a training run", "config.json")
+GAIN = Kind("the folder of a gain measurement", "gain.json")
 CLIP_STORE = Kind("a clip store", "store.json")
 
 

@@ -1,4 +1,4 @@
-"""Hashes of files; those of files that determine numbers, other than the frames of clips, are part of the keys.
+"""Hashes of files. The keys of results include those of all files that determine numbers, except clips' frames.
 
 As in git, a file is not read again if its size, modification time and inode are those of a file that was hashed before;
 hard links share all three. For a file with a single name, the change time, which no program can set, counts too, so

@@ -14,9 +14,9 @@ DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?:\..*)?", re.IGNORE
 def check_name(kind: str, name: str) -> str:
     """Return `name` unchanged if it can be a file name on every system. Raise BenchError otherwise.
 
-    A name may have at most 120 letters, digits and ``. _ @ = + -``, and must start with a letter or digit. Not allowed
-    are ``..``, ``__`` (which separates driver and template in a cell's folder name), a dot at the end and the names of
-    Windows devices.
+    A name may have at most 120 letters, digits and ``. _ @ = + -``, and must start with a letter or digit. It must not
+    contain ``..`` or ``__`` (which separates driver and template in a cell's folder name), end in a dot, or be the name
+    of a Windows device.
     """
     if not SAFE.fullmatch(name) or ".." in name or "__" in name or name.endswith(".") or DEVICE.fullmatch(name):
         shown = repr(name if len(name) <= 60 else name[:60] + "...")

@@ -1,4 +1,4 @@
-"""The store of this process, in which results that methods compute from a clip are kept for other processes.
+"""The store of this process, in which results that methods compute from clips are kept for other processes.
 
 The worker sets it once. If it is not set (in a notebook, in a test), nothing is kept.
 """
@@ -11,7 +11,7 @@ _folder: Path | None = None
 
 
 def work_for(store: Path | None) -> None:
-    """Set the store in which methods' results from clips are kept from now on; if it is None, nothing is kept."""
+    """Set the store in which results that methods compute from clips are kept; if it is None, nothing is kept."""
     global _folder
     _folder = store
 

@@ -25,7 +25,7 @@ def read_page(path: Path, text: str, limits: SheetLimits) -> list[Sheet]:
     page.close()
     if not page.tables:
         raise BenchError(
-            f"{path}: the page has no table. A workbook saved as HTML keeps its sheets in {path.stem}.files/."
+            f"{path}: the page has no table. If it is a workbook saved as HTML, pass a sheet from {path.stem}.files/."
         )
     return [Sheet("", trimmed(rows), tuple(merged)) for rows, merged in zip(page.tables, page.merged, strict=True)]
 
@@ -38,7 +38,7 @@ class _Page(HTMLParser):
         self._path, self._limits = path, limits
         self.tables: list[list[list[str]]] = []
         self.merged: list[list[Merged]] = []
-        self._covered: dict[int, int] = {}  # column to number of rows below that a merged cell still covers
+        self._covered: dict[int, int] = {}  # how many more rows a merged cell covers, by column
         self._cell: list[str] | None = None
         self._silent = 0
         self._row_open = False

@@ -76,8 +76,8 @@ def local_path(text: str) -> str:
 
 
 def decoded(path: Path, data: bytes) -> str:
-    """Return data as text. The encoding is found from a byte-order mark, the NULs of UTF-16, a page's declaration, or
-    the bytes themselves."""
+    """Return data as text. The encoding is determined from a byte-order mark, the NULs of UTF-16, a page's declaration,
+    or the bytes themselves."""
     encodings = [encoding for mark, encoding in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
     encodings = encodings or _utf_16(data) or [*_declared(data), "utf-8", _old_encoding(data)]
     for encoding in encodings:

@@ -72,8 +72,10 @@ class Sheet:
 
 
 def whole(text: str) -> str:
-    """Return "12" for "12.0" and "12,0", as programs write whole numbers in columns with fractions; return other text
-    unchanged."""
+    """Return "12" for "12.0" and "12,0"; return other text unchanged.
+
+    Programs write whole numbers in these forms in columns that also contain fractions.
+    """
     found = WHOLE.fullmatch(text)
     return found[1] if found else text
 

@@ -1,6 +1,6 @@
 """Text in spreadsheets: a name from an untrusted source must not become a formula when the file is opened."""
 
-# Some spreadsheet program treats a cell that begins with one of these as a formula or a command. The apostrophe itself
+# Spreadsheet programs may treat a cell that begins with one of these as a formula or a command. The apostrophe itself
 # is included so that `restored` is exact.
 RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 

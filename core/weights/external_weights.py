@@ -137,7 +137,10 @@ def require(name: str) -> Path:
 def absence(name: str) -> str:
     """Return why a missing file cannot be used, and the remedy."""
     row = entry(name)
-    return f"weights {row.files[0]} are not here. With network access: {row.fetched_by}; without: weights add FILE"
+    return (
+        f"weights {row.files[0]} are missing. With network access, run {row.fetched_by}; without it, run {COMMAND}"
+        " weights add FILE"
+    )
 
 
 def check(row: WeightFile, path: Path, file: str = "") -> Path:

@@ -147,7 +147,7 @@ def load_states(path: Path, states: Mapping[str, State], networks: Mapping[str, 
     missing = [name for name in networks if name not in states]
     if missing:
         found = ", ".join(sorted(states)) or "none"
-        raise BenchError(f"{path} lacks the network {missing[0]!r}; it contains: {found}.")
+        raise BenchError(f"{path} lacks the network {missing[0]!r}; it contains: {found}. Pass weights of this method.")
     for name, network in networks.items():
         load_state(path, name, network, states[name])
 
@@ -162,7 +162,9 @@ def network_names(path: Path) -> set[str]:
         with safe_open(path, framework="numpy") as file:
             return set(by_network(dict.fromkeys(file.keys())))
     except (SafetensorError, OSError) as error:
-        raise BenchError(f"{path} is not a readable safetensors file ({clause(error)}).") from None
+        raise BenchError(
+            f"{path} is not a readable safetensors file ({clause(error)}). Copy or download it again."
+        ) from None
 
 
 def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
@@ -181,7 +183,7 @@ def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
 def load_vgg19(path: Path, network: nn.Module) -> nn.Module:
     """Load torchvision's VGG-19 weights into a network that has some of its entries (`features.N.weight`).
 
-    If there is no file at `path`, it is looked for like all external weights. Raise BenchError, with the remedies, if
+    If there is no file at `path`, it is searched for like all external weights. Raise BenchError, with the remedies, if
     it is not found.
     """
     found = path if path.is_file() else external_weights.find("vgg19")
@@ -269,4 +271,4 @@ def _checked(path: Path, entry: str, value: Tensor) -> Tensor:
 def check_finite(path: Path, entry: str, value: Tensor) -> None:
     """Raise BenchError if a floating-point tensor, called `entry` in the file `path`, is not finite."""
     if value.is_floating_point() and not bool(value.isfinite().all()):
-        raise BenchError(f"{path}: the entry {entry} contains NaN or infinite numbers; the weights are unusable.")
+        raise BenchError(f"{path}: the entry {entry} contains NaN or infinite numbers. Pass other weights.")

@@ -109,7 +109,7 @@ def _faults(trunk: Trunk, path: Path, size: int, modified: int) -> str:
         return clause(error)
     wanted = trunk.hashes
     wrong = sorted(entry for entry in wanted.keys() | found.keys() if wanted.get(entry) != found.get(entry))
-    return f"{len(wrong)} of {len(wanted)} tensors differ; the first is {wrong[0]}" if wrong else ""
+    return f"tensors that differ: {len(wrong)} of {len(wanted)}; the first is {wrong[0]}" if wrong else ""
 
 
 def tensor_hash(array: npt.NDArray[Any]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from megbench.core.errors import BenchError, clause
 
-SECONDS = 900  # for 64 MB
+SECONDS = 900  # enough to download 64 MB over a slow connection
 # What pip prints if it has no network access.
 UNREACHED = ("connection broken by", "ConnectTimeoutError", "ProxyError", "Temporary failure in name resolution")
 

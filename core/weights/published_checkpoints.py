@@ -109,7 +109,7 @@ def _changes(states: Mapping[str, State], layout: Layout) -> list[str]:
         for entry in layout.networks[network]
     )
     changes = [f"{', '.join(sorted(precisions))} numbers are converted to float32"] if precisions else []
-    return changes + ([f"{lacking} missing counters ({COUNTER}) are set to 0"] if lacking else [])
+    return changes + ([f"missing counters ({COUNTER}) are set to 0: {lacking}"] if lacking else [])
 
 
 def _layout_of(
