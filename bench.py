@@ -60,7 +60,7 @@ from megbench.commands.options import (
     resumable,
 )
 from megbench.commands.request import Request, chosen_metrics
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, counted
 from megbench.core.files.working_folder import STORE
 from megbench.core.processors import usable
 from megbench.core.tables.spreadsheet_text import printable
@@ -200,7 +200,7 @@ def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
     print((folder / SUMMARY).read_text(encoding="utf-8"))
     for label, cells in ((read_json(folder / "run.json") or {}).get("missing") or {}).items():
         if label not in COMPANIONS:
-            print(printable(f"Missing: {label}: {len(cells)} cells were not supplied"), file=sys.stderr)
+            print(printable(f"Missing: {label}: {counted(len(cells), 'cell')} not supplied"), file=sys.stderr)
     for line in failures[:10]:
         print(printable(f"Failed: {line}"), file=sys.stderr)
     if len(failures) > 10:

@@ -12,7 +12,7 @@ import typer
 
 from megbench.commands.judged_runs import blinded, chosen, known, open_run, show_on_page
 from megbench.commands.options import names as names_in
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, counted
 from megbench.core.tables.spreadsheet_text import printable
 
 if TYPE_CHECKING:
@@ -73,11 +73,11 @@ def import_(
 
 def _say(imported: Imported) -> None:
     """Print what was found: counts, remarks and problems, one line each."""
-    counts = f"{len(imported.judgements)} judgements; {imported.sums} row sums and {imported.totals} totals checked"
-    print(counts, file=sys.stderr)
+    checked = f"{counted(imported.sums, 'row sum')} and {counted(imported.totals, 'total')} checked"
+    print(f"{counted(len(imported.judgements), 'judgement')}; {checked}", file=sys.stderr)
     lines = [f"Note: {remark}" for remark in imported.remarks]
     if imported.lacking and imported.judgements:
-        lines.insert(0, f"Note: {sum(imported.lacking.values())} rows left out: {_lacking(imported)}")
+        lines.insert(0, f"Note: {counted(sum(imported.lacking.values()), 'row')} left out: {_lacking(imported)}")
     lines += [f"{'Fault' if problem.fatal else 'Warning'}: {problem}" for problem in imported.problems]
     for line in lines[:MOST_LINES]:
         print(printable(line), file=sys.stderr)
@@ -87,7 +87,7 @@ def _say(imported: Imported) -> None:
 
 def _lacking(imported: Imported) -> str:
     """Return the names in the sheets that the run does not have, with the number of rows that use them."""
-    named = ", ".join(f"{what} ({count} rows)" for what, count in imported.lacking.items())
+    named = ", ".join(f"{what} ({counted(count, 'row')})" for what, count in imported.lacking.items())
     return f"the run has no {named}. If it has them under other names, map these in a --mapping file."
 
 
@@ -96,7 +96,7 @@ def _refuse(imported: Imported) -> None:
     if imported.errors:
         rows = "; ".join(problem.where for problem in imported.errors[:10])
         raise BenchError(
-            f"Nothing was imported: {len(imported.errors)} contradictions or faults ({rows}). Correct them."
+            f"Nothing was imported: {counted(len(imported.errors), 'fault')} in the sheets ({rows}). Correct them."
         )
     if not imported.judgements and imported.lacking:
         raise BenchError(f"Nothing was imported: {_lacking(imported)}")
@@ -116,9 +116,9 @@ def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
     write_judgements(path, judgements)
     if replaced := len(old) - len(others):
         named = ", ".join(sorted({judgement.expert for judgement in new}))
-        told = f"Replaced {replaced} earlier judgements of the same outputs by {named}."
+        told = f"Replaced {counted(replaced, 'earlier judgement')} by {named} of the same outputs."
         print(printable(f"Note: {told}"), file=sys.stderr)
-    print(f"{path}: {len(judgements)} judgements", file=sys.stderr)
+    print(f"{path}: {counted(len(judgements), 'judgement')}", file=sys.stderr)
     return judgements
 
 
@@ -200,7 +200,7 @@ def agreement(
     run: Path,
     everything: Annotated[bool, typer.Option("--all", help="Include the tracks of single action units.")] = False,
 ) -> None:
-    """Compare every metric of a run with its experts: tau-b and accuracy or, for pairs, the share in the same order."""
+    """Compare a run's metrics with its experts: tau-b and accuracy or, for pairs, the share of pairs ordered alike."""
     from megbench.commands.pairs import print_tables
     from megbench.experts import pairs as in_pairs
     from megbench.experts.judgements import FILE, read_judgements

@@ -35,7 +35,7 @@ animator, and reduces the motion of its output again, with learned networks for 
 - K is a number from 0.0625 to 16. Sixteen times a motion of three pixels is half the eye distance. A motion that
   would fold the picture is blurred until it does not, so large motions are magnified by less than K.
   `magnify=1` is the method itself and shares its cells.
-- Controls that know the answer, and `outputs:DIR`, reject the option, because they do not animate.
+- Controls that know the ground truth, and `outputs:DIR`, reject the option, because they do not animate.
 - The factor and the operator's version are part of the row's identity, and the operator's time is included in the
   method's. Such a row is marked in every table.
 

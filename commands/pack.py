@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from megbench.core.errors import BenchError, check_choice, few
+from megbench.core.errors import BenchError, check_choice, counted, few
 
 if TYPE_CHECKING:
     from megbench.reports.run_files import FinishedRun
@@ -44,8 +44,8 @@ def pack(
         note(f"{opened.facts.protocol.name} is not a challenge protocol: videos are named <driver>__<template>.")
     write_entry(opened, label, names, target)
     size = target.stat().st_size / 1e6
-    print(f"{target}: {len(names)} videos of 256x256 at 100 fps, {size:.1f} MB; each decodes to its driver's number of"
-          " frames and preserves the motion of the face")  # fmt: skip
+    print(f"{target}: {counted(len(names), 'video')} of 256x256 at 100 fps, {size:.1f} MB; each decodes to its driver's"
+          " number of frames and preserves the motion of the face")  # fmt: skip
 
 
 def _challenge_names(run: FinishedRun) -> dict[str, str]:

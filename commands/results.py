@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, counted
 from megbench.core.installation import COMMAND
 
 app = typer.Typer(help="Results files and the table made from them.")
@@ -53,7 +53,7 @@ def check(
         again, lines = measured_again(Submission.model_validate(facts), run, sample, seed)
     _tell(file, lines)
     if again:
-        print(f"{again} outputs measured again from the run's frames, with the same scores")
+        print(f"{counted(again, 'output')} measured again from the run's frames, with the same scores")
     if not run:
         print("The file is consistent. Only --run RUN detects a forgery that changed all values consistently.")
 
@@ -115,7 +115,7 @@ def _tell(what: Path, lines: Sequence[str]) -> None:
         return
     from megbench.core.tables.spreadsheet_text import printable
 
-    print(f"{what}: {len(lines)} {'findings' if len(lines) > 1 else 'finding'}")
+    print(f"{what}: {counted(len(lines), 'finding')}")
     for line in lines:
         print(f"  {printable(line)}")
     raise typer.Exit(1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, counted
 
 if TYPE_CHECKING:
     from megbench.core.files.cache import CellRecord
@@ -31,10 +31,10 @@ def verify(
     if not isinstance(facts, dict) or "request" not in facts:
         raise BenchError(f"{run} is not the folder of a run (no readable run.json). Give runs/<id>.")
     lines = faults(run)
-    print(f"{run}: no file has changed" if not lines else f"{run}: {len(lines)} files have changed")
+    print(f"{run}: {counted(len(lines), 'changed file') if lines else 'no file has changed'}")
     done, differing = _again(run, facts["request"], sample, seed) if sample and not lines else (0, [])
     if done:
-        print(f"{done} cells animated again, {len(differing)} differ")
+        print(f"{counted(done, 'cell')} animated again, {len(differing)} differ")
     for line in [*lines, *differing]:
         print(f"  {line}")
     if lines or differing:

@@ -73,6 +73,11 @@ def few(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(name if len(name) <= SHOWN else f"{name[:SHOWN]}..." for name in names[:most]) + more
 
 
+def counted(count: int, thing: str) -> str:
+    """Return a count with its noun, such as "1 cell" or "3 cells"."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> BenchError:
     """Return an error for a name that is not in a table, with the nearest known name and all choices."""
     known = sorted(choices)

@@ -42,7 +42,9 @@ def rank_agreement(
     i, j = i[same], j[same]
     dx, dy = np.sign(x[i] - x[j]), np.sign(y[i] - y[j])
     if not len(i) or not dy.any():
-        reason = "the experts are tied on every pair" if len(i) else "no cell has two outputs with both"
+        reason = (
+            "the experts are tied on every pair" if len(i) else "no cell has two outputs with a value and judgements"
+        )
         none = Interval(None, None, None, len(i), 0, level, reason)
         return RankAgreement(none, none)
     # Columns: concordant minus discordant; not tied by the metric; not tied by the experts; accuracy in half points.

@@ -7,6 +7,7 @@ or a rule here on several figures or curves. A figure that is absent gives no se
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from megbench.core.errors import counted
 from megbench.core.figures import Figure, Grade
 
 # An output with less than this share of the driver's motion is called still.
@@ -112,7 +113,7 @@ def _timing(driver: Curves, output: Curves, group: str, missing: Sequence[str]) 
     if group in missing or held or abs(late) <= LATE_SHARE * len(driver[group]):
         return []
     verb = "peaks" if group in ("nose", "mouth") else "peak"
-    return [Remark(f"The {group} {verb} {abs(late)} frames too {'late' if late > 0 else 'early'}.", "fair")]
+    return [Remark(f"The {group} {verb} {counted(abs(late), 'frame')} too {'late' if late > 0 else 'early'}.", "fair")]
 
 
 def _peak(curve: Sequence[float]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from megbench.core.errors import counted
 from megbench.core.installation import COMMAND
 from megbench.results.submission import Row, Submission
 
@@ -26,8 +27,8 @@ def pull_request(made: Submission, path: Path) -> str:
             f"Results: {made.protocol.name} {made.protocol.version}, {', '.join(row.label for row in methods[:4])}"
             f"{', ...' if len(methods) > 4 else ''}",
             "",
-            f"Adds `results/entries/{path.name}`: {len(methods)} rows and {len(made.rows) - len(methods)} controls on"
-            f" {len(made.cells)} cells.",
+            f"Adds `results/entries/{path.name}`: {counted(len(methods), 'row')} and"
+            f" {counted(len(made.rows) - len(methods), 'control')} on {counted(len(made.cells), 'cell')}.",
             "",
             *table,
             "",

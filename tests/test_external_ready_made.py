@@ -113,7 +113,7 @@ def test_a_description_that_works_is_told_with_its_speed(trial, tmp_path):
 
 
 BROKEN = {
-    "no script": "program not found: .* has no demo.py. Is it a checkout of github andrerochow/fsrt",
+    "no script": "program not found: .* has no demo.py. Give a checkout of github andrerochow/fsrt",
     "no weights": r"weights missing: .*vox256\.pt. Get them from: Google Drive",
     "no interpreter": "environment missing: /no/such/python does not run. Required: Python 3.9",
 }

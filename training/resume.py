@@ -20,7 +20,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def read(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """Return what `write` wrote, on the device, or None if there is no file. Raise BenchError if it is damaged."""
+    """Return what `write` wrote, loaded to the device; None without a file. Raise BenchError if it is damaged."""
     if not path.exists():
         return None
     try:
