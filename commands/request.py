@@ -113,8 +113,8 @@ def mention(
     estimated = [label for label, words in marks.items() if any(word.startswith(FROM_FLOW) for word in words)]
     if estimated:
         note(
-            f"{', '.join(estimated)}: action units are estimated from the drivers' optical flow (au_source=flow), but"
-            " optical flow also scores the outputs. au_source=openface and au_source=table do not use it."
+            f"{', '.join(estimated)}: action units are estimated from the drivers' optical flow (au_source=flow);"
+            " optical flow is also used to score the outputs. au_source=openface and au_source=table do not use it."
         )
     demo = [label for label, words in marks.items() if DEMO_MARK in words]
     if demo and not all(cell.driver.rendered for cell in cells):

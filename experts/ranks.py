@@ -92,7 +92,7 @@ def item_agreement(
     x, y = np.asarray(scores, float), np.asarray(judgements, float)
     dx, dy = (np.sign(of[:, None] - of[None]) for of in (x, y))
     if len(x) < 2 or not dy.any() or not dx.any():
-        tied = "the experts are tied on all" if not dy.any() else "the metric is tied on all"
+        tied = "the experts are tied on all pairs" if not dy.any() else "the metric is tied on all pairs"
         reason = "fewer than two items" if len(x) < 2 else tied
         return Interval(None, None, None, len(x), 0, level, reason)
     parts = np.stack([dx * dy, dx != 0, dy != 0], axis=2).astype(float)

@@ -11,7 +11,7 @@ from megbench.core.figures import Figure
 
 
 class Facts(BaseModel):
-    """The base of all parts of run.json: they are frozen, and unknown fields are ignored."""
+    """The base class of all parts of run.json; parts are frozen, and unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 

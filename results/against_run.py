@@ -10,7 +10,7 @@ from megbench.core.errors import counted, shown
 from megbench.engine.seal import faults
 from megbench.results.export import submission_of, values_of
 
-# Lists whose members have names, each with the members' entry that holds the name.
+# Lists of named entries, each with the key that holds an entry's name.
 NAMED = {"cells": "name", "metrics": "name", "rows": "label", "figures": "name"}
 # The largest number of findings to list; a file of another run differs everywhere.
 MOST_TOLD = 30

@@ -73,7 +73,7 @@ Words = Annotated[dict[Name, Text], Field(max_length=MOST_CELLS)]
 
 
 class Part(BaseModel):
-    """The base of all parts of the file."""
+    """The base class of all parts of the file."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

@@ -316,7 +316,7 @@ def test_what_was_asked_stays_what_it_was(call, judged_run, tmp_path):
     assert "given twice" in err
     code, _, err = call("experts", "import", path, tmp_path / "sheet.xlsx", "--run", judged_run)
     assert code == 2
-    assert "cannot be imported together" in err
+    assert "cannot be mixed" in err
     for record in judged_run.glob("cells/*/*/cell.json"):
         record.write_text(json.dumps({**json.loads(record.read_text()), "content": "other"}))
     code, _, err = call("experts", "import", path, "--run", judged_run)

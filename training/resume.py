@@ -20,7 +20,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def read(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """Return what `write` wrote, loaded to the device; None without a file. Raise BenchError if it is damaged."""
+    """Return what `write` wrote, loaded onto the device, or None without a file. Raise BenchError if damaged."""
     if not path.exists():
         return None
     try:
