@@ -61,7 +61,7 @@ class Clip {
     const codes = pixels(sheet, (place % page.columns) * SIZE, Math.floor(place / page.columns) * SIZE);
     for (let i = 0; i < delta.length; i++) delta[i] = this.whole ? codes[i] - this.base[i] : DIFFERENCE[codes[i]];
   }
-  // The same for the frame that differences refer to, read once.
+  // The same for the reference frame of the differences, read once.
   rest(frame) {
     if (this.restOf !== frame) {
       this.restDelta ??= new Float32Array(this.base.length);

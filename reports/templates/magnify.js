@@ -1,5 +1,5 @@
-// The magnified view: a frame warped so that its facial motion since frame 0 becomes `factor` times as large. The motion
-// is the one that scoring measured, without the head's, so that the head moves as it does in the picture.
+// The magnified view: a frame warped so that its facial motion since frame 0 becomes `factor` times as large. This
+// is the motion that scoring measured, without head motion, so that the head moves as it does in the picture.
 
 // Measurement noise must not become waves. The field is smoothed over blocks of 8 pixels, then faded to nothing from
 // 2 FLOOR to FLOOR pixels. For the demo's two templates with camera noise of sigma 2 (4), the smoothed field
@@ -50,7 +50,7 @@ function between(plane, grid, column, row) {
   return above + down * (below - above);
 }
 
-// How far the content of each block of the magnified frame was moved beyond its own motion: x and y of each, in pixels.
+// The displacement (x and y, in pixels) of each block of the magnified frame beyond its own motion.
 function magnifying(clip, frame, factor) {
   let [grid, x, y] = clip.moves(frame);
   const block = SIZE / grid;
