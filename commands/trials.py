@@ -45,7 +45,7 @@ def _in_lines(attempt: Callable[[Any, Any], Iterator[Line]]) -> Callable[[Any, A
 
 
 def raised(error: Exception, plugin: Callable[..., Any]) -> str:
-    """Return an exception in one line: its class, its message, and the innermost place in the plug-in.
+    """Return an exception in one line: its class, its message, and the innermost line of the plug-in in its traceback.
 
     plugin: what constructs the method or metric: its class or a functools.partial.
     """

@@ -28,7 +28,7 @@ NONE = "no answers"
 
 @dataclass(frozen=True)
 class Compared:
-    """One answer about the methods `first` and `second` (indices): 1 or -1 if the first or second is better, else 0."""
+    """One answer about the methods with indices `first` and `second`: 1 if the first is better, -1 if the second is."""
 
     first: int
     second: int

@@ -21,8 +21,8 @@ RENDERED = (
 )
 DEMO_WEIGHTS = (
     "Small networks trained briefly on rendered faces, so that the complete suite can be tried at once. They are not"
-    " the published models, and their ranking here says nothing about that of the published models. The model cards"
-    " state how they were trained."
+    " the published models, and their ranking here says nothing about how those would rank. The model cards state how"
+    " the small networks were trained."
 )
 SEEN = (
     "Trained on clips of this run.",

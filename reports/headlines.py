@@ -67,7 +67,7 @@ def left_out(run: FinishedRun, only_brief: bool = False) -> list[str]:
 
 
 def against_truth(figure: Figure, form: str) -> str:
-    """Return a figure's short title, inserted into `form` if it does not say that the truth is the reference."""
+    """Return a figure's short title, inserted into `form` if it omits that the figure is compared with the truth."""
     named = figure.target != "truth" or "truth" in figure.label
     return figure.label if named else form.format(figure.label)
 

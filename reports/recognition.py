@@ -166,7 +166,7 @@ def _footnotes(run: FinishedRun, found: Recognised) -> Iterable[str]:
         yield line
     without = [driver for driver, emotion in found.emotions.items() if emotion is None]
     if without:
-        yield f"Not counted, because the driver has none of these emotions: {', '.join(without)}."
+        yield f"Drivers with none of these emotions are not counted: {', '.join(without)}."
     yield from (f"{note[:1].upper()}{note[1:]}." for note in found.notes)
 
 

@@ -159,9 +159,9 @@ def _seen(made: Submission, row: Row) -> Iterator[str]:
     seen = ", ".join(f"{len(names)} of {len(drivers)} {what}" for what, names in kinds if names)
     marked = [word for word in row.marks if word.startswith(SEEN_MARK)]
     if seen and f"{SEEN_MARK} {seen}" not in marked:
-        yield f"is scored on people on whom it was trained, but lacks the mark '{SEEN_MARK} {seen}'"
+        yield f"is scored on people it was trained on, but lacks the mark '{SEEN_MARK} {seen}'"
     if marked and not seen:
-        yield f"has the mark {marked[0]!r}, but names nobody on whom it was trained"
+        yield f"has the mark {marked[0]!r}, but names nobody it was trained on"
 
 
 def _work(made: Submission, row: Row) -> Iterator[str]:
