@@ -9,7 +9,7 @@ from setuptools.command.build_py import build_py
 ROOMS = sorted(
     file.parent.name for file in Path().glob("*/__init__.py") if file.parent.name not in ("megbench", "tests")
 )
-# Folders without code of their own that modules find by `megbench.core.provenance.ROOT`.
+# Folders that contain no code; modules find them through `megbench.core.installation.ROOT`.
 DATA = ("configs", "weights")
 KINDS = ("css", "csv", "j2", "js", "json", "md", "npz", "py", "safetensors", "sh", "yaml")
 # In requirements.txt, the packages needed to run the suite precede this line; those needed to develop it follow.

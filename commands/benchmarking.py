@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def planned(request: Request, settings: Settings, out: Path | None, media_all: bool, dry_run: bool) -> Benchmark:
-    """Return the requested run with its cells, and print what it will lack.
+    """Return the requested run with its cells, and print what the run will lack.
 
     out: the run's folder; None: runs/<protocol>-<hash>. Raise BenchError for wrong names, unusable inputs and, unless
     `dry_run` is set, a folder that cannot be used.
@@ -97,7 +97,7 @@ def completed(run: Benchmark, altering: Sequence[Perturbation], media_all: bool)
 
 
 def _outdated(run: Path) -> bool:
-    """Return whether a page or summary is missing or outdated, as it is after an interruption or new judgements."""
+    """Return whether a page or summary is missing or outdated, as happens after an interruption or new judgements."""
     shown = [path for name in ("run.json", "scores.csv", "experts.csv", RECOGNITION) if (path := run / name).exists()]
     shown += run.glob(f"{PERTURBED}/*/scores.csv")
     newest = max((path.stat().st_mtime_ns for path in shown), default=0)

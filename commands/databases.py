@@ -23,7 +23,7 @@ CHALLENGE = "MEGC2021"
 
 
 class Colour(StrEnum):
-    """How colour is treated: kept, reduced to luma, or made grey as published, with red and blue swapped."""
+    """The treatment of colour: kept, reduced to luma, or made grey as published, with red and blue swapped."""
 
     recorded = "recorded"
     luma = "luma"
@@ -63,7 +63,7 @@ def prepare(
     ] = Colour.recorded,
     workers: WorkersOption = 0,
 ) -> None:
-    """Crop a database's clips to the face for training; to resume after an interruption, run the command again."""
+    """Crop a database's clips to the face for training; to resume after an interruption, run the same command again."""
     store = prepared(survey(database, path, sheet, without or []), out, colour, workers)
     people = len({clip.person for clip in store.clips})
     print(
@@ -92,7 +92,7 @@ def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers
         print(printable(f"left out: {name}: {why}"))
     for what, rows in (("missing on disk", found.missing), ("incomplete", found.incomplete)):
         if rows:
-            print(printable(f"{what}: {len(rows)} of the sheet's rows ({few(rows, 3)}); `validate` lists all"))
+            print(printable(f"{what}: {len(rows)} of the sheet's rows ({few(rows, 3)}); `validate` lists them all"))
     return made
 
 

@@ -26,7 +26,7 @@ DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def write_entry(run: FinishedRun, label: str, names: Mapping[str, str], target: Path) -> None:
-    """Write a row's outputs as `<name>.mp4` into a zip, completely or not at all.
+    """Write a row's outputs as `<name>.mp4` into a zip file, completely or not at all.
 
     names: maps the cells' names in the run to their names in the entry. Raise BenchError with the cell's name if its
     output is missing or not the one that was scored, or if the video does not preserve the frames or their motion.
@@ -34,7 +34,9 @@ def write_entry(run: FinishedRun, label: str, names: Mapping[str, str], target: 
     cells = [cell for cell in run.facts.cells if cell.name in names]
     for cell in cells:  # before anything is encoded
         if (failure := run.failure(label, cell)) is not None:
-            raise BenchError(f"{label} on {cell.name} has no output: {failure}. An entry must contain all its videos.")
+            raise BenchError(
+                f"{label} on {cell.name} has no output: {failure}. Complete the run: an entry must have all videos."
+            )
     with whole_file(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as entry:
         for cell in track(cells, f"Videos of {label}", "video"):
             try:
@@ -49,7 +51,9 @@ def _video(run: FinishedRun, label: str, cell: CellFacts) -> bytes:
     frames = read_frames(run.output_frames(label, cell), cell.n_frames)
     where, scored = f"{label} on {cell.name}", run.content(label, cell)
     if scored and content_hash(frames) != scored:
-        raise BenchError(f"{where}: its frames are not those that were scored. Repeat the command that made the run.")
+        raise BenchError(
+            f"{where}: its frames are not those that were scored. Run the command that made the run again."
+        )
     buffer = io.BytesIO()
     write_video(buffer, frames, FPS, viewed=FINE)
     shown = decoded(buffer.getvalue())

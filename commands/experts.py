@@ -203,7 +203,7 @@ def agreement(
     run: Path,
     everything: Annotated[bool, typer.Option("--all", help="Include the tracks of single action units.")] = False,
 ) -> None:
-    """Compare every metric of a run with its experts: tau-b and accuracy or, for pairs, the share in the same order."""
+    """Compare a run's metrics with its experts: tau-b and accuracy or, for pairs, the share of pairs ordered alike."""
     from megbench.commands.pairs import print_tables
     from megbench.experts import pairs as in_pairs
     from megbench.experts.judgements import FILE, read_judgements

@@ -31,7 +31,7 @@ def main() -> None:
 def flow(
     out: Annotated[Path, typer.Option(help="A new folder.")],
     clips: Annotated[str, typer.Option(help="NAME=PATH[,NAME=PATH]: databases, raw or prepared.")] = "",
-    run: Annotated[Path | None, typer.Option(help="A run whose outputs to export, with or without --clips.")] = None,
+    run: Annotated[Path | None, typer.Option(help="A run whose outputs are exported, with or without --clips.")] = None,
     methods: Annotated[str, typer.Option(help="Comma-separated rows of the run; default: all but controls.")] = "",
     classes: ClassesOption = "megc2019",
     workers: WorkersOption = 0,

@@ -44,9 +44,9 @@ def list_(name: Annotated[str, typer.Argument(help="Show one description in full
 def add(
     name: Annotated[str, typer.Argument(help="A ready-made description; see `external list`.")],
     checkout: Annotated[Path, typer.Option(help="Folder of your checkout of the program.")],
-    python: Annotated[str, typer.Option(help="The interpreter of its environment.")] = "",
+    python: Annotated[str, typer.Option(help="The Python interpreter of its environment.")] = "",
     conda: Annotated[str, typer.Option(help="Name of its conda environment, instead of --python.")] = "",
-    image: Annotated[str, typer.Option(help="Or a container image.")] = "",
+    image: Annotated[str, typer.Option(help="Container image, instead of --python or --conda.")] = "",
 ) -> None:
     """Register the location of a program in .megbench/external/NAME.yaml, a file that you can edit."""
     import yaml
@@ -99,6 +99,6 @@ def _facts(described: Description) -> list[str]:
         "environment": described.environment,
         "micro-motion": described.micro_motion,
         "arguments": described.arguments or "unverified: the program's own arguments were not read",
-        "checkout": described.checkout or "to be supplied by you: external add",
+        "checkout": described.checkout or "none: supply yours with `external add`",
     }
     return [f"  {what}: {text or 'not stated'}" for what, text in told.items()]

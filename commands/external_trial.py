@@ -43,7 +43,7 @@ CAUSES = (
     (
         r"FileNotFound|no such file|does not exist|not found",
         "a file is missing",
-        "Its weights: {weights_from}. Its environment: {environment}.",
+        "Get its weights from: {weights_from}. Install its environment: {environment}.",
     ),
 )
 
@@ -96,7 +96,7 @@ def _check_files(described: Description, variant: str) -> None:
     for name in (word for word in words if word.endswith(".py") and "{" not in word):
         if not (checkout / name).is_file():
             raise BenchError(
-                f"{variant}: program not found: {checkout} has no {name}. Is it a checkout of {described.source}?"
+                f"{variant}: program not found: {checkout} has no {name}. Give a checkout of {described.source}."
             )
     for name in described.weights:
         if not (checkout / name).is_file():

@@ -20,7 +20,7 @@ OutOption = Annotated[Path | None, typer.Option(help="File (.png, .jpg, .svg, .p
 
 
 class Kind(StrEnum):
-    """The two published priors."""
+    """The two published versions of the prior."""
 
     code = "code"
     paper = "paper"

@@ -45,7 +45,7 @@ def gain(
     classes: ClassesOption = "megc2019",
     templates: Annotated[int, typer.Option(min=1, help="Number of templates that each clip animates.")] = 1,
     epochs: Annotated[
-        int, typer.Option(min=0, help="Training epochs of ststnet; 0: 500, as published. The last one is used.")
+        int, typer.Option(min=0, help="Training epochs of ststnet; 0: 500, as published. The last epoch is used.")
     ] = 0,
     show_leak: Annotated[
         bool,
@@ -100,7 +100,7 @@ def gain(
 
 
 def _recogniser(by: str, epochs: int) -> Recogniser:
-    """Return the recogniser. epochs: the number of training epochs, or 0 for the published one."""
+    """Return the recogniser. epochs: the number of training epochs, or 0 for the published number."""
     from megbench.recognition.recogniser import make_recogniser
     from megbench.recognition.ststnet import StstNet
 
@@ -131,7 +131,7 @@ def _rows(methods: Sequence[str]) -> list[Row]:
 
 
 def _samples(clips: str, workers: int) -> tuple[list[Sample], list[str], Mapping[str, Origin]]:
-    """Return the clips with their flow pictures, notes on them, and the origins of their frames by clip name."""
+    """Return the clips with their flow pictures, notes on the clips, and the origins of their frames by clip name."""
     from megbench.recognition.rendered import rendered_samples
     from megbench.recognition.samples import stored_samples
     from megbench.recognition.two_frames import rendered_origins, stored_origins

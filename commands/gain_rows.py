@@ -66,7 +66,7 @@ class Copies:
 
     @property
     def file(self) -> str:
-        """Return the row's name as a file name."""
+        """Return the row's name in a form that is valid as a file name."""
         return self.name.replace(" ", "_")
 
     def taught(self, fold: int) -> bool:
@@ -88,7 +88,9 @@ def check_possible(jobs: Sequence[Job]) -> None:
         own = [job for job in jobs if job.row.label == label]
         refused = [record for job in own if (record := refusal(job))]
         if len(refused) == len(own):
-            raise BenchError(f"{label}: none of the {len(own)} pairs can be animated. First: {refused[0].reason}")
+            raise BenchError(
+                f"{label}: none of the {len(own)} pairs can be animated. First reason: {refused[0].reason}"
+            )
 
 
 def animated(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, CellRecord]:
@@ -116,7 +118,7 @@ def seen_motion(
 def copies_of(plan: Plan, row: Row, jobs: Sequence[Job], motion: Sequence[Measured | str]) -> Copies:
     """Return the copies that a row adds.
 
-    jobs, motion: those of the row, in the order of the pairs; see `seen_motion`.
+    jobs: the row's, in the order of the pairs. motion: what `seen_motion` returned for them.
     """
     made = {place: one for place, one in enumerate(motion) if isinstance(one, Measured)}
     reasons = [one for one in motion if isinstance(one, str)]
@@ -124,10 +126,7 @@ def copies_of(plan: Plan, row: Row, jobs: Sequence[Job], motion: Sequence[Measur
     pictures = [one.picture for one in made.values()]
     kind: Kind = "control" if row.name == "still" else "generator"
     name = "real + still copies" if row.name == "still" else f"real + {row.label}"
-    lost = [
-        f"{len(reasons)} of the {len(jobs)} pairs give nothing to learn from ({reason.rstrip('.')})"
-        for reason in reasons[:1]
-    ]
+    lost = [f"{len(reasons)} of the {len(jobs)} pairs yield no copy ({reason.rstrip('.')})" for reason in reasons[:1]]
     return Copies(
         name,
         kind,
@@ -147,7 +146,7 @@ def seen_mark(row: Row, data: Labelled) -> dict[str, str]:
 
 
 def mirror_copies(plan: Plan) -> Copies:
-    """Return copies made without a generator: every training clip, mirrored and scaled, the same number of times."""
+    """Return copies made without a generator: every training clip, mirrored and scaled `plan.each` times."""
     copied = np.tile(np.arange(len(plan.data.samples)), plan.each)
     pictures = mirrored_and_scaled(plan.data, plan.each, plan.seed)
     return Copies(MIRROR, "control", pictures, copied, plan.folds.training[:, copied], {})

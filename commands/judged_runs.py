@@ -1,4 +1,4 @@
-"""List the finished outputs of runs that people judge, and show the judgements on the runs' pages."""
+"""List a run's finished outputs for people to judge, and show their judgements on the run's page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def open_run(folder: Path) -> FinishedRun:
 
 
 def known(run: FinishedRun | None) -> Known:
-    """Return the names that a run's sheets may use, without any restriction if there is no run."""
+    """Return the names that a run's sheets may use; if there is no run, any name is allowed."""
     from megbench.experts.names import Known
 
     if run is None:
@@ -39,7 +39,7 @@ def known(run: FinishedRun | None) -> Known:
 
 
 def blinded(run: FinishedRun | None) -> Blinded | None:
-    """Return the run's outputs for reading its blinded sheets, or None if there is no run."""
+    """Return what is needed to read the run's blinded sheets, or None if there is no run."""
     from megbench.experts.importing import Blinded
 
     if run is None:

@@ -35,7 +35,7 @@ animator, and reduces the motion of its output again, with learned networks for 
 - K is a number from 0.0625 to 16. Sixteen times a motion of three pixels is half the eye distance. A motion that
   would fold the picture is blurred until it does not, so large motions are magnified by less than K.
   `magnify=1` is the method itself and shares its cells.
-- Controls that know the answer, and `outputs:DIR`, reject the option, because they do not animate.
+- Controls that know the ground truth, and `outputs:DIR`, reject the option, because they do not animate.
 - The factor and the operator's version are part of the row's identity, and the operator's time is included in the
   method's. Such a row is marked in every table.
 
@@ -64,8 +64,8 @@ These single cells were tried first, with the demo weights of the commit that ad
 | `ulmegan` | colour100\\_surprise on collins | 2 | .889 | .883 | .484 | .400 | .573 | .636 |
 | `ulmegan` | colour100\\_surprise on collins | 4 | .889 | .861 | .484 | .205 | .573 | .804 |
 
-In the second row's cell `fomm` has agreement .577 and error .844 with K = 2, and .695 and .733 with K = 8: beyond 4
-there is no gain. Networks that take pictures as input improve in every row. This fits the second point above: errors
+In the second row's cell `fomm` has agreement .577 and error .844 with K = 2, and .695 and .733 with K = 8: factors
+above 4 do not help. Networks that take pictures as input improve in every row. This fits the second point above: errors
 that do not depend on the driver are divided by K. `ulmegan` gets worse: the demo's units are clipped, so the output is
 reduced by more than the units were increased. These are few cells; tables of whole runs, if there are any below, are
 more reliable.

@@ -23,8 +23,8 @@ do not edit it by hand.
 - *ideal*: the value of a perfect output; none if no value is better than another. *still face*: the value of the
   repeated template; — if it depends on the clips or does not exist.
 - *against*: what the output is compared with; "output" means a property of the output alone.
-- *over cells*: the mean of the cells that have the figure; pooled from the products of all cells; or of all cells as a
-  set. Absent values are left out and counted; they never count as zero.
+- *over cells*: how one value for all cells is computed: as the mean of the cells that have the figure, pooled from sums
+  over all cells, or from all cells as one set. Absent values are left out and counted; they never count as zero.
 - *shown*: the group of columns in the leaderboard, T if it is also in the terminal's table, H if it has a heat map; —
   if it is only in the list of all figures.
 - O and D are the facial motion of output and driver (or truth) as vectors over twelve regions and all T frames, with
@@ -66,13 +66,13 @@ def _checked(metric: type[Metric]) -> Iterator[str]:
     found = {name: kept.figures[name] for name in names if kept and name in kept.figures}
     lines = [f"- `{name}` {worth.line}" for name, worth in found.items() if worth.version == metric.version]
     if kept and lines:
-        yield f"\n`bench.py selfcheck`, on {kept.cells} true answers degraded step by step ({kept.date}):\n"
+        yield f"\n`bench.py selfcheck`, on {kept.cells} ground-truth clips degraded step by step ({kept.date}):\n"
         yield from lines
     courses = kept.courses.get(metric.name) if kept else None
     if courses and courses.version == metric.version:
         yield (
-            "\nMedian correlation over time with the true intensity, over the demo's drivers that have the unit (how"
-            f" many): {courses.line}."
+            "\nMedian correlation over time with the true intensity, over those of the demo's drivers that have the"
+            f" unit (their number in brackets): {courses.line}."
         )
 
 

@@ -40,7 +40,7 @@ def _take_over(run: Path, csvs: Path) -> None:
     if not files:
         example = next(iter(inputs), "drivers/NAME")
         has = f" It contains {few(others)}." if others else ""
-        raise BenchError(f"{csvs} contains no CSV for a clip of {run}, such as {example}.csv.{has}")
+        raise BenchError(f"{csvs} contains no CSV for a clip of {run}.{has} Name the CSVs as in {example}.csv.")
     scores = {facts["content"]: read_openface(file, int(facts["n_frames"])) for file, facts in files.items()}
     for content, found in scores.items():
         keep(content, found)

@@ -21,7 +21,7 @@ RESERVED = ("demo", "untrained")
 
 
 class Device(StrEnum):
-    """Where networks run."""
+    """The device on which networks run."""
 
     auto = "auto"
     cpu = "cpu"
@@ -80,7 +80,7 @@ def resumable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print("Interrupted. Finished work is kept; repeat the same command to continue.", file=sys.stderr)
+        print("Interrupted. Finished work is kept; run the same command again to continue.", file=sys.stderr)
         raise typer.Exit(130) from None
 
 

@@ -42,7 +42,7 @@ def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[Blinded
         check_name("rater", rater)
         if key_path(run.folder, rater).exists() or (run.folder / FOLDER / rater).exists():
             taken = f"{run.folder / FOLDER / rater} or its key exists"
-            raise BenchError(f"{taken}, and answers may be under way. Name another --rater, or delete both.")
+            raise BenchError(f"{taken}, and the rater may be answering. Name another --rater, or delete both.")
     possible = len(all_pairs((output.method, f"{output.driver}__{output.template}") for output in outputs))
     if not possible:
         raise BenchError(
@@ -50,7 +50,7 @@ def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[Blinded
         )
     each = min(each, possible)
     if each + repeats(each) > MOST_QUESTIONS:
-        raise BenchError(f"--each {each} is more than a rater can answer. Ask for {MOST_QUESTIONS // 2} at most.")
+        raise BenchError(f"--each {each} is more than a rater can answer. Ask for at most {MOST_QUESTIONS // 2}.")
     before = read_asks(run.folder)
     counts = asked_before(before)
     made = make_asks(run.facts.id, raters, outputs, each, counts)
@@ -81,7 +81,7 @@ def _told(made: Sequence[Asks], outputs: Sequence[BlindedOutput], possible: int,
         f" {plural(questions, 'question')}.",
         f"Each pair of methods is compared {_times(met)}.",
         f"{len(counts.pairs)} pairs of outputs are shown {_times(asked)}"
-        + (f", the other {never} not at all to these raters." if never else "."),
+        + (f", the other {never} are not shown to these raters." if never else "."),
     ]
     if before:
         lines.append(f"This balances the pairs shown to {plural(before, 'earlier rater')}.")
@@ -97,7 +97,7 @@ def answered(files: Sequence[Path]) -> bool:
     """Return whether files are raters' answers (JSON) rather than score sheets. Raise BenchError for a mixture."""
     found = [path.suffix.lower() == SUFFIX for path in files]
     if any(found) and not all(found):
-        raise BenchError("Score sheets and answers to pairs (.json) cannot be imported together. Name one kind.")
+        raise BenchError("Score sheets and answers to pairs (.json) cannot be mixed. Import one kind at a time.")
     return any(found)
 
 
@@ -120,7 +120,7 @@ def _keep(files: Sequence[Path], run: FinishedRun, contents: Mapping[tuple[str, 
     kept = [judgement for judgement in old if judgement.rater not in found]
     if len(kept) < len(old):
         named = ", ".join(rater for rater in found if any(judgement.rater == rater for judgement in old))
-        told = f"{len(old) - len(kept)} earlier answers of {named} are replaced."
+        told = f"Replaced {counted(len(old) - len(kept), 'earlier answer')} of {named}."
         print(printable(f"Note: {told}"), file=sys.stderr)
     judgements = [*kept, *(judgement for given in found.values() for judgement in given)]
     write_pairs(path, judgements)

@@ -25,7 +25,7 @@ def altered_runs(run: Benchmark, perturbations: Sequence[Perturbation]) -> Itera
 
     rows = [row for row in run.rows if not hasattr(row.maker, "unused")]
     if left := [row.label for row in run.rows if row not in rows]:
-        note(f"{', '.join(left)}: outputs made elsewhere from unaltered drivers; left out with altered drivers.")
+        note(f"{', '.join(left)}: left out with altered drivers, because they were made elsewhere from unaltered ones.")
     for one in perturbations:
         note(f"altered drivers, {one.label}: {one.says}.")
         request = {**run.request, "perturb": {"label": one.label, "says": one.says}}

@@ -11,9 +11,9 @@ from megbench.engine.runner import Job
 # Measured for docs/performance.md, by kind of bfloat16 instructions.
 GAINS = {
     "AVX-512": "demo networks animate 1.2 to 1.3 times as fast as in float32, full-size FPB-FOMM 1.1 to 1.4 times",
-    "AMX": "published sizes animated twice as fast as in float32 with an earlier version; this one was not measured",
+    "AMX": "an earlier version animated published sizes twice as fast as in float32; this one was not measured",
 }
-COST = "With demo weights, the PSNR of its frames to float32's is 60 to 67 dB, and agreement changes by at most .003"
+COST = "With demo weights, its frames have a PSNR of 60 to 67 dB to float32's, and agreement changes by at most .003"
 # The number of frames from which a hint is worthwhile: ten minutes on one core with demo networks in float32.
 MANY_FRAMES = 10_000
 

@@ -60,7 +60,7 @@ def recognition(
     stretched: StretchedOption = False,
     workers: WorkersOption = 0,
 ) -> None:
-    """Label a run's outputs with a recogniser that has seen neither the driver's person nor the template.
+    """Label a run's outputs with a recogniser trained on neither the driver's person nor the template's.
 
     People are identified by name and by identical frames.
     """

@@ -1,4 +1,4 @@
-"""A request for a run, and the cells, rows and metrics that it stands for."""
+"""A request for a run, and the cells, rows and metrics that follow from it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def make_rows(request: Request) -> list[Row]:
 
 
 def possible_rows(rows: Sequence[Row], request: Request, cells: Sequence[Cell]) -> list[Row]:
-    """Return the rows except those companions that these cells do not allow and that were not requested by name."""
+    """Return the rows without companions that these cells do not allow, unless they were requested by name."""
     return [row for row in rows if row.label in request.methods or not impossible(row, cells)]
 
 
@@ -113,8 +113,8 @@ def mention(
     estimated = [label for label, words in marks.items() if any(word.startswith(FROM_FLOW) for word in words)]
     if estimated:
         note(
-            f"{', '.join(estimated)}: action units are estimated from the drivers' optical flow (au_source=flow), which"
-            " also scores outputs. au_source=openface and au_source=table do not use it."
+            f"{', '.join(estimated)}: action units are estimated from the drivers' optical flow (au_source=flow);"
+            " optical flow is also used to score the outputs. au_source=openface and au_source=table do not use it."
         )
     demo = [label for label, words in marks.items() if DEMO_MARK in words]
     if demo and not all(cell.driver.rendered for cell in cells):

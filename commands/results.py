@@ -115,7 +115,7 @@ def _tell(what: Path, lines: Sequence[str]) -> None:
         return
     from megbench.core.tables.spreadsheet_text import printable
 
-    print(f"{what}: {len(lines)} {'findings' if len(lines) > 1 else 'finding'}")
+    print(f"{what}: {counted(len(lines), 'finding')}")
     for line in lines:
         print(f"  {printable(line)}")
     raise typer.Exit(1)

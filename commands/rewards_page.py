@@ -17,13 +17,13 @@ HEAD = """# What scores reward
 This page is written by `python -m megbench.commands.rewards_page RUN` from a finished run; do not edit it by hand.
 Every report has the same table for its own run under "What scores reward".
 
-No measure of micro-expressions should be won by a still face, noise, a moving head or the wrong expression. This page
-shows the value that each figure gives to these rows:
+No measure of micro-expressions should reward a still face, noise, a moving head or the wrong expression. This page
+shows the value of each figure for these rows:
 
 - `still`: the template, repeated. `still_noise`: the same with camera noise of sigma 2.
 - `rigid`: the template moved by the driver's head motion only.
 - `wrong_driver`: another expression. `reversed`: the right one, played backwards. Both are made by `flow_warp`.
-- `truth`: the rendered answer, recorded by a simulated camera with its own noise.
+- `truth`: the rendered ground truth, recorded by a simulated camera with its own noise.
 """
 VBENCH = """## VBench's measures
 

@@ -37,6 +37,7 @@ def report(
     reference: ReferenceOption = "",
 ) -> None:
     """Regenerate the reports of runs from their files."""
+    from megbench.core.errors import counted
     from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.core.progress import note
     from megbench.engine.seal import seal_again
@@ -53,7 +54,7 @@ def report(
                 tables = tables_of(run, names(columns), reference or asked_reference(FinishedRun(run)))
                 print(f"{plural(len(write_tables(run / TABLES, tables, forms, whole)), 'table')} in {run / TABLES}")
             for name in seal_again(run, *([TABLES] if forms else [])):
-                note(f"{run / name}: altered since it was sealed; `verify` will report it. Regenerate it.")
+                note(f"{run / name}: altered since it was sealed; `verify` will report this. Regenerate the file.")
 
 
 def page_recipe() -> str:
@@ -146,4 +147,4 @@ def clean(
             remove(entry)
         print(f"Freed {sum(entry.freed for entry in found) / 1e6:.1f} MB.")
     else:
-        print("Nothing was deleted. Add --yes to do it.")
+        print("Nothing was deleted. Add --yes to delete it.")

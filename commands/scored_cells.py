@@ -15,10 +15,10 @@ from megbench.core.contracts import Figure, Metric
 from megbench.engine.score_table import COLUMNS, SCORES
 
 # Why recordings have no figures that compare with the truth, and which protocols have a truth.
-NO_TRUTH = "the true result is not known; the protocols demo, demo_kit and self have one (megbench.run)"
+NO_TRUTH = "the true result is not known; use the protocol demo, demo_kit or self (megbench.run)"
 OVER_ALL = "over_all_cells"
 OF_ALL = f"defined only for all cells together: attrs[{OVER_ALL!r}]"
-# The words with which metrics end the reason for a figure that single cells do not have.
+# Metrics end a reason with these words if a figure exists only over several cells.
 OF_SEVERAL = "see the rows over several cells"
 
 

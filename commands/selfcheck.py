@@ -1,4 +1,4 @@
-"""`bench.py selfcheck`: test every metric on true answers that are deliberately degraded."""
+"""`bench.py selfcheck`: test every metric on ground-truth clips that are deliberately degraded."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ KEPT = Path(__file__).parent.parent / "reports" / "selfcheck.json"
 FIRMLY = 0.95
 # Laws hold for means; a single cell may deviate.
 FEWEST = 2
-# The minimum share of true answers that spotting must find: 16 of 18.
+# The minimum share of ground-truth clips in which the expression must be spotted: 16 of 18.
 SPOTS = 16 / 18
-# The largest range of agreement over scales of .25 and more.
+# The largest permitted range of agreement over scales of .25 and more.
 BLIND = 0.05
 BLENDSHAPE = "au_blendshape"
 # Units whose coefficients must follow the true intensity at least this well; AU07 and AU17 are only printed.
@@ -47,9 +47,9 @@ class Law:
 def selfcheck(
     cells: Annotated[int, typer.Option(min=1, max=9, help="Number of demo cells, each with a different driver.")] = 3,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
-    keep: Annotated[bool, typer.Option("--keep", help="Save the outcome where reports read it.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Save the outcome for the reports.")] = False,
 ) -> None:
-    """Test the metrics: degrade true answers step by step and see how each metric responds."""
+    """Test the metrics: degrade ground-truth clips step by step and see how each metric responds."""
     from megbench.core.files.cache import write_json
     from megbench.metrics.sensitivity import worth
 
@@ -203,7 +203,7 @@ def check_laws(found: dict[str, Values], judged: dict[str, Worth]) -> Iterator[L
     recall = [found["spotting_recall"].get(variant) for variant in (UNHARMED, ("still", 0.0))]
     finds = recall[0] is not None and recall[0] >= SPOTS and recall[1] == 0
     told = " and ".join("none" if value is None else f"{value:.2f}" for value in recall)
-    yield Law("spotting_recall: the true answer is spotted, a still face is not", told, finds)
+    yield Law("spotting_recall: the ground truth is spotted, a still face is not", told, finds)
     yield follows("au_flow_icc", "scale", 1, "falls as the scale falls")
     yield follows("au_flow_icc", "leak", -1, "falls with motion elsewhere")
 

@@ -45,7 +45,8 @@ def train(
         str, typer.Option(help="demo (rendered people), or NAME=PATH[,NAME=PATH]: databases, raw or prepared.")
     ] = DEMO,
     config: Annotated[
-        Path | None, typer.Option(help="Settings file; default: the published settings, or the demo weights' for demo.")
+        Path | None,
+        typer.Option(help="Settings file; default: the published settings, or those of the demo weights for demo."),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting: a.b=value; may be repeated.")
@@ -58,13 +59,13 @@ def train(
     leave_out: Annotated[
         LeaveOut, typer.Option(help="Which clips of a database to exclude from training.")
     ] = LeaveOut.drivers,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after this many steps in all.")] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after this many steps in total.")] = None,
     max_minutes: Annotated[float | None, typer.Option(min=0, help="Stop this call after this many minutes.")] = None,
     device: DeviceOption = Device.auto,
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) on each machine.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines, which share --out; start each as with torchrun.")] = 1,
 ) -> None:
-    """Train a method; to resume after an interruption or a limit, repeat the same command."""
+    """Train a method; to resume after an interruption or a limit, run the same command again."""
     from megbench.taught import TRAININGS
     from megbench.training import command as training
     from megbench.training.plan import Limits
@@ -78,7 +79,7 @@ def train(
     weights = user_weights(name, variant or (OWN if label == DEMO else label))
     folder = out or STORE / "training" / weights.stem
     if weights.exists() and not folder.exists():
-        raise BenchError(f"{weights} holds weights from another training. Give --as another name, or move the file.")
+        raise BenchError(f"{weights} holds weights from another training run. Give another --as, or move the file.")
     changes = list(overrides or [])
     if label != DEMO:
         changes.append(f"data.prepared.leave_out={leave_out}")

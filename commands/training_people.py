@@ -37,8 +37,8 @@ JPEG_QUALITY = 92
 def chosen(count: int, draws: int, heads: list[Path]) -> People:
     """Return `count` dissimilar people out of `draws` drawn from the astronaut, and one from each further portrait.
 
-    The people from the portraits kept for validation come last. Raise BenchError if too few pass the audition; a
-    portrait from which nobody passes is left out with a note.
+    The people from the portraits kept for validation come last. Raise BenchError if too few candidates
+    are suitable; a portrait without a suitable candidate is left out with a note.
     """
     astronauts = cast(PORTRAIT, CAST_SERIES, count, draws, progress=True)
     others = {}

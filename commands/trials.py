@@ -1,4 +1,4 @@
-"""Test a method or a metric against its contract and report line by line. A plug-in may raise anything."""
+"""Test a method or a metric against its contract and report line by line. A plug-in may raise any exception."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STILL_ENOUGH = 0.05
 
 
 def _in_lines(attempt: Callable[[Any, Any], Iterator[Line]]) -> Callable[[Any, Any], Iterator[Line]]:
-    """Wrap a generator of lines so that whatever the plug-in (its first argument) raises becomes the last line."""
+    """Wrap a generator of lines so that an exception in the plug-in (the first argument) becomes the last line."""
 
     @functools.wraps(attempt)
     def lines(plugin: Any, given: Any) -> Iterator[Line]:
@@ -38,14 +38,14 @@ def _in_lines(attempt: Callable[[Any, Any], Iterator[Line]]) -> Callable[[Any, A
             yield from attempt(plugin, given)
         except BenchError:
             raise
-        except Exception as error:  # a plug-in's own code may raise anything
+        except Exception as error:  # a plug-in's own code may raise any exception
             yield "FAULT", raised(error, plugin)
 
     return lines
 
 
 def raised(error: Exception, plugin: Callable[..., Any]) -> str:
-    """Return an exception in one line: its class, its message, and the last place in the plug-in that it passed.
+    """Return an exception in one line: its class, its message, and the innermost line of the plug-in in its traceback.
 
     plugin: what constructs the method or metric: its class or a functools.partial.
     """

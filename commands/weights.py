@@ -12,7 +12,7 @@ from megbench.core.errors import BenchError
 
 
 class Action(StrEnum):
-    """What `weights` can do."""
+    """The actions of `weights`."""
 
     list = "list"
     fetch = "fetch"
@@ -69,7 +69,7 @@ def _place(name: str) -> str:
 
 
 def doctor() -> None:
-    """Report what this machine can compute: its device, packages, and every metric with whatever it lacks."""
+    """Report what this machine can compute: its device and packages, and what each metric lacks, if anything."""
     import inspect
     import platform
 

@@ -154,7 +154,7 @@ def find_key(run: Path, path: Path, identity: str) -> Key:
             raise BenchError(f"{candidate}: not a readable key. Create the expert's sheet again.") from None
         if key.id == identity:
             return key
-    raise BenchError(f"{path}: no key in {run / FOLDER} is for sheet {identity}. Give --run the run it was made for.")
+    raise BenchError(f"{path}: no key in {run / FOLDER} is for sheet {identity}. Give the sheet's own run with --run.")
 
 
 def read_sheet(path: Path, key: Key, contents: Mapping[tuple[str, str, str], str]) -> Parsed:

@@ -17,7 +17,7 @@ from megbench.experts.sheet import Parsed, Problem, doubles, header, parse
 
 @dataclass
 class Imported:
-    """All judgements in a set of files, the problems found (including fatal ones), remarks, and numbers of checks.
+    """Judgements in a set of files, problems (also fatal ones), remarks, and the numbers of sums and totals checked.
 
     lacking: the number of rows left out because they name something that the run lacks, by kind and name.
     """
@@ -66,14 +66,16 @@ def _tasks(path: Path) -> list[tuple[Grid, str, str]]:
     grids = read_grids(path)
     scored = [grid for grid in grids if header(grid)] or grids[:1]
     if not scored:
-        raise BenchError(f"{path}: the file holds no sheet. Give one with the headings upper, lower and noise.")
+        raise BenchError(
+            f"{path}: the file contains no score sheet. Give one with the headings upper, lower and noise."
+        )
     if len(scored) == 1 or len({grid.name for grid in scored}) < len(scored):
         return [(grid, path.name, path.stem) for grid in scored]
     return [(grid, f"{path.name} [{grid.name}]", grid.name) for grid in scored]
 
 
 def _joined(parts: Sequence[Parsed]) -> Imported:
-    """Merge the parts and add the problems that only appear across parts: duplicates and missing cells."""
+    """Merge the parts and add the problems that appear only across parts: duplicates and missing cells."""
     judged = [pair for part in parts for pair in part.judgements]
     judgements = [judgement for judgement, _ in judged]
     problems = [*(problem for part in parts for problem in part.problems), *doubles(judged)]

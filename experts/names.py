@@ -24,7 +24,7 @@ EMOTIONS = {"neg": "negative", "pos": "positive", "sur": "surprise"}
 
 
 def key(text: str) -> str:
-    """Return a name without case, spaces and punctuation, or the name itself if nothing would be left."""
+    """Return a name in lower case without spaces and punctuation, or the name itself if nothing would be left."""
     return re.sub(r"[\W_]+", "", text).casefold() or text
 
 
@@ -81,7 +81,7 @@ class Names:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             choices = ", ".join(MappingFile.model_fields)
-            raise BenchError(f"{path}: {place}: {first['msg']}. A mapping file has the parts {choices}.") from None
+            raise BenchError(f"{path}: {place}: {first['msg']}. Use only the parts {choices}.") from None
 
     def method(self, text: str) -> str:
         """Return the method for a team's name."""
@@ -108,7 +108,7 @@ class Names:
 
 
 def _translated(kind: str, text: str, mapped: Mapping[str, str], rules: Mapping[str, str], known: Iterable[str]) -> str:
-    """Translate a name by the mapping file or else by rule, then adopt the spelling of the known name with that key.
+    """Translate a name, using the mapping file first and then the rules; return the known name with the same key.
 
     Raise NotInRun if names are known and this is not one of them.
     """

@@ -123,11 +123,11 @@ def read_answers(
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise BenchError(
-            f"{path}: not a file of answers ({shown(place)}: {clause(first['msg'])}). Give the page's saved file."
+            f"{path}: not a file of answers ({shown(place)}: {clause(first['msg'])}). Give the file saved by the page."
         ) from None
     asks = next((asks for asks in keys if asks.id == given.id), None)
     if asks is None:
-        raise BenchError(f"{path}: no key of this run is for {given.id}. Give --run the run whose folder was answered.")
+        raise BenchError(f"{path}: no key of this run is for {given.id}. Give the folder's own run with --run.")
     if len(given.answers) != len(asks.questions):
         counts = f"{plural(len(given.answers), 'answer')} to {plural(len(asks.questions), 'question')}"
         raise BenchError(f"{path}: {counts}. Give the file exactly as the page saved it.")

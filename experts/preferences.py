@@ -17,7 +17,8 @@ import numpy.typing as npt
 from megbench.core.statistics import LEVEL, Float64s, Interval
 from megbench.experts.two_way import FEW, TwoWay, two_way
 
-# Beyond this, "never" cannot be told from "once in 20,000 answers", and the likelihood has its maximum at infinity.
+# Beyond this strength, "never" cannot be told from "once in 20,000 answers": the likelihood has its maximum at
+# infinity.
 FARTHEST = 10.0
 STEPS = 100
 UNBOUNDED = "no finite strength: some methods were never preferred to others"
@@ -27,7 +28,7 @@ NONE = "no answers"
 
 @dataclass(frozen=True)
 class Compared:
-    """One answer on methods number `first` and `second`: 1 if the first is better, -1 if the second, 0 for neither."""
+    """One answer about the methods with indices `first` and `second`: 1 if the first is better, -1 if the second is."""
 
     first: int
     second: int

@@ -42,7 +42,9 @@ def rank_agreement(
     i, j = i[same], j[same]
     dx, dy = np.sign(x[i] - x[j]), np.sign(y[i] - y[j])
     if not len(i) or not dy.any():
-        reason = "the experts are tied on every pair" if len(i) else "no cell has two outputs with both"
+        reason = (
+            "the experts are tied on every pair" if len(i) else "no cell has two outputs with a value and judgements"
+        )
         none = Interval(None, None, None, len(i), 0, level, reason)
         return RankAgreement(none, none)
     # Columns: concordant minus discordant; not tied by the metric; not tied by the experts; accuracy in half points.
@@ -90,7 +92,7 @@ def item_agreement(
     x, y = np.asarray(scores, float), np.asarray(judgements, float)
     dx, dy = (np.sign(of[:, None] - of[None]) for of in (x, y))
     if len(x) < 2 or not dy.any() or not dx.any():
-        tied = "the experts are tied on all" if not dy.any() else "the metric is tied on all"
+        tied = "the experts are tied on all pairs" if not dy.any() else "the metric is tied on all pairs"
         reason = "fewer than two items" if len(x) < 2 else tied
         return Interval(None, None, None, len(x), 0, level, reason)
     parts = np.stack([dx * dy, dx != 0, dy != 0], axis=2).astype(float)

@@ -123,7 +123,7 @@ class _Reader:
             return
         try:
             if not row["template"]:
-                raise BenchError("scores without a template (gender). Write it into the row.")
+                raise BenchError("scores without a template (gender). Enter it in the row.")
             self._hold(row, at)
             self._video(row, at)
         except BenchError as error:
@@ -152,7 +152,7 @@ class _Reader:
         driver = ("driver",) if "driver" in self.columns else ("database", "emotion")
         for part in ("method", *driver):
             if not self.held.get(part):
-                raise BenchError(f"no {part}, in this row or above it. Write it into the row.")
+                raise BenchError(f"no {part}, in this row or above it. Enter it in the row.")
         if not all(row[item] for item in ITEMS):
             blank = ", ".join(item for item in ITEMS if not row[item])
             self.complete = False

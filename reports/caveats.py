@@ -1,4 +1,4 @@
-"""What to know before trusting or sharing a page: what its clips and weights are, and whose faces it shows."""
+"""What readers should know before they trust or share a page: its clips, its weights and the faces that it shows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 RENDERED = (
     "Rendered clips.",
     "Drivers, templates and truths are morphs of public-domain portraits, moved by an authored model of facial action"
-    " units and recorded by a simulated camera. Their motion is known exactly, so every cell has a right answer, which"
-    " no real database has. They are not recordings of people: they show whether a method transfers small facial motion"
-    " to another face, not how it performs on real micro-expressions. For that, run a protocol on recordings.",
+    " units and recorded by a simulated camera. Their motion is known exactly, and so is the correct output of every"
+    " cell, unlike in real databases. The clips are not recordings of people: they show whether a method transfers"
+    " small facial motion to another face, not how it performs on real micro-expressions. For that, run a protocol on"
+    " recordings.",
 )
 DEMO_WEIGHTS = (
     "Small networks trained briefly on rendered faces, so that the complete suite can be tried at once. They are not"
-    " the published models, and their order here says nothing about the order of those. The model cards state how they"
-    " were trained."
+    " the published models, and their ranking here says nothing about how those would rank. The model cards state how"
+    " the small networks were trained."
 )
 SEEN = (
     "Trained on clips of this run.",
@@ -45,8 +46,10 @@ def caveats(run: FinishedRun) -> list[tuple[str, str]]:
     several = {cell.driver: cell.several_faces for cell in run.facts.cells if cell.several_faces}
     if several:
         named = [f"{driver}: {told}" for driver, told in several.items()][:MOST_NAMED]
-        more = f"; and {len(several) - MOST_NAMED} more, each named at its cells" if len(several) > MOST_NAMED else ""
-        text = f"{'; '.join(named)}{more}. Scores are of that face alone; --face chooses another one."
+        more = (
+            f"; and {len(several) - MOST_NAMED} more, each mentioned at its cells" if len(several) > MOST_NAMED else ""
+        )
+        text = f"{'; '.join(named)}{more}. Only that face is scored; --face chooses another one."
         texts.append((SEVERAL_FACES, text))
     media: dict[str, list[str]] = {}
     for driver, medium in {cell.driver: cell.medium for cell in run.facts.cells if cell.medium}.items():

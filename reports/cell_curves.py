@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from megbench.core.errors import counted
 from megbench.reports.curves import (
     GROUPS,
     Line,
@@ -80,7 +81,7 @@ def unit_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> It
     """Yield the curves of action units from every detector that ran: a panel for each unit and detector.
 
     Panels of the same unit are adjacent, and panels of the same detector share a scale. Known intensities are drawn
-    over the intensities read from flow, which have the same unit, or in panels of their own if there are none.
+    over the intensities read from flow, which have the same unit, or in separate panels if there are none.
     """
     found = {word: lines for metric, word in detectors.items() if (lines := _lines(kept, metric))}
     flow = detectors.get(RENDERED_UNIT, "")
@@ -97,7 +98,7 @@ def unit_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> It
     named = " and ".join(filter(None, (", ".join(by[:-1]), *by[-1:])))
     text = f"Action units since the onset, read by {named}, each on its own scale" if by else KNOWN_TEXT
     further = sum(len(row) for row in rows[1:])
-    summary = f"{further} more panels of weaker units"
+    summary = f"{counted(further, 'more panel')} of weaker units"
     yield Curves("action_units", text, first, *_keys(kept, lines), tuple(more), summary)
 
 

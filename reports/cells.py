@@ -71,7 +71,7 @@ class MediaList:
         self.wanted: dict[tuple[Path, int], int] = {}
 
     def place(self, path: Path, count: int) -> int:
-        """Return the index of a frame folder (or picture) among the page's media."""
+        """Return the index of a frame folder (or picture) among the page's media, and add it if it is new."""
         return self.wanted.setdefault((path, count), len(self.wanted))
 
 
@@ -107,7 +107,7 @@ def cell_view(run: FinishedRun, cell: CellFacts, media: MediaList | None, with_c
             ),
         ]
         if cell.has_truth:
-            inputs.append(_input("truth", "the right answer", run.truth_frames(cell), cell.n_frames, media))
+            inputs.append(_input("truth", "the ground truth", run.truth_frames(cell), cell.n_frames, media))
     outputs = [_player(run, cell, method, media, number % COLOURS) for number, method in enumerate(run.methods)]
     controls = [_player(run, cell, method, media, None) for method in run.controls] if with_controls else []
     series = {method.label: run.series(method.label, cell) for method in run.methods}
@@ -117,7 +117,7 @@ def cell_view(run: FinishedRun, cell: CellFacts, media: MediaList | None, with_c
 
 
 def first_frame(cell: CellFacts, driver: Mapping[str, Sequence[float]]) -> int:
-    """Return the frame at which a cell opens: its coded apex, or else where a region of the driver moves most."""
+    """Return the frame at which a cell opens: its coded apex, otherwise where a region of the driver moves most."""
     if cell.apex_frame is not None:
         return cell.apex_frame
     facial = [curve for group, curve in driver.items() if group != "head"]
@@ -145,7 +145,7 @@ def _player(
 
 
 def score_lines(run: FinishedRun, cell: CellFacts, method: MethodFacts) -> Iterator[ScoreLine]:
-    """Yield the leaderboard's figures of one cell, without those that only exist over many cells."""
+    """Yield the leaderboard's figures of one cell, without those that exist only over many cells."""
     for figure in headlines(run):
         if figure.pooling == "pooled" or (figure.target == "truth" and not cell.has_truth):
             continue

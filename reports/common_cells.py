@@ -1,4 +1,4 @@
-"""Means over the cells that all methods share, shown beside means over whichever cells each method has.
+"""Means over the cells that all methods share, shown beside the means over each method's own cells.
 
 Outputs made by others seldom cover all cells, and cells differ in difficulty: a mean over seven of them cannot be
 compared with one over eighteen.

@@ -15,11 +15,11 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 HOW = (
-    "Intervals resample drivers, with all their cells; none with fewer than five drivers. p comes from sign flips by"
-    f" driver. p, Holm is corrected for the pairs of rows in this table, separately for each of {', '.join(FAMILY)}, as"
-    " for the leaderboard's groups; p of other figures is not corrected. Figures that may miss their ideal on both"
-    " sides, as gain may miss 1, are compared by their distance from it, cell by cell. Pooled agreement is pooled over"
-    " the shared cells."
+    "Intervals resample drivers with all their cells. With fewer than five drivers there is no interval. p comes from"
+    " sign flips by driver. p, Holm is corrected for the pairs of rows in this table, separately for each of"
+    f" {', '.join(FAMILY)}, as for the leaderboard's groups; p of other figures is not corrected. Figures that may miss"
+    " their ideal on both sides, as gain may miss 1, are compared by their distance from it, cell by cell. Pooled"
+    " agreement is pooled over the shared cells."
 )
 UNCORRECTED = f"not corrected: only {', '.join(FAMILY)} are"
 
@@ -57,8 +57,8 @@ def check_comparable(a: FinishedRun, b: FinishedRun) -> None:
             f"{name} ({shown(was)} and {shown(pair[1][name])})" for name, was in pair[0].items() if was != pair[1][name]
         ]
         raise BenchError(
-            f"The cells' facts differ: {few(changed)}. In {changed[0]} it is {few(facts)}. Make both"
-            " runs from the same clips, with the same options."
+            f"Cells differ between the runs: {few(changed)}. {changed[0]} differs in {few(facts)}. Make both runs"
+            " from the same clips, with the same options."
         )
     versions = [{metric.name: metric.version for metric in run.facts.metrics} for run in (a, b)]
     shared = versions[0].keys() & versions[1].keys()
@@ -66,7 +66,7 @@ def check_comparable(a: FinishedRun, b: FinishedRun) -> None:
         raise BenchError("The runs share no metric. Run both with the same --metrics.")
     other = [f"{m} {versions[0][m]} and {versions[1][m]}" for m in sorted(shared) if versions[0][m] != versions[1][m]]
     if other:
-        raise BenchError(f"Metric versions differ: {'; '.join(other)}. Run the older one's command again.")
+        raise BenchError(f"Metric versions differ: {'; '.join(other)}. Run the command that made the older run again.")
 
 
 def pairs_of(a: FinishedRun, b: FinishedRun, methods: Sequence[str]) -> list[Pair]:
@@ -100,7 +100,7 @@ def comparison(a: FinishedRun, b: FinishedRun, methods: Sequence[str] = ()) -> T
     tests = {name: {pair: test for pair, test in of.items() if test.found.difference.n} for name, of in tests.items()}
     tested = [pair for pair in pairs if any(pair in of for of in tests.values())]
     if not tested:
-        raise BenchError("No cell has a score in both. See the reports for the reasons.")
+        raise BenchError("No cell has a score in both rows. See the reports for the reasons.")
     family = {name: corrected({pair: test.found for pair, test in tests.get(name, {}).items()}) for name in FAMILY}
     rows: dict[str, list[tuple[Entry, ...]]] = {}
     for pair in tested:

@@ -35,9 +35,9 @@ ROOM, LEAST = 1.05, 0.1
 
 @dataclass(frozen=True)
 class Line:
-    """One clip's curves by what they show, such as a region group or an AU.
+    """One clip's curves, keyed by what they show, such as a region group or an AU.
 
-    colour: the number of a method's CSS variable, or None for the ink of driver, truth and known values.
+    colour: the number of a method's CSS variable, or None for driver, truth and known values, which are drawn in ink.
     frames: the frames with values, () for all; values of only some frames are also shown as dots.
     """
 
@@ -112,7 +112,7 @@ class Plot:
 def on_one_scale(lines: Sequence[Line], panels: Mapping[str, str], apart: str = "") -> list[Plot]:
     """Return plots on one scale, so that quiet regions look quiet.
 
-    panels: titles by name. apart: the name of a panel with a scale of its own, or "".
+    panels: titles by name. apart: the name of the panel that has a separate scale, or "".
     """
     shared = Scale.of([line.curves[name] for line in lines for name in panels if name in line.curves and name != apart])
     own = Scale.of([line.curves[apart] for line in lines if apart in line.curves])

@@ -1,4 +1,4 @@
-"""The Jinja environment of the pages' templates, which escapes everything."""
+"""The Jinja environment for the pages' templates; it escapes everything."""
 
 import functools
 from pathlib import Path

@@ -16,7 +16,7 @@ from megbench.reports.run_files import FinishedRun
 
 
 def explanation(run: FinishedRun, label: str, figure: str, cell: str) -> str:
-    """Return text on how `figure` of row `label` was computed in `cell`.
+    """Return text that explains how `figure` of row `label` was computed in `cell`.
 
     Raise BenchError for a row, figure or cell that the run does not have.
     """
@@ -43,7 +43,7 @@ def _kept(run: FinishedRun, label: str, cell: CellFacts, metric: str) -> dict[st
     path = run.folder / "partials" / label / f"{cell.name}.json"
     kept = (read_json(path) or {}).get(metric)
     if not isinstance(kept, dict):
-        raise BenchError(f"{path}: contains nothing from {metric}. Repeat the run's command.")
+        raise BenchError(f"{path}: contains nothing from {metric}. Run the command that made the run again.")
     return kept
 
 
@@ -56,7 +56,7 @@ def _definition(metric: MetricFacts, figure: Figure, kept: dict[str, Any]) -> li
 
 
 def _inputs(run: FinishedRun, label: str, cell: CellFacts, target: str) -> list[str]:
-    """Return the clips that the figure comes from, with their paths."""
+    """Return the clips from which the figure was computed, with their paths."""
     output = run.output_frames(label, cell)
     record = read_json(output.parent / "cell.json") or {}
     lines = [

@@ -29,7 +29,7 @@ from megbench.reports.table import Table
 
 
 def page(table: Table) -> str:
-    """Return a table as a page of its own, which loads nothing else."""
+    """Return a table as a separate page, which loads nothing else."""
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     return environment().get_template("one_table.html.j2").render(table=table, style=style)
 
@@ -42,7 +42,7 @@ FORMS: dict[str, tuple[str, Callable[[Table], str]]] = {
 }
 
 
-# Forms for a paper's page, which has room for few columns; the others have all columns.
+# Forms for printed pages, which have room for few columns; the other forms have all columns.
 NARROW = ("markdown", "latex")
 
 

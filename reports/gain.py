@@ -19,10 +19,13 @@ HEADINGS: Mapping[Kind, str] = {"real": "Real clips", "control": "Controls", "ge
 TITLE = "Recognition gain"
 WHAT = (
     "A recogniser is trained without one person at a time and labels that person's clips; UF1 and UAR come from one"
-    " confusion matrix of all answers (MEGC2019). Every row is trained on the same real clips, and the rows below the"
-    " first also on copies of them, made only from clips of the same fold."
+    " confusion matrix of all predictions (MEGC2019). Every row is trained on the same real clips, and the rows below"
+    " the first also on copies of them, made only from clips of the same fold."
 )
-INTERVALS = f"Intervals ({LEVEL:.0%}) resample people with their clips; none with fewer than {FEWEST_CLUSTERS} people."
+INTERVALS = (
+    f"Intervals ({LEVEL:.0%}) resample people with their clips. With fewer than {FEWEST_CLUSTERS} people there is no"
+    " interval."
+)
 STILL = (
     "Still copies are the template repeated: they show no motion, but are labelled with the clip's emotion. Any change"
     " due to them comes from more training data (more steps, another scale), so a generator must also beat them and the"
@@ -30,8 +33,8 @@ STILL = (
 )
 HOW = (
     "First minus second, over the clips that both label. In brackets: intervals, people resampled. p comes from"
-    " exchanging the two rows' answers by person; p, Holm holds for all pairs of this table together, separately for"
-    " UF1 and UAR."
+    " exchanging the two rows' predictions by person; p, Holm holds for all pairs of this table together, separately"
+    " for UF1 and UAR."
 )
 
 
@@ -67,7 +70,7 @@ def _scores(gain: Gain, show_leak: bool) -> Table:
         Section(heading, tuple(_score_entries(gain, row, show_leak) for row in gain.rows if row.kind == kind))
         for kind, heading in HEADINGS.items()
     ]
-    sections.append(Section("Without looking", tuple(_without_looking(gain, len(columns)))))
+    sections.append(Section("Trivial baselines", tuple(_without_looking(gain, len(columns)))))
     return Table(TITLE, tuple(columns), tuple(s for s in sections if s.rows), tuple(_footnotes(gain, show_leak)))
 
 
@@ -151,7 +154,14 @@ def _differences(gain: Gain) -> Table:
             for figure in ("UF1", "UAR")
             for column in (
                 Column("difference", "", 3, "First minus second.", figure, key=f"{figure.lower()}_difference"),
-                Column("p", "↓", 3, "Answers exchanged by person, this pair alone.", figure, key=f"{figure.lower()}_p"),
+                Column(
+                    "p",
+                    "↓",
+                    3,
+                    "Predictions exchanged by person, for this pair alone.",
+                    figure,
+                    key=f"{figure.lower()}_p",
+                ),
                 Column("p, Holm", "↓", 3, "For all pairs of this table.", figure, key=f"{figure.lower()}_p_holm"),
             )
         ),

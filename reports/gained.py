@@ -19,7 +19,8 @@ Kind = Literal["real", "control", "generator"]
 EPOCHLESS = "a support vector machine has no epochs to choose among"
 LEAK = (
     "Best test epoch: what would be reported if each fold kept the epoch that labels its held-out person best, as some"
-    " published code does. It is selected on the answers that it reports, so it is not a result; only its size matters."
+    " published code does. It is selected on the predictions that are then scored, so it is not a result; only its size"
+    " matters."
 )
 
 

@@ -8,8 +8,8 @@ from megbench.reports.run_facts import MetricFacts
 from megbench.reports.run_files import NOT_SCORED, FinishedRun, Found
 from megbench.reports.table import Column, Entry
 
-# The figure by which methods are compared, and the figures whose p is corrected for the pairs of rows, each separately.
-# These have columns even if no row has a value, which then show the reasons.
+# The figure by which methods are compared, and the figures whose p-values are corrected for the number of pairs of
+# rows, separately for each figure. These have columns even if no row has a value; the columns then show the reasons.
 RANKED_BY = "agreement"
 FAMILY = ("agreement", "gain", "error")
 
@@ -57,7 +57,7 @@ def _scored(run: FinishedRun, figure: str) -> bool:
 
 
 def left_out(run: FinishedRun, only_brief: bool = False) -> list[str]:
-    """Return the figures with a group that no row has and no column shows, with the reasons."""
+    """Return the grouped figures that no row has and no column shows, with the reasons."""
     reasons: dict[str, list[str]] = {}
     shown = {figure.name for figure in headlines(run)}
     for figure in _in_order(run, (_headline(run, name) for name in _grouped(run))):
@@ -67,7 +67,7 @@ def left_out(run: FinishedRun, only_brief: bool = False) -> list[str]:
 
 
 def against_truth(figure: Figure, form: str) -> str:
-    """Return a figure's short title, in `form` if it is compared with the truth and the title does not say so."""
+    """Return a figure's short title, inserted into `form` if it omits that the figure is compared with the truth."""
     named = figure.target != "truth" or "truth" in figure.label
     return figure.label if named else form.format(figure.label)
 
@@ -116,7 +116,7 @@ def explanation(metric: MetricFacts, figure: Figure) -> str:
 
 
 def figure_facts(figure: Figure) -> list[str]:
-    """Return a figure's unit, range, ideal, value for a still face, what it compares with, and its formula."""
+    """Return a figure's unit, range, ideal, value for a still face, object of comparison, and formula."""
     facts = [
         f"unit {figure.unit}" if figure.unit else "",
         f"range {figure.span}" if figure.bounds != (None, None) else "",

@@ -11,7 +11,7 @@ NOT_SUPPLIED = "not supplied (see Missing)"
 
 
 def heat_maps(run: FinishedRun) -> list[tuple[str, Table]]:
-    """Return the heat map of each figure that has one and at least one value, with the figure's name."""
+    """Return the heat map, with the figure's name, of each figure that is shown as one and has a value."""
     return [
         (figure.name, heat_map(run, figure.name))
         for figure in headlines(run)

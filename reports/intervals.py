@@ -20,9 +20,9 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 FLIPS = (
-    "Differences are means over cells, first minus second. In brackets: 95 % intervals, drivers resampled; none with"
-    " fewer than five drivers. p comes from sign flips by driver (every combination for up to 14 drivers) and holds for"
-    " one pair chosen beforehand; p, Holm holds for all pairs of this table together."
+    "Differences are means over cells, first minus second. In brackets: 95 % intervals, drivers resampled. With"
+    " fewer than five drivers there is no interval. p comes from sign flips by driver (every combination for up to 14"
+    " drivers) and holds for one pair chosen beforehand; p, Holm holds for all pairs of this table together."
 )
 
 
@@ -109,7 +109,11 @@ def unseparated(pairs: Sequence[Paired]) -> list[str]:
     drivers = max(found.difference.n_clusters for found in pairs)
     alone = ["p, for a pair chosen beforehand"] if (smallest_p(drivers) or 1) < ALPHA else []
     drawn = ["the interval of a difference"] if drivers >= FEWEST_CLUSTERS else []
-    still = f"These still can: {' and '.join([*alone, *drawn])}." if alone or drawn else "More drivers are needed."
+    still = (
+        f"These can still separate rows: {' and '.join([*alone, *drawn])}."
+        if alone or drawn
+        else "More drivers are needed."
+    )
     return [f"No test could separate these rows after Holm's correction ({why}). {still}"]
 
 
@@ -124,4 +128,4 @@ def with_interval(found: Interval, decimals: int) -> Entry:
 
 def p_entry(p: float | None, cells: int) -> Entry:
     """Return a p-value, shown as "< 0.001" if it is smaller, or the reason if there is none."""
-    return Entry(p, UNTESTED if cells else "no cell has both", least=LEAST_P)
+    return Entry(p, UNTESTED if cells else "no cell has a score in both rows", least=LEAST_P)

@@ -12,7 +12,7 @@ SHOWN: tuple[Item, ...] = (*ITEMS, "sum")
 
 
 def with_experts(run: FinishedRun, table: Table) -> Table:
-    """Return a table, whose first column names the rows, with the experts' mean scores for the rows' videos added.
+    """Add the experts' mean scores for the rows' videos to a table whose first column names the rows.
 
     For a run without judgements, return the table unchanged.
     """

@@ -72,7 +72,7 @@ def _shown(values: tuple[float, ...]) -> str:
 
 
 def _verdict(before: tuple[float, ...], after: tuple[float, ...]) -> str:
-    """Return whether agreement and error became better, worse, or one of each."""
+    """Return in words whether agreement and error improved, worsened, or one of each."""
     better = [after[0] - before[0], before[2] - after[2]]
     if max(map(abs, better)) < ALIKE:
         return "changes nothing"

@@ -1,4 +1,4 @@
-"""Clips for the page: one good picture of frame 0 and sheets of signed differences from it.
+"""Clips for the page: one high-quality picture of frame 0 and sheets of signed differences from it.
 
 A micro-expression moves a face by half a pixel. Coding whole frames (WebP at 3.8 KB each) buries that under ringing;
 coding differences from frame 0 preserves it: for clips with such small motion, the blurred difference has 15 to 20 dB
@@ -45,7 +45,7 @@ TRIED = 8
 # Largest mean size of a frame, so that a demo report stays under 25 MB after base64.
 BYTES_PER_FRAME = 3300
 BASE_QUALITY = 92
-# From this reach on (in grey levels of luma), both codings are tried; below it, differences were always better.
+# If a clip reaches this far (grey levels of luma), both codings are tried; below, differences were always better.
 FAR = 50.0
 # Coding up to this many frames takes less time than starting other processes.
 FEW_FRAMES = 300
@@ -228,7 +228,9 @@ def _kept_path(wanted: Wanted, cache: Path) -> Path:
     try:
         key = digest([f"{RECIPE}/{BYTES_PER_FRAME}", *map(file_hash, files)])
     except OSError as error:
-        raise BenchError(f"{error.filename}: cannot be read ({error.strerror}). Repeat the run's command.") from None
+        raise BenchError(
+            f"{error.filename}: cannot be read ({error.strerror}). Run the command that made the run again."
+        ) from None
     return cache / f"{key}.json"
 
 

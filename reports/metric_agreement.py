@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, counted
 from megbench.core.pooled import pooled
 from megbench.core.statistics import LEVEL
 from megbench.experts.judgements import Item, Judgement, means
@@ -22,8 +22,8 @@ HOW = (
     "Tau: Kendall's tau-b with the experts' mean over all judged outputs; 1 is the same order, 0 is chance. Accuracy:"
     " the share of pairs of outputs in the same cell, not tied by the experts, that the metric orders as the experts'"
     " sum does; a tie of the metric counts half, chance is 0.5; the number of pairs is in brackets. In brackets beside"
-    " tau: {level:.0%} bootstrap intervals, drivers resampled; none with fewer than five drivers. A figure orders"
-    " outputs by their distance from its ideal."
+    " tau: {level:.0%} bootstrap intervals, drivers resampled. With fewer than five drivers there is no interval. A"
+    " figure orders outputs by their distance from its ideal."
 )
 POOLS = "Pooled figures are pooled over a row's judged cells. Their items are rows, not outputs, and have no interval."
 # Two rows can only be in the same or the opposite order, whatever the metric.
@@ -34,7 +34,7 @@ TRACK = re.compile(r"_track_AU")
 
 @dataclass(frozen=True)
 class Judged:
-    """A judged output, or a judged row for a pooled figure: the metric's score (higher is better) and the names."""
+    """A judged output, or a judged row for a pooled figure: the metric's score (higher is better) and its origin."""
 
     score: float
     label: str
@@ -68,7 +68,7 @@ def metrics_against_experts(run: FinishedRun, judgements: Sequence[Judgement], e
     if folded:
         notes.append(f"Folded: {len(folded)} tracks of single action units; --all and the CSV table show them.")
     if without := [name for name in run.figures if name not in sided]:
-        notes.append(f"Left out, because neither more nor less is better: {', '.join(without)}.")
+        notes.append(f"Left out, because neither higher nor lower values are better: {', '.join(without)}.")
     notes += _one_sided(outputs)
     return marked(run, Table("Metrics against experts", columns, (Section("", rows),), tuple(notes)))
 
@@ -131,7 +131,9 @@ def _of_rows(
     cells = {j.label: products(run, j.label, name).keys() for j in items}
     for of in judged.values():
         if len(items) < FEWEST_ROWS:
-            yield Entry(None, f"{len(items)} rows have a pooled figure; an order needs at least {FEWEST_ROWS}")
+            yield Entry(
+                None, f"{counted(len(items), 'row')} with a pooled figure; an order needs at least {FEWEST_ROWS}"
+            )
             continue
         wanted = [_mean(of[j.label], cells[j.label]) for j in items]
         yield with_interval(item_agreement([j.score for j in items], wanted, [j.driver for j in items]), 2)

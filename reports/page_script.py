@@ -24,7 +24,7 @@ def joined(files: Sequence[Path]) -> Markup:
 
 
 def script_of(files: Sequence[Path]) -> Markup:
-    """Return a page's script, in a block of its own."""
+    """Return a page's script, enclosed in a block."""
     return Markup('"use strict";\n{{\n{}\n}}').format(joined(files))
 
 

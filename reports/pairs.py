@@ -25,7 +25,8 @@ STRENGTH = (
     " sum to 0. If one is stronger by 1, people who see a difference prefer it 2.7 times as often as the other."
 )
 CLUSTERED = (
-    f"In brackets: {LEVEL:.0%} intervals, clustered by rater and by driver; none with fewer than five of either."
+    f"In brackets: {LEVEL:.0%} intervals, clustered by rater and by driver. With fewer than five of either there is no"
+    " interval."
 )
 ONCE = "A pair that a rater was asked about twice counts once, by the first answer."
 ALIKE = (
@@ -35,7 +36,8 @@ ALIKE = (
 )
 REPEATS = (
     "Answered alike: of the pairs asked twice, with sides exchanged, the share with the same answer. Left: of the"
-    " answers that prefer one output, the share that prefers the left one, over all questions; far from 0.5 is a habit."
+    " answers that prefer one output, the share that prefers the left one, over all questions; a share far from 0.5 is"
+    " a habit."
 )
 
 
@@ -143,7 +145,7 @@ def _rater_row(name: str, judgements: Sequence[PairJudgement]) -> tuple[Entry, .
     decided = [each for each in judgements if each.preferred is not None]
     kept = [
         _share([float(each.preferred is None) for each in judgements], judgements, ""),
-        _share([float(each.answer == "left") for each in decided], decided, "no answer prefers one"),
+        _share([float(each.answer == "left") for each in decided], decided, "no answer prefers either output"),
         _share([float(a.preferred == b.preferred) for a, b in twice], [a for a, _ in twice], "no pair was asked twice"),
     ]
     return (Entry(name), Entry(float(len(judgements))), *kept, Entry(float(len(twice))))
@@ -166,7 +168,7 @@ def metrics_against_people(run: FinishedRun, judgements: Sequence[PairJudgement]
     columns = (
         Column("figure"),
         Column("ordered alike", "↑", 2, ALIKE, "", True),
-        Column("answers", "", 0, "Answers that prefer one of two outputs which both have the figure."),
+        Column("answers", "", 0, "Answers that prefer one of two outputs that both have the figure."),
         Column("ties", "", 0, "Of these, answers about two outputs with equal values of the figure."),
     )
     notes = [ALIKE, CLUSTERED, ONCE]
@@ -176,7 +178,7 @@ def metrics_against_people(run: FinishedRun, judgements: Sequence[PairJudgement]
     if without := [str(row[0].value) for row in rows if not row[2].value]:
         notes.append(f"Left out, because no answer prefers one of two outputs that have it: {', '.join(without)}.")
     if unsided := [name for name in run.figures if name not in sided]:
-        notes.append(f"Left out, because neither more nor less is better: {', '.join(unsided)}.")
+        notes.append(f"Left out, because neither higher nor lower values are better: {', '.join(unsided)}.")
     return Table("Metrics against pairwise comparisons by people", columns, (Section("", kept),), tuple(notes))
 
 

@@ -27,7 +27,7 @@ CHANGE = (
     "Values with altered drivers minus values without: means over rows, each row over the cells that it has in both"
     " runs. Outputs are made from the altered drivers and compared with them; figures against the truth use the"
     " unaltered truth. Figures that may miss their ideal on both sides are shown as distances from it, cell by cell:"
-    " less is better. If rows or cells are missing, the count is beside the value, as is the unaltered mean over the"
+    " lower is better. If rows or cells are missing, the count is beside the value, as is the unaltered mean over the"
     " same rows and cells. Figures of all cells as a set use the cells that each run has."
 )
 ORDER = (
@@ -146,7 +146,7 @@ def _why_not(other: FinishedRun, figure: Figure, rows: Sequence[str]) -> str:
     if not comparable(other, figure):
         return OTHER_RATE
     found = [other.combined(label, figure.name) for label in rows]
-    return next((one.reason for one in found if one.reason), "no row has it in both runs")
+    return next((one.reason for one in found if one.reason), "no row has this figure in both runs")
 
 
 def _orders(
@@ -176,13 +176,13 @@ def _who(
 
 
 def _lost(run: FinishedRun, others: Mapping[str, FinishedRun]) -> list[str]:
-    """Return a line for each alteration that makes cells fail which do not fail without it."""
+    """Return a line for each alteration that causes additional cells to fail."""
     lines = []
     for label, other in others.items():
         rows = [method.label for method in other.facts.methods]
         lost = {row: _failures(other, row) - _failures(run, row) for row in rows}
         if told := [f"{row} {len(cells)}" for row, cells in lost.items() if cells]:
-            lines.append(f"{label}: cells that fail with altered drivers only: {', '.join(told)}.")
+            lines.append(f"{label}: cells that fail only with altered drivers: {', '.join(told)}.")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Agreement pooled over cells, as in the leaderboard, for any draw and exchange of drivers."""
+"""Agreement pooled over cells, as in the leaderboard, for resampled and exchanged drivers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def products(run: FinishedRun, label: str, figure: str) -> dict[str, list[float]
 def paired_pooled(first: Products, second: Products, cluster_of: Mapping[str, str]) -> tuple[float, float, Paired]:
     """Compare two methods over the cells that both have; return each one's pooled agreement and their difference.
 
-    The interval draws drivers and pools again; p exchanges the two methods' cells by driver.
+    The interval resamples drivers and pools again; p exchanges the two methods' cells by driver.
     """
     cells = sorted(first.keys() & second.keys())
     names = [cluster_of[cell] for cell in cells]

@@ -1,4 +1,4 @@
-"""A recogniser's labels of a run's outputs: `recognition.json` in its folder, which `bench.py recognition` writes."""
+"""A recogniser's labels for a run's outputs: `recognition.json` in its folder, which `bench.py recognition` writes."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def write_recognised(run: Path, found: Recognised) -> Path:
 
 
 def read_recognised(run: FinishedRun) -> Recognised | None:
-    """Return the labels in a run's folder, or None if there are none. Changed outputs have no labels.
+    """Return the labels in a run's folder, or None if there are none. Outputs that have changed since have no labels.
 
     Raise BenchError if the file is invalid.
     """

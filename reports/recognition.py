@@ -20,16 +20,16 @@ from megbench.reports.table import Column, Entry, Section, Table
 DRIVERS = "the drivers themselves"
 UF1 = "Mean over the classes of F1, from one confusion matrix over all cells (MEGC2019)."
 UAR = "Mean over the classes of the share recognised, from the same matrix."
-INTERVALS = "Intervals: 95 % bootstrap, drivers resampled; none with fewer than five drivers."
+INTERVALS = "Intervals: 95 % bootstrap, drivers resampled. With fewer than five drivers there is no interval."
 WHAT_FOR = (
     "An output counts as recognised if a recogniser gives it the driver's emotion. It learned from no clip of the"
-    " driver's person or the template, which are found by name and by identical frames; a clip that is cropped"
-    " otherwise is not found. It may respond to any motion that accompanies an emotion, right or not:"
-    " docs/recognition.md."
+    " driver's person or the template's. These clips are identified by name and by identical frames; a clip that is"
+    " cropped differently is not identified. The recogniser may respond to any motion that accompanies an emotion,"
+    " correct or not (docs/recognition.md)."
 )
 FEWER = (
-    '"N by fewer classes": N labels are from a recogniser that does not know every class, because one occurs only for'
-    " the person held out."
+    '"N by fewer classes": N labels are from a recogniser that does not know every class, because one occurs only in'
+    " clips of the person held out."
 )
 
 
@@ -124,7 +124,7 @@ def _scores(run: FinishedRun, found: Recognised) -> Table:
         )
 
     sections = [Section(heading, tuple(map(entries, rows))) for heading, rows in _rows(run, found)]
-    sections.append(Section("Without looking", _without_looking(run, found, len(columns))))
+    sections.append(Section("Trivial baselines", _without_looking(run, found, len(columns))))
     return Table("Recognition of the drivers' emotions", columns, tuple(sections), tuple(_footnotes(run, found)))
 
 
@@ -161,8 +161,8 @@ def _footnotes(run: FinishedRun, found: Recognised) -> Iterable[str]:
     yield f"The recogniser ({found.recogniser}) learned from {learnt} ({counts})."
     most = found.classes[int(np.argmax(found.of_classes))]
     yield (
-        f"always {most}: the most common class of the clips it learned from (the first of several); chance: the mean of"
-        f" answers drawn evenly from the {len(found.classes)} classes."
+        f"always {most}: the most common class of the clips it learned from (the first if there are several); chance:"
+        f" the mean score of labels drawn evenly from the {len(found.classes)} classes."
     )
     if any(one.fewer for cells in (*found.rows.values(), found.drivers) for one in cells.values()):
         yield FEWER

@@ -14,7 +14,7 @@ from statistics import fmean
 
 import pandas as pd
 
-from megbench.core.errors import BenchError, few, unknown_name
+from megbench.core.errors import BenchError, counted, few, unknown_name
 from megbench.reports.marks import marked
 from megbench.reports.published import HERE
 from megbench.reports.run_facts import CellFacts, MethodFacts
@@ -57,7 +57,7 @@ def check_reference(reference: str, protocol: str, metrics: Container[str]) -> N
         raise unknown_name("reference", reference, REFERENCES)
     if protocol != reference:
         raise BenchError(
-            f"--reference {reference}: its rows are of the protocol {reference}, but this run uses {protocol}. Leave"
+            f"--reference {reference}: its rows belong to the protocol {reference}, but this run uses {protocol}. Leave"
             f" it out, or run --protocol {reference}."
         )
     if METRIC not in metrics:
@@ -87,15 +87,17 @@ def published_rows(path: Path) -> tuple[PublishedRow, ...]:
 def reference_tables(run: FinishedRun, reference: str) -> dict[str, Table]:
     """Return the published rows beside a run's methods by file name: means over shared cells, then every cell.
 
-    Return {} if there is no reference. Raise BenchError if check_reference does or if the run and the rows share no
-    cells.
+    Return {} if there is no reference. Raise BenchError in the same cases as check_reference, and if the run and the
+    rows share no cells.
     """
     if not reference:
         return {}
     versions = {metric.name: metric.version for metric in run.facts.metrics}
     check_reference(reference, run.facts.protocol.name, versions)
     if versions[METRIC] != VERSION:
-        raise BenchError(f"--reference {reference}: its rows are of {METRIC} {VERSION}, not of {versions[METRIC]}.")
+        raise BenchError(
+            f"--reference {reference}: its rows are of {METRIC} {VERSION}, not {versions[METRIC]}. Leave it out."
+        )
     beside = _Beside(run, published_rows(REFERENCES[reference]))
     if not beside.systems:
         raise BenchError(f"--reference {reference}: this run has no cell with a published output. Leave it out.")
@@ -120,13 +122,16 @@ class _Beside:
     def means(self) -> Table:
         """Return each system's means over its cells in the run, and the methods' means over the same cells."""
         methods = self.run.methods
-        columns = [Column("published system"), Column("cells", decimals=0, note="Cells of this run that it has.")]
+        columns = [
+            Column("published system"),
+            Column("cells", decimals=0, note="Cells of this run that the system has."),
+        ]
         for name in FIGURES:
             note = "Mean over the cells that the published system has."
             columns.append(Column("published", note=f"{note} {WHAT}", group=name, key=f"{name} published"))
             columns += [Column(method.label, note=note, group=name, key=f"{name} {method.label}") for method in methods]
         rows = tuple(tuple(self._means_of(system)) for system in self.systems)
-        title = "Published outputs, measured elsewhere: means over the cells of each, and this run's on the same cells"
+        title = "Published outputs, measured elsewhere: means over the cells of each, and this run's means over them"
         return self._table(title, columns, rows)
 
     def _means_of(self, system: str) -> Iterator[Entry]:
@@ -181,5 +186,7 @@ class _Beside:
             notes.append(PROTOTYPE.format(f"{PROTOTYPE_ONLY.capitalize()} ({few(self.prototypes)})"))
         if self.left_out:
             named = few(list(dict.fromkeys(f"{row.driver} on {row.template}" for row in self.left_out)))
-            notes.append(f"Left out: {len(self.left_out)} published outputs on cells that this run lacks ({named}).")
+            notes.append(
+                f"Left out: {counted(len(self.left_out), 'published output')} on cells that this run lacks ({named})."
+            )
         return marked(self.run, Table(title, tuple(columns), (Section("", rows),), tuple(notes)))

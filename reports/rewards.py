@@ -13,7 +13,7 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 TRUTH, STILL = "truth", "still"
-# Controls that show no motion or a wrong one, and the right answer.
+# Controls that show no motion or a wrong one, and the ground truth.
 COMPARED = (STILL, "still_noise", "rigid", "wrong_driver", "reversed", TRUTH)
 DECIMALS = 3
 # Dozens of figures that differ only in their action unit.
@@ -84,7 +84,7 @@ def rewards_table(run: FinishedRun) -> Table | None:
 
 
 def asked(figure: Figure) -> bool:
-    """Return whether the table of rewards shows a figure: one with an ideal that is not of a single action unit."""
+    """Return whether the table of rewards shows a figure: it has an ideal and is not about a single action unit."""
     return figure.ideal is not None and not TRACK.search(figure.name)
 
 

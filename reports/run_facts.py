@@ -11,7 +11,7 @@ from megbench.core.figures import Figure
 
 
 class Facts(BaseModel):
-    """The base of all parts of run.json: they are frozen, and unknown fields are ignored."""
+    """The base class of all parts of run.json; parts are frozen, and unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -118,4 +118,4 @@ def read_facts(path: Path) -> RunFacts:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BenchError(f"{path}: {place}: {first['msg']}. Repeat the run's command to rewrite it.") from None
+        raise BenchError(f"{path}: {place}: {first['msg']}. Run the command that made the run again.") from None

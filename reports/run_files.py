@@ -86,7 +86,7 @@ class FinishedRun:
 
     @functools.cached_property
     def figures(self) -> dict[str, tuple[MetricFacts, Figure]]:
-        """Every figure of the run by name; if two metrics have figures of the same name, the first metric's."""
+        """Every figure of the run by name; the first of several figures with the same name."""
         table: dict[str, tuple[MetricFacts, Figure]] = {}
         for metric in self.facts.metrics:
             for figure in metric.figures:
@@ -178,7 +178,7 @@ class FinishedRun:
         return str(self.record(label, cell).get("content") or "")
 
     def supplied(self, label: str, cell: CellFacts) -> bool:
-        """Return whether everything that has to be supplied for a cell from elsewhere was available."""
+        """Return whether everything that must be supplied from elsewhere for a cell was available."""
         return self.record(label, cell).get("status") != "missing"
 
     def record(self, label: str, cell: CellFacts) -> dict[str, Any]:
@@ -213,6 +213,7 @@ class FinishedRun:
         if not path.resolve().is_relative_to(self.folder.resolve()) or any("/" in part for part in parts):
             raise BenchError(
                 f"{self.folder / 'run.json'}: the name {'/'.join(parts)!r} points outside the run's folder."
+                " Run the command that made the run again."
             )
         return path
 
@@ -236,6 +237,10 @@ def _read_scores(path: Path) -> pd.DataFrame:
         table[["value", *COUNTS]] = table[["value", *COUNTS]].astype("float64")
         return table[[*LABELS, "value", *COUNTS]]
     except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror}). Repeat the run's command.") from None
+        raise BenchError(
+            f"{path}: cannot be read ({error.strerror}). Run the command that made the run again."
+        ) from None
     except (KeyError, ValueError) as error:
-        raise BenchError(f"{path}: not a table of scores ({clause(error)}). Repeat the run's command.") from None
+        raise BenchError(
+            f"{path}: not a table of scores ({clause(error)}). Run the command that made the run again."
+        ) from None

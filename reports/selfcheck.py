@@ -65,4 +65,4 @@ def sentence(metric: MetricFacts, figure: Figure, path: Path = KEPT) -> str:
     found = kept.figures.get(figure.name) if kept else None
     if kept is None or found is None or (found.metric, found.version) != (metric.name, metric.version):
         return ""
-    return f" Checked on {kept.cells} degraded true answers, {kept.date}: {found.line}."
+    return f" Checked on {kept.cells} degraded ground-truth clips, {kept.date}: {found.line}."

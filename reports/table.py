@@ -22,7 +22,7 @@ from megbench.reports.environment import environment
 DASH = "—"
 # The number of columns that fit a page of a paper.
 WIDEST = 8
-# The section of those rows of a CSV file that are footnotes.
+# The name of the section in a CSV file that contains the footnotes.
 NOTE = "note"
 
 
@@ -88,7 +88,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Section:
-    """Rows that are sorted among themselves, under a heading of their own."""
+    """Rows that are sorted among themselves, under their own heading."""
 
     heading: str
     rows: tuple[tuple[Entry, ...], ...]
@@ -114,12 +114,12 @@ class Table:
             yield from section.rows
 
     def column_groups(self) -> list[tuple[str, int]]:
-        """Return headings over neighbouring columns with how many they span, or [] if no column has one."""
+        """Return headings over neighbouring columns and how many columns each spans, or [] if no column has one."""
         groups = [(name, len(list(run))) for name, run in itertools.groupby(column.group for column in self.columns)]
         return groups if any(name for name, _ in groups) else []
 
     def names(self) -> list[str]:
-        """Return the columns' names, with the group if two have the same name, because a plain line has no groups."""
+        """Return the columns' names, with the group if two have the same name, because plain text shows no groups."""
         names = [column.named for column in self.columns]
         return [
             name if names.count(name) == 1 else f"{name} ({column.group})"
@@ -201,7 +201,7 @@ class Table:
     def csv(self) -> str:
         """Return comma-separated text: the section first, numbers in full, an empty field for an absent value.
 
-        A column with intervals is followed by two columns with their ends. Every column has a name of its own (`keys`).
+        A column with intervals is followed by two columns with their ends. Every column has a unique name (`keys`).
 
         Remarks on a row's name and values, and why values are absent, are in an extra last column; each footnote is a
         row of the section "note". Names stay text if a spreadsheet opens it
@@ -359,7 +359,7 @@ def _latex(text: str) -> str:
 
 
 def _minus(number: str) -> str:
-    """Return a number in LaTeX, whose sign is a minus, not a hyphen."""
+    """Return a number for LaTeX, with a minus sign instead of a hyphen."""
     return _latex(number).replace("-", "$-$")
 
 

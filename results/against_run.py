@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from megbench.core.errors import shown
+from megbench.core.errors import counted, shown
 from megbench.engine.seal import faults
 from megbench.results.export import submission_of, values_of
 
-# Lists whose members have names, each with the members' entry that holds the name.
+# Lists of named entries, each with the key that holds an entry's name.
 NAMED = {"cells": "name", "metrics": "name", "rows": "label", "figures": "name"}
 # The largest number of findings to list; a file of another run differs everywhere.
 MOST_TOLD = 30
@@ -30,7 +30,7 @@ def against_run(facts: dict[str, Any], run: Path) -> list[str]:
     apart = {"digests", "seal"}
     here, there = ({name: value for name, value in of.items() if name not in apart} for of in (facts, truth))
     lines += list(_differences(here, there, ""))
-    more = [f"and {len(lines) - MOST_TOLD} more differences"] if len(lines) > MOST_TOLD else []
+    more = [f"and {counted(len(lines) - MOST_TOLD, 'more difference')}"] if len(lines) > MOST_TOLD else []
     return [*lines[:MOST_TOLD], *more]
 
 

@@ -18,7 +18,7 @@ from megbench.results.means import mean_of, pooled_of, same
 from megbench.results.reading import form_faults
 from megbench.results.submission import FigureFacts, Row, Submission
 
-# The words with which reports.marks marks a row that was trained on what it is scored on.
+# reports.marks begins the mark of a row with these words if it was trained on clips or people it is scored on.
 SEEN_MARK = "trained on"
 # Marks that a status must have and no other status may have.
 MARK_OF = {"demo weights": DEMO_MARK, "reproducing": "reproducing", "untrained": "untrained"}
@@ -51,7 +51,7 @@ def altered(facts: dict[str, Any]) -> Iterator[str]:
         if name not in then["parts"]:
             yield f"{name}: added since the export"
     if now["parts"] == then["parts"] and now["whole"] != then["whole"]:
-        yield "the file: its parts are as exported, but not their order or their hash"
+        yield "the file: its parts are as exported, but their order or the hash of the file is not"
 
 
 def _contradictions(made: Submission, known_weights: Mapping[str, str]) -> Iterator[str]:
@@ -115,7 +115,7 @@ def _controls(made: Submission) -> Iterator[str]:
     if made.asked is None:
         return
     if not made.asked.controls:
-        yield "rows: no controls (--no-controls), with which other scores are compared. Repeat the run with controls"
+        yield "rows: no controls (--no-controls), with which other scores are compared. Run the benchmark with controls"
         return
     labels = {row.label for row in made.rows}
     foils = any(cell.foil for cell in made.cells)
@@ -148,21 +148,21 @@ def _marks(made: Submission, row: Row, known_weights: Mapping[str, str]) -> Iter
 
 
 def _seen(made: Submission, row: Row) -> Iterator[str]:
-    """Yield what is wrong with a row's statements about the people whom its model has seen."""
+    """Yield what is wrong with a row's statements about the people on whom its model was trained."""
     drivers = {cell.driver: cell for cell in made.cells}
     told = {*row.seen_drivers, *row.seen_people}
-    yield from (f"has seen {name}, which is not a driver here" for name in sorted(told - drivers.keys()))
+    yield from (f"was trained on {name}, which is not a driver here" for name in sorted(told - drivers.keys()))
     known = set(row.people_known)
     for name, cell in drivers.items():
         if not cell.rendered and person(cell.database, cell.subject) in known and name not in told:
-            yield f"was trained on {person(cell.database, cell.subject)}, who is driver {name}, and does not say so"
+            yield f"was trained on {person(cell.database, cell.subject)}, who is driver {name}, but does not say so"
     kinds = (("drivers", row.seen_drivers), ("people", row.seen_people))
     seen = ", ".join(f"{len(names)} of {len(drivers)} {what}" for what, names in kinds if names)
     marked = [word for word in row.marks if word.startswith(SEEN_MARK)]
     if seen and f"{SEEN_MARK} {seen}" not in marked:
-        yield f"is scored on people whom it has seen, without the mark '{SEEN_MARK} {seen}'"
+        yield f"is scored on people it was trained on, but lacks the mark '{SEEN_MARK} {seen}'"
     if marked and not seen:
-        yield f"has the mark {marked[0]!r}, but names nobody whom it has seen"
+        yield f"has the mark {marked[0]!r}, but names nobody it was trained on"
 
 
 def _work(made: Submission, row: Row) -> Iterator[str]:
@@ -229,7 +229,7 @@ def _summed(made: Submission, row: Row, figure: FigureFacts) -> Iterator[str]:
             yield f"interval {found.low} to {found.high}, but its cells give {low} to {high}"
         return
     if (found.low, found.high) != (None, None):
-        yield "interval: a figure that is not a mean has none"
+        yield "interval: present, but a figure that is not a mean has none"
     if found.n_scored > found.n_cells:
         yield f"from {plural(found.n_scored, 'cell')} of {found.n_cells}"
     if figure.pooling == "pooled":

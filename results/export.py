@@ -33,7 +33,8 @@ def submission_of(folder: Path) -> Submission:
     seal = measured_digest(folder)
     if not run.facts.finished or seal is None:
         raise BenchError(
-            f"{folder}: the run is not finished or its manifest is incomplete. Repeat its command, then export."
+            f"{folder}: the run is not finished or its manifest is incomplete. Run the command that made the run again,"
+            " then export."
         )
     hide = _Hider(run)
     facts = {

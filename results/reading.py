@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from megbench.core.errors import BenchError, clause, shown
+from megbench.core.errors import BenchError, clause, counted, shown
 from megbench.core.files.bounded import read_bounded
 from megbench.core.provenance import ROOT
 from megbench.results.submission import Submission
@@ -36,7 +36,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(data, object_pairs_hook=_once, parse_constant=_no_constant)
     except RecursionError:
-        raise BenchError(f"{path}: not a results file (nested too deeply).") from None
+        raise BenchError(f"{path}: not a results file (nested too deeply). Make one with `results export`.") from None
     except ValueError as error:
         raise BenchError(f"{path}: not a results file ({clause(error)}). Make one with `results export`.") from None
     if not isinstance(facts, dict):
@@ -51,7 +51,7 @@ def form_faults(facts: dict[str, Any]) -> list[str]:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)
         lines = [f"{_place(fault['loc'])}: {clause(fault['msg'])}: {shown(fault['input'])}" for fault in found]
-        more = [f"and {len(lines) - MOST_TOLD} more format errors"] if len(lines) > MOST_TOLD else []
+        more = [f"and {counted(len(lines) - MOST_TOLD, 'more format error')}"] if len(lines) > MOST_TOLD else []
         return [*lines[:MOST_TOLD], *more]
     return []
 

@@ -19,8 +19,8 @@ FORMAT = "megbench-results-1"
 MOST_ROWS, MOST_CELLS, MOST_METRICS, MOST_FIGURES, MOST_NAMES = 200, 2_000, 100, 1_000, 5_000
 LONGEST_NAME, LONGEST_TEXT = 200, 2_000
 
-# The status of a row's weights: the suite's (by their marks), the user's own, or none because nothing is learnt; or
-# that other programs or people made the output.
+# The status of a row's weights: the suite's (by their marks), the user's own, or none because nothing is learnt. The
+# last two values are for outputs of other programs or people.
 Status = Literal[
     "published weights",
     "reproducing",
@@ -73,7 +73,7 @@ Words = Annotated[dict[Name, Text], Field(max_length=MOST_CELLS)]
 
 
 class Part(BaseModel):
-    """The base of all parts of the file."""
+    """The base class of all parts of the file."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

@@ -441,5 +441,5 @@ def test_ctrl_c_on_a_training_is_one_line(call, monkeypatch):
     assert call("train", "fpfomm") == (
         130,
         "",
-        "Interrupted. Finished work is kept; repeat the same command to continue.\n",
+        "Interrupted. Finished work is kept; run the same command again to continue.\n",
     )

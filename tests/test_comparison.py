@@ -158,7 +158,7 @@ def test_two_rows_of_one_run(first):
         (lambda f: f["cells"].pop(), "The cells differ: d2__tb in one run only"),
         (
             lambda f: f["cells"][0].update(apex_frame=0),
-            r"cells. facts differ: d1__ta\. In d1__ta it is apex_frame \(\d+ and 0\)",
+            r"Cells differ between the runs: d1__ta\. d1__ta differs in apex_frame \(\d+ and 0\)",
         ),
         (lambda f: f["protocol"].update(version="2"), "The protocols differ: demo 1 and demo 2"),
         (lambda f: f.update(metrics=[]), "share no metric"),

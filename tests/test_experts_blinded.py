@@ -86,7 +86,7 @@ def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):
 
     code, out, err = call("experts", "import", sheets[0], "--run", run)
     assert len(read_judgements(run / FILE)) == 24  # a second import replaces anna's scores and keeps Ben's
-    assert "Note: Replaced 12 earlier judgements of the same outputs by anna" in err
+    assert "Note: Replaced 12 earlier judgements by anna of the same outputs" in err
 
     code, out, err = call("experts", "agreement", run)
     assert code == 0, err
@@ -229,7 +229,7 @@ def test_the_published_judgements_fit_a_run_that_has_a_part_of_them(call, run, t
     code, out, err = call("experts", "agreement", run)
     assert code == 0, err
     assert "Warning: all pairs are of the same two rows, flow_warp and fpfomm" in out
-    assert "2 rows have a pooled figure; an order needs at least 3" in out
+    assert "2 rows with a pooled figure; an order needs at least 3" in out
     assert "no interval" in out
     code, _, err = call("experts", "import", sheet, "--run", run)
     assert code == 2

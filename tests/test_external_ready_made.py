@@ -113,7 +113,7 @@ def test_a_description_that_works_is_told_with_its_speed(trial, tmp_path):
 
 
 BROKEN = {
-    "no script": "program not found: .* has no demo.py. Is it a checkout of github andrerochow/fsrt",
+    "no script": "program not found: .* has no demo.py. Give a checkout of github andrerochow/fsrt",
     "no weights": r"weights missing: .*vox256\.pt. Get them from: Google Drive",
     "no interpreter": "environment missing: /no/such/python does not run. Required: Python 3.9",
 }
@@ -178,7 +178,7 @@ def test_what_does_not_fit_is_told_in_a_line(trial, tmp_path, changes, words):
             "its environment is unsuitable: .*No module named 'no_such_module'. Install .*Python 3.9",
         ),
         ("raise RuntimeError('Found no NVIDIA driver on your system')", "it finds no GPU: .*NVIDIA"),
-        ("open('weights/kp_detector.pt')", "a file is missing: .*kp_detector.pt'. Its weights: .*weights/"),
+        ("open('weights/kp_detector.pt')", "a file is missing: .*kp_detector.pt'. Get its weights from: .*weights/"),
         (
             f"print({BOX!r})\nraise SystemExit(2)",
             "the program rejects an argument: .*code 2: Unrecognized options: --foo, 1. .*0325d9f",

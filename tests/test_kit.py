@@ -121,7 +121,7 @@ def test_outputs_that_are_not_there_are_missing_and_cost_no_exit_code(call, tmp_
     for _ in range(2):
         code, _, err = call(*arguments)
         assert code == 0, err
-        assert "Missing: outputs@made: 3 cells were not supplied" in err
+        assert "Missing: outputs@made: 3 cells not supplied" in err
         assert "Failed" not in err
     facts = json.loads((tmp_path / "out" / "run.json").read_text())
     assert facts["missing"] == {"outputs@made": ["d0__t1", "d1__t0", "d1__t1"]}

@@ -449,6 +449,6 @@ def test_drivers_that_show_several_faces_are_named(tmp_path):
     (folder / "run.json").write_text(json.dumps(facts))
     page = write_report(folder, Pictures.none).read_text(encoding="utf-8")
     told = "2 faces in its first frame (105 and 73 px wide), the left one was used"
-    assert f"<b>Drivers that show several faces.</b> d1: {told}. Scores are of that face alone" in page
+    assert f"<b>Drivers that show several faces.</b> d1: {told}. Only that face is scored" in page
     assert page.count(told) == 1 + 2  # the notice, and the two cells of this driver
     assert "code 0123456789" in page

@@ -24,7 +24,7 @@ def test_a_sentence_only_for_the_version_that_was_checked(tmp_path):
     read_worth.cache_clear()
     figure = {"metric": "motion_agreement", "version": "1", "line": "sees amplitude"}
     path.write_text(json.dumps({"date": "2026-11-24", "cells": 3, "figures": {"gain": figure}}))
-    assert sentence(METRIC, FIGURE, path).endswith("3 degraded true answers, 2026-11-24: sees amplitude.")
+    assert sentence(METRIC, FIGURE, path).endswith("3 degraded ground-truth clips, 2026-11-24: sees amplitude.")
     assert sentence(METRIC.model_copy(update={"version": "2"}), FIGURE, path) == ""
 
 

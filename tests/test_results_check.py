@@ -117,7 +117,7 @@ CONTRADICTING = {
     "an untrained row": (set_at("rows", 2, "marks", to={}), "lacks the mark 'untrained'"),
     "no weights": (set_at("rows", 0, "weights", to=None), "without their hash"),
     "demo weights as one's own": (set_at("rows", 1, "weights", to={"weights": DEMO_HASH}), "are the suite's"),
-    "people seen, no mark": (set_at("rows", 1, "marks", to={}), "without the mark 'trained on 1 of 6 drivers"),
+    "people seen, no mark": (set_at("rows", 1, "marks", to={}), "lacks the mark 'trained on 1 of 6 drivers"),
     "people seen, not told": (hide_seen, "was trained on samm/s0, who is driver d0"),
     "a row twice": (lambda facts: facts["rows"].append(facts["rows"][0]), "row fomm: occurs twice"),
     "no seal": (set_at("seal", to=None), "seal: missing"),

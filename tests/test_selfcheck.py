@@ -137,8 +137,8 @@ def test_the_laws_hold_for_figures_that_obey_and_break_for_others():
     [
         ("strain_agreement", ("scale", 0.25), 0.9, "strain_agreement stays within"),
         ("onset_shift", ("delay", 8), 3.0, "onset_shift rises with delay"),
-        ("spotting_recall", ("scale", 1.0), 15 / 18, "spotting_recall: the true answer is spotted"),
-        ("spotting_recall", ("still", 0.0), 0.05, "spotting_recall: the true answer is spotted"),
+        ("spotting_recall", ("scale", 1.0), 15 / 18, "spotting_recall: the ground truth is spotted"),
+        ("spotting_recall", ("still", 0.0), 0.05, "spotting_recall: the ground truth is spotted"),
     ],
 )
 def test_each_law_breaks_where_its_figure_does(figure, variant, value, broken):

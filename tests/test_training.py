@@ -212,7 +212,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path, capsys):
     capsys.readouterr()
     resumed = run(tmp_path / "cut")
     resumed.train()
-    told = "Resuming at step 30 of 40 of stage first; 5 later steps of the log are lost and computed again."
+    told = "Resuming at step 30 of 40 of stage first; 5 later logged steps will be computed again."
     assert capsys.readouterr().out == f"{told}\n"
     for one, other in zip(whole.networks["net"].parameters(), resumed.networks["net"].parameters(), strict=True):
         assert torch.equal(one, other)

@@ -63,7 +63,7 @@ class Average:
 
 
 def states(networks: Mapping[str, nn.Module], copy: bool = False) -> States:
-    """Return state dicts by network name."""
+    """Return the networks' state dicts by name. copy: detach and clone the tensors."""
     return {
         name: {entry: value.detach().clone() if copy else value for entry, value in network.state_dict().items()}
         for name, network in networks.items()
@@ -71,6 +71,6 @@ def states(networks: Mapping[str, nn.Module], copy: bool = False) -> States:
 
 
 def load(networks: Mapping[str, nn.Module], saved: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Load state dicts by network name."""
+    """Load into each network the state dict saved under its name."""
     for name, network in networks.items():
         network.load_state_dict(saved[name])

@@ -146,7 +146,7 @@ def train(
                 finished = run.train()
             if group.is_first:
                 save_weights(weights, trainer.networks(), card(name, resolved, clips, run, group, init))
-                state = "" if finished else "Stopped by a limit; repeat the same command to continue. "
+                state = "" if finished else "Stopped by a limit; run the same command again to continue. "
                 print(f"{state}Weights: {weights}. Use them as --methods {weights.stem}")
     return finished
 
@@ -172,7 +172,10 @@ def start_from(init: Path, trainer: Trainable) -> dict[str, Any]:
     held = network_names(init)
     found = {name: network for name, network in trainer.networks().items() if name in held}
     if not found:
-        raise BenchError(f"--init {init} holds none of {', '.join(trainer.networks())}; it holds {', '.join(held)}.")
+        raise BenchError(
+            f"--init {init} holds none of {', '.join(trainer.networks())}; it holds {', '.join(held)}. Give weights of"
+            " this method."
+        )
     load_networks(init, found)
     lacking = [name for name in trainer.networks() if name not in held]
     return {"file": init.name, "blake2b": weights_hash(init), "fresh_networks": lacking}
@@ -187,7 +190,7 @@ def check_rates(plan: Plan, trainer: Trainable) -> None:
 
 
 def smaller_parts(run: TrainingRun, out: Path) -> str:
-    """Return advice for training that does not fit into memory."""
+    """Return advice for a training run that does not fit in memory."""
     name = run.stages[run.progress["stage"]]
     stage = run.plan.stages[name]
     place, parts = f"plan.stages.{name}", stage.accumulate
@@ -205,7 +208,7 @@ def check_unchanged(out: Path, resolved: dict[str, Any]) -> None:
         write_json(path, resolved)
     elif json.loads(path.read_text()) != json.loads(json.dumps(resolved)):
         raise BenchError(
-            f"{out} holds a training with other settings (see {path.name}). Give another --out, or delete the folder."
+            f"{out} contains a training run with other settings (see {path.name}). Give another --out, or delete it."
         )
 
 
@@ -246,6 +249,6 @@ def without_folders(argument: str) -> str:
 
 
 def seen_before(init: Path | None, facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the facts of a training set, plus the clips and people that the initial weights had already seen."""
+    """Return the facts of a training set, plus the clips and people on which the initial weights were trained."""
     before = clips_seen(init) if init else {}
     return facts | {f"{kind}_seen": sorted({*names, *facts.get(f"{kind}_seen", ())}) for kind, names in before.items()}

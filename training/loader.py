@@ -1,4 +1,4 @@
-"""Batches of a stage in order, drawn ahead by threads while the networks are trained.
+"""Batches of a stage in order, drawn in advance by threads while the networks are trained.
 
 torch's DataLoader would draw the same batches in processes, which has three drawbacks. Unless the processes are forked,
 which is safe only on Linux, each gets a copy of the whole training set, because numpy pickles a mapped file with its
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from megbench.core.draws import generator
 
-# The number of steps drawn ahead, and the number of threads that draw them.
+# The number of steps drawn in advance, and the number of threads that draw them.
 AHEAD, THREADS = 2, 2
 
 # The purposes for which a batch is drawn. Each has its own random generators.
@@ -28,7 +28,7 @@ TRAIN, VALIDATE, SETTLE = range(3)
 
 
 class Batches(Protocol):
-    """A source of pairs."""
+    """A source of batches of pairs."""
 
     def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return a batch of the "train" or "validation" split; it depends on `rng` only, not on the calling thread."""

@@ -1,9 +1,9 @@
-"""One loop for every trainable method: stages, parts of batches, phases, looks, saved state.
+"""One loop for every trainable method: stages, parts of batches, phases, logged losses, saved state.
 
 A run can be killed at any moment, and the same command continues from the last saved state. All draws depend only on
-the seed, the stage, the step and the sample, so a resumed run ends with the same result as an uninterrupted one. Every
-`log_every` steps, the run looks at the losses. Between two looks, nothing waits for the device, where the losses stay
-until then.
+the seed, the stage, the step and the sample, so a resumed run ends with the same result as an uninterrupted one.
+
+The losses stay on the device and are read every `log_every` steps. In between, nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from megbench.core.contracts import Phase, Trainable
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, counted
 from megbench.nets.fast import speed_up
 from megbench.training import resume
 from megbench.training.average import Average, load, states
@@ -90,9 +90,9 @@ class TrainingRun:
         return True
 
     def repeated(self, name: str) -> Iterator[Losses]:
-        """Yield the losses of step after step of a stage, all on its first batch, for comparisons and measurements.
+        """Repeat a stage's step on its first batch and yield the losses of each, for comparisons and measurements.
 
-        After each, the parameters hold the gradients that it used. Nothing is validated, logged or saved.
+        After each step, the parameters hold the gradients that it used. Nothing is validated, logged or saved.
         """
         stage, loader = self.plan.stages[name], self._loader(self.stages.index(name))
         parts, optimisers = loader.one(TRAIN, 0), self._optimisers(name)
@@ -111,7 +111,7 @@ class TrainingRun:
                 optimiser.load_state_dict(saved["optimisers"][key])
             average.resume(saved["average"])
         everything = functools.partial(self._everything, optimisers, average)
-        since: list[Losses] = []  # losses of the steps since the last look
+        since: list[Losses] = []  # losses of the steps since they were last read
         last_save = time.monotonic()
         first, end = self.progress["step"], self._end(number)
         bar = tqdm(total=stage.steps, initial=first, desc=f"stage {name}", unit="step", disable=self._silent)
@@ -125,7 +125,7 @@ class TrainingRun:
             kept = self.plan.keep_every > 0 and (step + 1) % self.plan.keep_every == 0
             if not due and not kept and step + 1 != end and (step + 1) % self.plan.log_every:
                 continue
-            # A look: the only point at which the loop waits for the device.
+            # Read the losses: the only point at which the loop waits for the device.
             self.progress["seconds"] = self._before + time.monotonic() - self._began
             bar.set_postfix(self._record(name, step, "train", since, loader))
             since = []
@@ -275,18 +275,18 @@ class TrainingRun:
         return saved
 
     def _resumed(self) -> str:
-        """Return a note on the step from which the run resumes and the logged steps lost; "" for a new run."""
+        """Return a note on the step from which the run resumes and on logged steps that are lost; "" for a new run."""
         lines = [line for line in read_log(self.out) if line["split"] == "train"]
         if not lines or self.progress["stage"] == len(self.stages):
             return ""
         stage, step = self.stages[self.progress["stage"]], self.progress["step"]
         logged = sum({line["stage"]: int(line["step"]) for line in lines}.values())
-        again = f"; {logged - self.done} later steps of the log are lost and computed again" * (logged > self.done)
+        again = f"; {counted(logged - self.done, 'later logged step')} will be computed again" * (logged > self.done)
         return f"Resuming at step {step} of {self.plan.stages[stage].steps} of stage {stage}{again}."
 
     @property
     def kept_steps(self) -> dict[str, int]:
-        """The step of each stage whose networks are kept: the best validated step, or the last step if none was."""
+        """The step of each stage whose networks are kept: the best validated step, or the last if there was none."""
         kept: dict[str, int] = dict(self.progress["kept"])
         if step := self.progress["step"]:  # a limit stopped this stage, perhaps before it was validated
             kept.setdefault(self.stages[self.progress["stage"]], step)
@@ -324,7 +324,7 @@ class TrainingRun:
         return Loader(self.batches, stage.batch_size, stage.accumulate, key, group.device, group.rank, group.size)
 
     def _end(self, number: int) -> int:
-        """Return the step at which the stage ends, or an earlier one at which the run's limit ends it."""
+        """Return the step at which the stage ends, or an earlier step at which the run reaches its limit."""
         stage = self.plan.stages[self.stages[number]]
         if self.limits.steps is None:
             return stage.steps

@@ -95,8 +95,8 @@ class PreparedSet:
     def facts(self) -> dict[str, Any]:
         """Return facts for the weights' card.
 
-        They list the stores, both splits, the clips and people that were seen (in training or validation), and the
-        clips that could not be used.
+        They list the stores, both splits, the clips and people used (for training or validation), and the clips that
+        could not be used.
         """
         return {
             "stores": self.hashes(),
@@ -182,7 +182,7 @@ def jittered(pair: Float32s, jitter: Jitter, rng: np.random.Generator) -> Float3
 
 
 def turned(picture: Float32s, degrees: float) -> Float32s:
-    """Return a picture (H, W, 3) RGB in [0, 1] with its hue turned on the colour circle."""
+    """Return a picture (H, W, 3) RGB in [0, 1] with its hue rotated by `degrees`."""
     hsv = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2HSV)
     hsv[..., 0] = (hsv[..., 0] + degrees) % 360
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.float32)

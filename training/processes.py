@@ -118,7 +118,7 @@ class Machine:
         if started and (told := os.environ.get("WORLD_SIZE")) != str(size):
             raise BenchError(
                 f"torchrun's WORLD_SIZE is {told}, but --devices {self.devices} --nodes {self.nodes} make {size}."
-                " Give both the same number."
+                " Make them equal."
             )
         gpu = self.device == "cuda"
         if gpu and self.devices > (found := torch.cuda.device_count()):
@@ -161,7 +161,7 @@ class Machine:
             if missing := [name for name in names if name not in os.environ]:
                 raise BenchError(
                     f"--nodes {self.nodes} needs {', '.join(missing)} in the environment of each machine: its number"
-                    " (0, 1 ...), and the address and a free port of machine 0. torchrun sets them too."
+                    " (0, 1 ...), and the address and a free port of machine 0. Set them, or start with torchrun."
                 )
             shared = {name: os.environ[name] for name in names}
         shared["WORLD_SIZE"] = str(self.devices * self.nodes)
@@ -184,7 +184,7 @@ def ending_together(others: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]
     def watch() -> None:
         while not over.wait(LOOK):
             failed = [other.returncode for other in others if other.poll()]
-            if failed and not over.wait(LAST_WORDS):  # an error common to all ends this process anyway
+            if failed and not over.wait(LAST_WORDS):  # an error in every process ends this one anyway
                 print(f"One of the training processes exited with status {failed[0]}.", file=sys.stderr, flush=True)
                 for other in others:
                     other.kill()

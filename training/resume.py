@@ -20,7 +20,10 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def read(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """Return what `write` wrote, on the device, or None if there is no file. Raise BenchError if it is damaged."""
+    """Return what `write` wrote, with tensors on the device, or None if there is no file.
+
+    Raise BenchError if the file is damaged.
+    """
     if not path.exists():
         return None
     try:

@@ -15,7 +15,7 @@ MOST = 4
 
 
 def write_strip(path: Path, given: Mapping[str, Tensor], made: Mapping[str, Tensor]) -> None:
-    """Write a PNG with a row for each of the first samples: the given pictures, then the painted pictures.
+    """Write a PNG with a row for each of the first samples: the inputs, then the networks' pictures.
 
     Pictures are (B, 3, H, W) RGB in [0, 1]; entries of another shape or size are left out.
     """

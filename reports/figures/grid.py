@@ -53,7 +53,10 @@ def _show(axis: Axes, picture: TilePicture | str) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure in its suffix's format (images: 200 dpi). Raise BenchError if it is unknown or writing fails."""
+    """Write a figure in the format that the suffix names (images: 200 dpi).
+
+    Raise BenchError if the format is unknown or the file cannot be written.
+    """
     check_choice("figure format", path.suffix.removeprefix("."), list(FORMATS))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -127,7 +127,7 @@ def difference(frames: Frames, frame: int, rest: int, factor: float) -> npt.NDAr
 
 
 def fitting_factor(cell: CellFacts, clips: Sequence[Shown]) -> int:
-    """Return the amplification at which the first of the clips with frames nearly fills the contrast at its apex."""
+    """Return the amplification at which the first clip that has frames nearly reaches full contrast at the apex."""
     for clip in clips:
         if clip.frames is not None:
             return fitting_amplification(clip.frames, apex(cell), onset(cell))
@@ -135,6 +135,6 @@ def fitting_factor(cell: CellFacts, clips: Sequence[Shown]) -> int:
 
 
 def fitting_amplification(frames: Frames, frame: int, rest: int) -> int:
-    """Return the amplification at which the difference between a frame and frame `rest` nearly fills the contrast."""
+    """Return the amplification at which the difference of a frame from frame `rest` nearly reaches full contrast."""
     change = (frames[frame].astype(np.float32) - frames[rest]) @ LUMA
     return amplification(float(np.percentile(np.abs(change), 98)))

@@ -1,4 +1,4 @@
-// Clips: frame 0 and coded differences to it (or frames, if the motion is large), and how the blocks of the face move.
+// Clips: frame 0 and coded differences from it (or frames, if the motion is large), and how the blocks of the face move.
 const page = JSON.parse(find("#page-data").textContent);
 const SIZE = page.size;
 // Convert codes 0..255 to grey levels and to pixels: the inverses of reports/media.py and reports/fields.py.
@@ -52,7 +52,7 @@ class Clip {
     const first = this.whole ? this.bitmaps[0] : this.bitmaps[coded.sheets.length];
     this.base = pixels(first, 0, 0).slice();
   }
-  // Differences of a frame to frame 0 in grey levels, RGBA, into `delta`.
+  // Differences of a frame from frame 0 in grey levels, RGBA, into `delta`.
   read(frame, delta) {
     if (this.still) { delta.fill(0); return; }
     const index = Math.min(frame, this.frames - 1);
@@ -61,7 +61,7 @@ class Clip {
     const codes = pixels(sheet, (place % page.columns) * SIZE, Math.floor(place / page.columns) * SIZE);
     for (let i = 0; i < delta.length; i++) delta[i] = this.whole ? codes[i] - this.base[i] : DIFFERENCE[codes[i]];
   }
-  // The same for the frame that differences refer to, read once.
+  // The same for the reference frame of the differences, read once.
   rest(frame) {
     if (this.restOf !== frame) {
       this.restDelta ??= new Float32Array(this.base.length);
@@ -89,7 +89,7 @@ const delta = new Float32Array(out.data.length);
 const LUMA = [0.299, 0.587, 0.114];
 const luma = (values, i) => LUMA[0] * values[i] + LUMA[1] * values[i + 1] + LUMA[2] * values[i + 2];
 
-// Each paints `out`: the picture, its difference to the resting frame, or the picture dimmed.
+// Each paints `out`: the picture, its difference from the resting frame, or the picture dimmed.
 function paintPicture(base) {
   for (let i = 0; i < base.length; i++) out.data[i] = i % 4 === 3 ? 255 : base[i] + delta[i];
 }

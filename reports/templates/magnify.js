@@ -1,8 +1,8 @@
-// The magnified view: a frame warped so that its facial motion since frame 0 becomes `factor` times as large. The motion
-// is the one that scoring measured, without the head's, so that the head moves as it does in the picture.
+// The magnified view: a frame warped so that its facial motion since frame 0 becomes `factor` times as large. This
+// is the motion that scoring measured, without head motion, so that the head moves as it does in the picture.
 
 // Measurement noise must not become waves. The field is smoothed over blocks of 8 pixels, then faded to nothing from
-// 2 FLOOR to FLOOR pixels. Of the demo's two templates with camera noise of sigma 2 (4) the smoothed field
+// 2 FLOOR to FLOOR pixels. For the demo's two templates with camera noise of sigma 2 (4), the smoothed field
 // is at most 0.08 (0.10) pixels.
 const FLOOR = 0.1;
 // Least area that a pixel may shrink to (as in faces/transfer.py): if magnified motion would fold the picture, the
@@ -11,7 +11,7 @@ const LEAST_AREA = 0.15;
 const MOST_SMOOTHING = 200;
 const ROUNDS = 8;
 
-// One plane of a field, G x G blocks: smoothed by 1/4, 1/2, 1/4 along rows and columns, the border repeated.
+// One plane of a field, G x G blocks: smoothed by 1/4, 1/2, 1/4 along rows and columns, with the border repeated.
 function smoothed(plane, grid) {
   const along = (values, step, place) => Float32Array.from(values, (value, i) => {
     const before = place(i) > 0 ? values[i - step] : value;
@@ -40,7 +40,7 @@ function folds(x, y, grid, block, factor) {
   return false;
 }
 
-// A plane of G x G values at a place between them, linear, the border repeated.
+// The value of a plane of G x G values at a place between them, interpolated linearly, with the border repeated.
 function between(plane, grid, column, row) {
   const x = Math.min(Math.max(column, 0), grid - 1.001), y = Math.min(Math.max(row, 0), grid - 1.001);
   const left = Math.floor(x), upper = Math.floor(y), i = upper * grid + left;
@@ -50,7 +50,7 @@ function between(plane, grid, column, row) {
   return above + down * (below - above);
 }
 
-// How far the content of each block of the magnified frame was moved beyond its own motion: x and y of each, in pixels.
+// The displacement (x and y, in pixels) of each block of the magnified frame beyond its own motion.
 function magnifying(clip, frame, factor) {
   let [grid, x, y] = clip.moves(frame);
   const block = SIZE / grid;
@@ -60,7 +60,7 @@ function magnifying(clip, frame, factor) {
   for (let count = 0; count < MOST_SMOOTHING && folds(x, y, grid, block, factor); count++) {
     [x, y] = [smoothed(x, grid), smoothed(y, grid)];
   }
-  // The block p shows what was at p - factor times the motion there: found by fixed-point rounds.
+  // The block p shows what was at p - factor times the motion there: found by fixed-point iteration.
   let [u, v] = [x, y];
   for (let round = 0; round < ROUNDS; round++) {
     const from = (plane) => Float32Array.from(plane, (_, i) =>

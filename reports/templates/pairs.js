@@ -1,4 +1,4 @@
-// A rater's questions: four synchronised clips, and an answer by key or button, kept in this browser until it is saved.
+// A rater's questions: four synchronised clips, and answers by key or button, kept in this browser until they are saved.
 const { questions } = page;
 const ROLES = ["left", "driver", "right", "template"];
 const ANSWERS = ["left", "same", "right"];
