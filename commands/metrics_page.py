@@ -66,13 +66,13 @@ def _checked(metric: type[Metric]) -> Iterator[str]:
     found = {name: kept.figures[name] for name in names if kept and name in kept.figures}
     lines = [f"- `{name}` {worth.line}" for name, worth in found.items() if worth.version == metric.version]
     if kept and lines:
-        yield f"\n`bench.py selfcheck`, on {kept.cells} true answers degraded step by step ({kept.date}):\n"
+        yield f"\n`bench.py selfcheck`, on {kept.cells} ground truths, degraded step by step ({kept.date}):\n"
         yield from lines
     courses = kept.courses.get(metric.name) if kept else None
     if courses and courses.version == metric.version:
         yield (
-            "\nMedian correlation over time with the true intensity, over the demo's drivers that have the unit (how"
-            f" many): {courses.line}."
+            "\nMedian correlation over time with the true intensity, over the demo's drivers that contain the unit"
+            f" (their number in brackets): {courses.line}."
         )
 
 
