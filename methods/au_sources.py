@@ -4,7 +4,7 @@ Without the option, the exact units are used for rendered clips, and units estim
 
 | au_source | intensities 0..5 | presences |
 |---|---|---|
-| `truth` | rendered clips: the exact intensities; 1 micro is 5 on OpenFace's scale, clipped | not at rest |
+| `truth` | rendered clips: the exact intensities, times 5 and clipped at 5 | not at rest |
 | `openface` | `.megbench/aus/openface/<driver>.csv` as written by OpenFace, or a folder of them | its `_c` columns |
 | `table` | `.megbench/aus/table/<driver>.csv`, frames x 17, or a table without `_c` columns | above zero |
 | `flow` | estimated from the driver's flow (methods/au_from_flow.py), as in `truth` | above the noise |
@@ -50,7 +50,7 @@ def truth(driver: Clip) -> ActionUnits:
     known = driver.known()
     if known is None:
         others = " or ".join(f"au_source={name}" for name in SOURCES if name != "truth")
-        raise CellFailed(f"driver {driver.name} is a recording, whose true action units are unknown. Use {others}.")
+        raise CellFailed(f"driver {driver.name} is a recording, so its true action units are unknown. Use {others}.")
     units = dict(zip(known.action_units, known.au_intensity.T, strict=True))
     intensity = np.clip(LARGEST * np.broadcast_to(shares(units), (driver.n_frames, len(OPENFACE))), 0, LARGEST)
     return ActionUnits(intensity, np.asarray(intensity > 0, np.float64))
@@ -189,21 +189,24 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
     rows = [row + [""] * (width - len(row)) for row in sheet.rows if any(row)]
     if width != len(OPENFACE):
         raise CellFailed(
-            f"{path} has {width} columns; it needs {len(OPENFACE)}, separated by commas, semicolons or tabs, or a"
-            f" header with {COLUMNS[0]} ..."
+            f"{path} has {width} column{'' if width == 1 else 's'}. Supply {len(OPENFACE)}, separated by commas,"
+            f" semicolons or tabs, or a header with {COLUMNS[0]} ..."
         )
     if len(rows) != driver.n_frames:
         # pandas writes such a row above an array.
         numbered = [cell.strip() for cell in rows[0]] == [str(column) for column in range(width)]
         remedy = "Delete the first row, which numbers the columns" if numbered else "Supply the table of this clip"
         raise CellFailed(
-            f"{path} has {len(rows)} rows, but driver {driver.name} has {driver.n_frames} frames. {remedy}."
+            f"{path} has {len(rows)} row{'' if len(rows) == 1 else 's'}, but driver {driver.name} has"
+            f" {driver.n_frames} frames. {remedy}."
         )
     values = [[sheet.number(cell) if cell.strip() else np.nan for cell in row] for row in rows]
     for frame, (row, cells) in enumerate(zip(values, rows, strict=True), 1):
         if None in row:
             unit = row.index(None)
-            raise CellFailed(f"{path}, frame {frame}: {COLUMNS[unit]} is {shown(cells[unit])}, not a number.")
+            raise CellFailed(
+                f"{path}, frame {frame}: {COLUMNS[unit]} is {shown(cells[unit])}, not a number. Correct it."
+            )
     return np.array(values, np.float64)
 
 
@@ -228,7 +231,9 @@ def _gaps(values: UnitTable, path: Path, first: int) -> list[int]:
     for gap in np.split(lacking, np.flatnonzero(np.diff(lacking) > 1) + 1) if len(lacking) else ():
         where = f"{path}: no action units in {spans(int(frame) + first for frame in gap)}"
         if gap[0] == 0 or gap[-1] == len(values) - 1:
-            raise CellFailed(f"{where}, where the clip {'begins' if gap[0] == 0 else 'ends'}. Cut the driver there.")
+            raise CellFailed(f"{where}, where the clip {'begins' if gap[0] == 0 else 'ends'}. Leave these frames out.")
         if len(gap) > LONGEST_GAP:
-            raise CellFailed(f"{where}; at most {LONGEST_GAP} frames in a row are interpolated. Cut the driver there.")
+            raise CellFailed(
+                f"{where}; at most {LONGEST_GAP} frames in a row are interpolated. Cut the driver at the gap."
+            )
     return [int(frame) for frame in lacking]

@@ -106,7 +106,7 @@ class GeneratorMethod(ABC):
 
     @abstractmethod
     def moved(self, template: Template, driver: Clip) -> Frames:
-        """Return the frames that `animate` returns."""
+        """Return the template with the driver's motion, as `animate` does."""
 
     @functools.cached_property
     def mode(self) -> str:
@@ -210,7 +210,7 @@ class GeneratorMethod(ABC):
         if lacking := self._lacking(self.mode):
             other = next(mode for mode in self.generator.modes if not self._lacking(mode))
             raise BenchError(
-                f"{self.weights} hold no trained {lacking[0]}. Use {self.name}:mode={other}, or train the stage"
+                f"{self.weights} contains no trained {lacking[0]}. Use {self.name}:mode={other}, or train the stage"
                 f" {self.generator.later[lacking[0]]}."
             )
         settings = self.settings()

@@ -102,8 +102,9 @@ class Outputs:
         frames = _once_each(frames, n_frames)
         if len(frames) != n_frames:
             raise CellFailed(
-                f"{output.path} has {len(frames)} frames, but the driver has {n_frames}. Give one for each frame of the"
-                f" driver, or list in {MAPPING} (column frames) which of them the pictures show"
+                f"{output.path} has {len(frames)} frame{'' if len(frames) == 1 else 's'}, but the driver has"
+                f" {n_frames}. Supply one for each frame of the driver, or list in {MAPPING} (column frames) which of"
+                " them the pictures show"
             )
         return frames
 
@@ -140,8 +141,14 @@ def _held(frames: Frames, output: Output, n_frames: int) -> Frames:
     """Return a picture for every frame of the driver, holding the first picture of each kept frame until the next."""
     shown = np.array(output.frames)
     if len(shown) != len(frames):
-        raise CellFailed(f"{output.path} has {len(frames)} frames, but its mapping lists {len(shown)}")
+        raise CellFailed(
+            f"{output.path} has {len(frames)} frame{'' if len(frames) == 1 else 's'}, but its mapping lists"
+            f" {len(shown)}. Correct the column frames"
+        )
     if shown[-1] >= n_frames:
-        raise CellFailed(f"{output.path}: the mapping lists frame {shown[-1]}, but the driver has {n_frames} frames")
+        raise CellFailed(
+            f"{output.path}: the mapping lists frame {shown[-1]}, but the driver has {n_frames} frames, counted from 0."
+            " Correct the column frames"
+        )
     kept, first = np.unique(shown, return_index=True)
     return frames[first[np.searchsorted(kept, np.arange(n_frames), side="right") - 1]]

@@ -29,8 +29,8 @@ SHORTEST = 3
 UPPER = frozenset(("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU43", "AU45"))
 # Number of frames averaged on each side of the apex.
 APEX_REACH = 2
-# A coded unit is a hit if it is among this many of the output's strongest units, or among as many as are coded, if
-# these are more.
+# A coded unit is a hit if it is among this many of the output's strongest units, or, if more units are
+# coded, among that many.
 TOP = 3
 # Number of decimals of the curves shown on the page.
 DIGITS = 4
@@ -103,7 +103,7 @@ def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detecto
     """
     seen = np.asarray(~(np.isnan(output).any(1) | np.isnan(other).any(1)))
     if seen.sum() < SHORTEST:
-        raise CellFailed(f"{detector.title} found a face in {seen.sum()} frames, but at least {SHORTEST} are needed")
+        raise CellFailed(f"{detector.title} needs at least {SHORTEST} frames with a face, but found {seen.sum()}")
     o, d = (_from_onset(track, seen, detector.onset_frames) for track in (output, other))
     peak = np.abs(d).max(0)
     moving, together = (peak > detector.moves) & (peak >= detector.share * peak.max()), detector.together
@@ -231,7 +231,9 @@ class AuAgreement:
         Raise CellFailed if there is no face, or if the output's length differs from the driver's or the truth's.
         """
         if len(seen.output.frames) < SHORTEST:
-            return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, but {SHORTEST} are needed")
+            return Partial(
+                "skipped", f"clip too short: it has {len(seen.output.frames)} of the {SHORTEST} frames needed"
+            )
         found = {"output": self.tracks(cell, seen.output), "driver": self.driver_tracks(cell, seen)}
         if seen.truth is not None:
             found["truth"] = self.tracks(cell, seen.truth)
@@ -257,7 +259,7 @@ class AuAgreement:
 
     def _against(self, output: Tracks, cell: Cell, role: str, tracks: Tracks) -> Agreement:
         if len(tracks) != len(output):
-            raise CellFailed(f"output has {len(output)} frames, but its {role} has {len(tracks)}")
+            raise CellFailed(f"output and {role} differ in length: {len(output)} and {len(tracks)} frames")
         return agreement(output, tracks, cell.driver.apex_frame, self.detector)
 
     def _named(self, found: Agreement, suffix: str) -> dict[str, float | None]:

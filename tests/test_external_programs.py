@@ -178,7 +178,7 @@ def test_skipped_frames_are_filled_where_names_say_they_are_missing(tmp_path, nu
 @pytest.mark.parametrize(
     ("changes", "width", "count", "words"),
     [
-        ({"panel": "2/3"}, 256, 20, r"256x256 pictures, which are not 3 side by side \(panel: 2/3\)"),
+        ({"panel": "2/3"}, 256, 20, r"256x256 pictures, which cannot be split into 3 panels .* \(panel: 2/3\)"),
         ({"panel": "1/2"}, 256, 20, "made 128x256 pictures, but its description says 256x256"),
         ({}, 256, 19, "made 19 frames, but the driver has 20$"),
         ({"skipped": "repeat"}, 256, 21, "made 21 frames, but the driver has 20$"),
@@ -198,7 +198,7 @@ def test_what_does_not_fit_is_told_in_a_line(tmp_path, changes, width, count, wo
         ({"config": "a: 1"}, "config: the command does not name it"),
         ({"command": ["a", "{config}"]}, "config: missing, but the command names it"),
         ({"command": ["a", "{config}"], "config": "a: [1"}, "config: .*not valid YAML"),
-        ({"command": ["a", "{config}"], "config": "just a word"}, "config: must be names with values"),
+        ({"command": ["a", "{config}"], "config": "just a word"}, "config: must map names to values"),
         ({"command": ["a", "{config}"], "config": "a: !!python/name:os.system"}, "config: "),
         ({"command": ["a", "{drivr}"]}, "command: Unknown placeholder 'drivr'. Did you mean 'driver'"),
         ({"panel": "last"}, "panel: 'last' is not a part of a row; write 3/3"),
