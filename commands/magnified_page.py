@@ -64,8 +64,8 @@ These single cells were tried first, with the demo weights of the commit that ad
 | `ulmegan` | colour100\\_surprise on collins | 2 | .889 | .883 | .484 | .400 | .573 | .636 |
 | `ulmegan` | colour100\\_surprise on collins | 4 | .889 | .861 | .484 | .205 | .573 | .804 |
 
-In the second row's cell `fomm` has agreement .577 and error .844 with K = 2, and .695 and .733 with K = 8: beyond 4
-there is no gain. Networks that take pictures as input improve in every row. This fits the second point above: errors
+In the cell of the second row, `fomm` has agreement .577 and error .844 with K = 2, and .695 and .733 with K = 8: beyond
+4, nothing improves. Networks that take pictures as input improve in every row. This fits the second point above: errors
 that do not depend on the driver are divided by K. `ulmegan` gets worse: the demo's units are clipped, so the output is
 reduced by more than the units were increased. These are few cells; tables of whole runs, if there are any below, are
 more reliable.

@@ -34,7 +34,7 @@ MARKS = {
     "JPEG": "Pictures saved as JPEG; compression alters motion of half a pixel.",
     "WebP": "Pictures saved as lossy WebP; compression alters motion of half a pixel.",
     RESIZED: "Outputs of {sizes} pixels were scaled to {size}x{size}.",
-    PADDED: "Outputs of {sizes} pixels were padded to squares, like face crops of such sizes.",
+    PADDED: "Outputs of {sizes} pixels were padded to squares, like face crops of these sizes.",
     HELD: "Outputs lack frames of the driver; the frame before each gap is held throughout the gap.",
 }
 # Lossy pictures, recognised by their first bytes, whatever their names.
@@ -208,7 +208,9 @@ def _mapped(folder: Path, mapping: Path) -> dict[Place, Output]:
         except BenchError as error:
             raise BenchError(f"{where}: {error}") from None
         if not (path.is_dir() or is_video(path)):
-            raise BenchError(f"{where}: {row['output']!r} is neither a folder of pictures nor a video in {folder}.")
+            raise BenchError(
+                f"{where}: {row['output']!r} is neither a folder of pictures nor a video in {folder}. Correct the name."
+            )
         if cell in found:
             raise BenchError(f"{where}: {cell[0]} on {cell[1]} is mapped twice. Remove one of the lines.")
         found[cell] = Output(path, kept_frames(row.get("frames", ""), where))

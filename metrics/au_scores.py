@@ -42,7 +42,7 @@ class Detector:
     """The properties of a detector.
 
     units: names of its columns, "AU12" or, if several are estimated as one, "AU14+20". apart: units that are scored
-    only in figures of their own. moves: the change above which a unit counts as moving. onset_frames: the number of
+    only in separate figures. moves: the change above which a unit counts as moving. onset_frames: the number of
     leading frames that form the onset. one_scale: whether the values of two clips may be compared in size (ICC, error)
     and not only in their time course. course_only: whether even the units of one clip may not be compared in size, so
     that only the time course is scored. share: the smallest change, as a share of the strongest unit's change, at which
@@ -132,7 +132,7 @@ def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detecto
 
 
 def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float | None:
-    """Return the share of the certainly coded units that move and are among the output's strongest.
+    """Return the share of the units coded with certainty that move and are among the output's strongest.
 
     Return None if the detector has none of these units, or if no frame shows a face.
     """

@@ -1,4 +1,4 @@
-"""How well each of a detector's units follows, over time, the intensities from which the drivers were rendered."""
+"""Measure how well a detector's units follow, over time, the intensities from which the drivers were rendered."""
 
 from __future__ import annotations
 

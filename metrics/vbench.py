@@ -23,7 +23,7 @@ LOOKED_AT = 8.0
 # The share of pixels counted as the fastest, and the threshold that their mean motion must exceed, in pixels of a frame
 # of 256 x 256.
 FASTEST, THRESHOLD = 0.05, 6.0
-NO_PAIR = "clip too short: it has {} of the 2 frames needed, at {:g} per second"
+NO_PAIR = "clip too short: of the 2 frames needed, it has {} at {:g} per second"
 
 
 class Vbench:

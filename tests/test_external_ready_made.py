@@ -161,7 +161,7 @@ COMMAND += '--driving_video, "{driver}", '
         (["panel=3/3"], r"512x256 pictures, which cannot be split into 3 panels .* \(panel: 3/3\)"),
         (["panel="], "FSRT made 512x256 pictures, but its description says 256x256"),
         (["panel=1/2"], r"its output looks like the driver, not like the template. .*\(panel\)"),
-        (["timeout_s=0.05"], r"FSRT took longer than 0.05 s \(timeout_s\)"),
+        (["timeout_s=0.05"], r"FSRT took longer than 0.05 s\. Increase timeout_s"),
     ],
 )
 def test_what_does_not_fit_is_told_in_a_line(trial, tmp_path, changes, words):

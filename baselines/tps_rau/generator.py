@@ -1,4 +1,4 @@
-"""The descriptor of TPS with relative action units."""
+"""The descriptor of TPS with relative action units: what drives it, its modes, networks and weights."""
 
 from megbench.core.generator import Generator, Mode, Weights
 
