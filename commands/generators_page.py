@@ -29,7 +29,7 @@ def page() -> str:
 
 def _table(found: Iterable[Generator]) -> Iterator[str]:
     """Yield the table of all generators."""
-    yield "| row | generator | paper ([BibTeX](citations.bib)) | licence of the original | driven by | weights here |"
+    yield "| row | generator | paper ([BibTeX](citations.bib)) | licence of the original | driven by | weights |"
     yield "|---|---|---|---|---|---|"
     for each in found:
         weights = ", ".join(weights.status for weights in each.weights.values()) or "none"
@@ -67,9 +67,9 @@ def _options(each: Generator) -> Iterator[str]:
     for option, choices in each.options.items():
         yield f"- Option `{option}`: {', '.join(f'`{choice}`' for choice in choices)}; the first is the default."
     if each.driven_by == "action units":
-        yield "- Option `au_source`: where action units come from (methods/au_sources.py)."
+        yield "- Option `au_source`: source of the action units ([methods/au_sources.py](../methods/au_sources.py))."
     if each.landmarks:
-        yield "- The template must show a face, whose 68 landmarks are found by dlib."
+        yield "- The template must show a face; dlib finds its 68 landmarks."
 
 
 def _default(each: Generator) -> str:
@@ -79,7 +79,7 @@ def _default(each: Generator) -> str:
     if not later:
         return f"`{first}`"
     other = next(mode for mode, needs in each.modes.items() if not each.later.keys() & set(needs.networks))
-    return f"`{first}` if the weights hold a trained `{later[0]}`, otherwise `{other}`"
+    return f"`{first}` if the weights include a trained `{later[0]}`, otherwise `{other}`"
 
 
 def _weights(each: Generator) -> str:
@@ -94,7 +94,7 @@ def _published(each: Generator) -> str:
     required = " and ".join(f"`{name}`" for name in each.published.required)
     count = len(each.published.settings)
     layouts = "one layout" if count == 1 else f"{count} layouts"
-    return f"`bench.py import {each.name} FILE` ({layouts}; it must hold {required})."
+    return f"`bench.py import {each.name} FILE` ({layouts}; it must contain {required})."
 
 
 def _training(each: Generator) -> str:

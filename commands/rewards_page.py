@@ -33,11 +33,12 @@ large. Two of its measures are included to show what they reward here.
 - **Temporal flickering** is VBench's formula on all pixels and channels: (255 - mean |I[t+1] - I[t]|) / 255. A still
   face has 1, the best possible value.
 - **Dynamic degree** follows VBench's rule on *this suite's* optical flow instead of RAFT's. Every round(fps / 8)th
-  frame is kept, n in all. Flow is measured between successive ones. The mean length of the 5 % longest vectors
-  must exceed 6 px · (shorter side / 256), which is 6 px here, and more in proportion below 8 frames a second (as in
-  VBench's repository; its release 0.1.5 has no such factor). A clip is dynamic, 1, if that happens in at least
-  round(n / 4) pairs; halves are rounded to the even number, as Python does. With n = 2, as for the demo's clips with
-  200 frames a second, that is 0 pairs: such a clip is dynamic whatever it shows, even a still face
+  frame is kept, n in all, and flow is measured between successive kept frames. A pair of frames counts as moving if the
+  mean length of the 5 % longest vectors exceeds 6 px · (shorter side / 256), which is 6 px here, and proportionally
+  more below 8 frames per second (as in VBench's repository; its release 0.1.5 has no such factor). A clip is dynamic
+  (1) if at least round(n / 4) pairs move; halves are rounded to the nearest even number, as in Python. With n = 2, as
+  for the demo's clips at 200 frames per second, that is 0 pairs: such a clip is dynamic whatever it shows, even a still
+  face
   (`findings/vbench_still_clip_is_dynamic.sh`). With n = 1 there is no pair, and the figure is absent here.
 - **Motion smoothness** is not computed, because it needs the weights of a network (AMT). Every second frame is
   predicted from its neighbours, and the score is (255 - mean |frame - prediction|) / 255. A clip without

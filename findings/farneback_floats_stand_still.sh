@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# OpenCV 5.0.0 (and 4.14): calcOpticalFlowFarneback accepts float32 pictures without a warning, but its answer depends on
-# their unit. Pictures in 0..255 give the same flow as uint8 pictures. The same pictures in 0..1, as is usual in deep
-# learning, give almost no flow at all: a shift of one pixel is measured as less than a hundredth.
+# OpenCV 5.0.0 (and 4.14): calcOpticalFlowFarneback accepts float32 pictures without a warning, but its result depends
+# on their scale. Pictures in 0..255 give the same flow as uint8 pictures. The same pictures in 0..1, the usual range in
+# deep learning, give almost no flow at all: a shift of one pixel is measured as less than a hundredth of a pixel.
 #
-# The flow of a patch is a 2x2 system whose determinant is in grey levels to the fourth power, and 1e-3 is added to it
-# before the division (modules/video/src/optflowgf.cpp, FarnebackUpdateFlow). For 0..255 that is negligible; in 0..1 the
-# determinant is 255^4 = 4e9 times smaller and the 1e-3 dominates. No error is raised, and a flow of nearly zero
-# looks like a still scene. The documentation names 8-bit input. DIS refuses floats.
+# The flow of a patch is the solution of a 2x2 system whose determinant is in grey levels to the fourth power; before
+# the division, 1e-3 is added to the determinant (modules/video/src/optflowgf.cpp, FarnebackUpdateFlow). For 0..255 this
+# is negligible; in 0..1 the determinant is 255^4 = 4e9 times smaller, and the 1e-3 dominates. No error is raised, and a
+# flow of nearly zero looks like a still scene. The documentation mentions only 8-bit input. DIS rejects floats.
 # Seen with opencv-python-headless 5.0.0.93 and NumPy 2.3.5.
 set -euo pipefail
 work=$(mktemp -d)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# FFmpeg's default conversion from yuv420p to RGB (swscale, as PyAV's to_ndarray("rgb24") uses it) makes a picture about
-# 1.3 of 255 grey levels darker: it truncates instead of rounding. The conversion from RGB to yuv420p is exact. So each
-# frame read from a video is too dark, and comparing it with the picture it came from (SSIM, PSNR, differences) counts
-# that as an error. The flag whose name promises the remedy, accurate_rnd, does not help by itself; only
-# accurate_rnd together with full_chroma_int rounds. OpenCV's cvtColor rounds too.
+# FFmpeg's default conversion from yuv420p to RGB (swscale, which PyAV's to_ndarray("rgb24") uses) makes a picture
+# darker by about 1.3 of 255 grey levels, because it truncates instead of rounding. The conversion from RGB to yuv420p
+# is exact. Each frame read from a video is therefore too dark, and a comparison with the picture from which it was made
+# (SSIM, PSNR, differences) counts that as an error. The flag whose name promises a remedy, accurate_rnd, does not help
+# by itself; the conversion rounds only if accurate_rnd is combined with full_chroma_int. OpenCV's cvtColor rounds too.
 # Seen with PyAV 18.1.0 (FFmpeg 8) on x86-64.
 set -euo pipefail
 work=$(mktemp -d)

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# torch 2.15.0 on a CPU: GroupNorm of maps in channels last is thousands of times less exact than of the same maps
-# in the usual layout, as soon as their mean is not small compared with their deviation.
+# torch 2.15.0 on a CPU: GroupNorm of maps in the channels-last layout is thousands of times less accurate than that of
+# the same maps in the usual layout, as soon as their mean is not small compared with their standard deviation.
 #
-# Layout should only affect speed: results should agree to float32's rounding. In channels last the kernel
-# computes the variance as the mean of squares minus the square of the mean, from running sums in float32, and what is
-# left after the subtraction is mostly rounding. On maps of 256x256 with mean 30 and deviation 1 results (which have
-# deviation 1) are off by .01 to .03; in planar layout by 3e-6. InstanceNorm2d, which is group norm with one channel per group,
-# uses another method and is exact in either layout, but many times slower there: swapping it for group norm is
-# a tempting way to make a network faster. Seen at every ATEN_CPU_CAPABILITY (default, avx2, avx512).
+# The layout should only affect speed, and results should agree to within float32's rounding. For channels last, the
+# kernel computes the variance as the mean of squares minus the square of the mean, from running sums in float32, and
+# what is left after the subtraction is mostly rounding error. On maps of 256x256 with mean 30 and standard deviation 1,
+# results (which have standard deviation 1) are off by .01 to .03; in the planar layout, by 3e-6. InstanceNorm2d, which
+# is group norm with one channel per group, uses another method and is accurate in either layout, but it is many times
+# slower for channels last: replacing it with group norm is a tempting way to make a network faster. Seen at every
+# ATEN_CPU_CAPABILITY (default, avx2, avx512).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -26,7 +27,7 @@ print("torch", torch.__version__, "|", torch.backends.cpu.get_cpu_capability())
 
 @torch.inference_mode()
 def error(norm, maps):
-    """The largest difference from the same layer in float64."""
+    """Return the largest difference from the same layer in float64."""
     return float((norm(maps) - copy.deepcopy(norm).double()(maps.double().contiguous())).abs().max())
 
 

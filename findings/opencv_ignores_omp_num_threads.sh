@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# OMP_NUM_THREADS=1, which keeps PyTorch, NumPy's BLAS and scikit-learn to one thread, does not reach OpenCV: its wheels
-# have a pool of their own with a thread for each core. A benchmark that starts a worker for each core and sets
-# OMP_NUM_THREADS=1 still runs that many OpenCV threads in each of them. OpenCV reads OPENCV_FOR_THREADS_NUM instead,
-# before it is first used.
+# OMP_NUM_THREADS=1, which limits PyTorch, NumPy's BLAS and scikit-learn to one thread, has no effect on OpenCV: its
+# wheels have their own thread pool, with one thread for each core. A benchmark that starts a worker for each core and
+# sets OMP_NUM_THREADS=1 still runs that many OpenCV threads in each of them. OpenCV reads OPENCV_FOR_THREADS_NUM
+# instead, before it is first used.
 # Seen with OpenCV 5.0.0 (opencv-python-headless 5.0.0.93, "Parallel framework: pthreads") on Linux, x86-64.
 set -euo pipefail
-if [ "$(nproc)" -lt 2 ]; then echo "needs two cores to be seen"; exit 1; fi
+if [ "$(nproc)" -lt 2 ]; then echo "this machine has only one core; the behaviour shows on at least two"; exit 1; fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -36,4 +36,4 @@ echo "OPENCV_FOR_THREADS_NUM=1: $own_threads threads, $own_started started by a 
 if [ "$threads" -lt 2 ] || [ "$started" -lt 1 ] || [ "$own_threads" -ne 1 ] || [ "$own_started" -ne 0 ]; then
   echo "the behaviour has changed"; exit 1
 fi
-echo "as described: OpenCV keeps to one thread only if told by its own variable"
+echo "as described: OpenCV keeps to one thread only if its own variable says so"

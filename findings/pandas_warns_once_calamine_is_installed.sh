@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# pandas 3.1.1: installing python-calamine beside openpyxl changes what `read_excel` of an .xlsx does for all other code
-# in the environment, although none of it requested calamine. pandas still reads with openpyxl, but warns (Pandas4Warning)
-# that its default engine will become calamine. A test suite that turns warnings into errors fails in code that never
-# mentions either package; an analysis prints a new warning. Name the engine in every call.
+# pandas 3.1.1: installing python-calamine beside openpyxl changes what `read_excel` does with an .xlsx file in all
+# other code in the environment, although none of that code requested calamine. pandas still reads with openpyxl, but
+# warns (Pandas4Warning) that its default engine will become calamine. A test suite that turns warnings into errors
+# fails in code that mentions neither package, and an analysis prints a new warning. Name the engine in every call.
 # Source: pandas/io/excel/_base.py of 3.1.1 (its comment cites issue 56542).
 set -euo pipefail
 work=$(mktemp -d)

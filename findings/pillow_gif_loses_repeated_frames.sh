@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Pillow 13.0.0: Image.save(..., save_all=True) with one duration for all frames writes fewer frames than it is given.
-# Frames equal to their predecessor are merged, and the durations are added up. A clip whose onset is still for a while
-# (every micro-expression clip) comes back shorter: reading the GIF frame by frame gives 4 pictures instead of 7, and only the
-# durations show which ones were held. The number of frames given to save() and n_frames of the file differ.
+# Frames equal to their predecessor are merged, and their durations are added up. A clip whose onset is still for a
+# while, as in every micro-expression clip, comes back shorter: reading the GIF frame by frame gives 4 pictures instead
+# of 7, and only the durations show which ones were held. The number of frames given to save() therefore differs from
+# n_frames of the file.
 set -euo pipefail
 place="$(mktemp -d)"
 trap 'rm -rf "$place"' EXIT

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# PyAV's VideoFrame.rotation cannot tell a mirrored video from a turned one. A video whose display matrix only swaps
-# left and right (front cameras save such) reports a rotation of -180 degrees, the same as one that is upside down;
-# a transposed one reports the same quarter turn as an unmirrored one. Turning frames by `rotation` gives a picture
-# that is upside down, or has left and right exchanged, without a warning. The complete matrix is in the frame's side data
-# (DISPLAYMATRIX, nine int32): if its determinant is negative, flip the rows first, then turn.
-# Why: PyAV calls FFmpeg's av_display_rotation_get, which is documented for pure rotations only.
+# PyAV's VideoFrame.rotation cannot distinguish a mirrored video from a rotated one. A video whose display matrix only
+# swaps left and right, as front cameras write it, reports a rotation of -180 degrees, the same as a video that is
+# upside down; a transposed video reports the same quarter turn as an unmirrored one. If frames are turned by
+# `rotation`, the picture is upside down or has left and right exchanged, without a warning. The complete matrix is in
+# the frame's side data (DISPLAYMATRIX, nine int32): if its determinant is negative, flip the rows first, then turn.
+# The reason is that PyAV calls FFmpeg's av_display_rotation_get, which is documented for pure rotations only.
 # Seen with PyAV 18.1.0.
 set -euo pipefail
 work=$(mktemp -d)

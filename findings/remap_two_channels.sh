@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # OpenCV 5 samples two-channel pictures more coarsely than all others. cv2.remap with INTER_LINEAR on float32 is
 # continuous for one, three and four channels, but a two-channel picture, such as optical flow, is sampled at only 32
-# positions per pixel, as all pictures are in OpenCV 4: the position is wrong by up to 1/64 of a pixel. Composing or
-# inverting displacement fields by remap therefore never converges (g = -f(y + g) keeps jumping by .01 px), and results
-# change when x and y of a field are remapped separately. Split the channels, or add a third one.
+# positions per pixel, as all pictures are in OpenCV 4: the position is wrong by up to 1/64 of a pixel. As a result,
+# composing or inverting displacement fields with remap never converges (g = -f(y + g) keeps jumping by .01 px), and
+# results change if x and y of a field are remapped separately. Split the channels, or add a third one.
 # Seen with OpenCV 5.0.0 (opencv-python-headless 5.0.0.93) on x86-64.
 set -euo pipefail
 work=$(mktemp -d)
@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 print("OpenCV", cv2.__version__)
-ramp = np.tile(np.arange(64, dtype=np.float32), (64, 1))  # the value shows the position sampled
+ramp = np.tile(np.arange(64, dtype=np.float32), (64, 1))  # the value shows the sampled position
 x = np.tile(np.linspace(20, 21, 1001, dtype=np.float32), (64, 1))
 y = np.full_like(x, 30)
 places = {}

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# VBench's dynamic degree calls a still clip dynamic if it samples two of its frames. Every
-# round(fps / 8)th frame is kept, n in all, and round(n / 4) of the pairs between them must move. Python rounds halves to
-# the even number, so that n = 2 requires round(0.5) = 0 pairs, and the first pair satisfies that whatever it shows. Two
-# frames are what remains of a quarter of a second at 200 frames a second: of most micro-expressions as CASME II and SAMM
-# record them. With three or more, the same stillness is static, as is everything that moves by less than 6 pixels of 256.
-# Seen with vbench 0.1.5. The rule is run as installed; what only its network needs (torch, RAFT) is left out.
+# VBench's dynamic degree classifies a still clip as dynamic if it samples only two of its frames. Every round(fps /
+# 8)th frame is kept, n in all, and at least round(n / 4) of the pairs between them must move. Python rounds halves to
+# the nearest even number, so n = 2 requires round(0.5) = 0 pairs, and the first pair satisfies that whatever it shows.
+# At 200 frames per second, two frames are all that is kept of a quarter of a second, that is, of most micro-expressions
+# as CASME II and SAMM record them. With three or more frames, the same still clip is static, as is everything that
+# moves by less than 6 pixels of 256.
+# Seen with vbench 0.1.5. The rule is run as installed; only what its network needs (torch, RAFT) is left out.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -33,7 +34,7 @@ spec.loader.exec_module(module)
 
 rule = object.__new__(module.DynamicDegree)  # without loading a network
 kept = rule.extract_frame(list(range(44)), max(1, round(200 / 8)))
-print(f"44 frames at 200 a second: frames {kept} are looked at")
+print(f"44 frames at 200 per second: frames {kept} are kept")
 found = {}
 for count in range(1, 9):
     rule.set_params(frame=np.zeros((1, 3, 256, 256)), count=count)
@@ -41,5 +42,5 @@ for count in range(1, 9):
     print(f"{count} frames, none of which moves: {rule.params['count_num']} pairs must move, dynamic: {found[count]}")
 if len(kept) != 2 or [count for count, dynamic in found.items() if dynamic] != [2]:
     sys.exit("the behaviour has changed")
-print("as described: two frames make any clip dynamic, a still one too")
+print("as described: with two frames, any clip is dynamic, even a still one")
 PY

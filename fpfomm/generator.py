@@ -1,4 +1,4 @@
-"""FPB-FOMM's descriptor."""
+"""The descriptor of FPB-FOMM: what drives it, its modes, networks and weights."""
 
 from megbench.core.generator import Generator, Mode, Published, Weights
 

@@ -64,7 +64,7 @@ class PriorGuidedDetector(JacobianDetector):
 
     @in_float32
     def detect(self, small: Tensor, points: Tensor, prior: Tensor | None = None) -> KeyPoints:
-        """Return the key points of small pictures (64x64); several calls may be concatenated in one batch.
+        """Return the key points of small pictures (64x64); several batches may be concatenated into one.
 
         points: in pixels of the full picture. prior: (B or 1, 1, h, w), or None to compute it from the points.
         """

@@ -43,7 +43,7 @@ AROUND = {"magnify": "megbench.methods.magnified:magnifying"}
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 16.0
 PLAIN_NUMBER = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 
-# The rows that follow the requested methods in every run: the contender without training, then the controls.
+# The rows that follow the requested methods in every run: the method without training, then the controls.
 COMPANIONS = ("flow_warp", "still", "still_noise", "rigid", "apex_ramp", "reversed", "wrong_driver", "ceiling", "truth")
 
 

@@ -20,10 +20,11 @@ KEPT = "units from flow"
 
 
 def flow(driver: Clip) -> ActionUnits:
-    """Return a clip's units: five times the intensities of megbench.faces.action_units (where 1 is micro), clipped.
+    """Return a clip's units: five times the intensities of megbench.faces.action_units, clipped at 5.
 
-    A unit is present if it exceeds the noise. Units that flow cannot tell apart are returned as the first of them (14
-    for 14 and 20, 23 for 23 and 24, 25 for 25 and 26). Raise CellFailed if frame 0 shows no face.
+    An intensity of 1 there is the strength of a micro-expression. A unit is present if it exceeds the noise. Units that
+    flow cannot tell apart are returned as the first of them (14 for 14 and 20, 23 for 23 and 24, 25 for 25 and 26).
+    Raise CellFailed if frame 0 shows no face.
     """
     clip = seen_clip(f"driver {driver.name}", driver)
     with one_at_a_time(clip):

@@ -4,7 +4,7 @@ Without the option, the exact units are used for rendered clips, and units estim
 
 | au_source | intensities 0..5 | presences |
 |---|---|---|
-| `truth` | rendered clips: the exact intensities; 1 micro is 5 on OpenFace's scale, clipped | not at rest |
+| `truth` | rendered clips: the exact intensities, times 5 and clipped at 5 | not at rest |
 | `openface` | `.megbench/aus/openface/<driver>.csv` as written by OpenFace, or a folder of them | its `_c` columns |
 | `table` | `.megbench/aus/table/<driver>.csv`, frames x 17, or a table without `_c` columns | above zero |
 | `flow` | estimated from the driver's flow (methods/au_from_flow.py), as in `truth` | above the noise |
@@ -50,7 +50,7 @@ def truth(driver: Clip) -> ActionUnits:
     known = driver.known()
     if known is None:
         others = " or ".join(f"au_source={name}" for name in SOURCES if name != "truth")
-        raise CellFailed(f"driver {driver.name} is a recording, whose true action units are unknown. Use {others}.")
+        raise CellFailed(f"driver {driver.name} is a recording, so its true action units are unknown. Use {others}.")
     units = dict(zip(known.action_units, known.au_intensity.T, strict=True))
     intensity = np.clip(LARGEST * np.broadcast_to(shares(units), (driver.n_frames, len(OPENFACE))), 0, LARGEST)
     return ActionUnits(intensity, np.asarray(intensity > 0, np.float64))
@@ -207,7 +207,9 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
     for frame, (row, cells) in enumerate(zip(values, rows, strict=True), 1):
         if None in row:
             unit = row.index(None)
-            raise CellFailed(f"{path}, frame {frame}: {COLUMNS[unit]} is {shown(cells[unit])}, not a number.")
+            raise CellFailed(
+                f"{path}, frame {frame}: {COLUMNS[unit]} is {shown(cells[unit])}, not a number. Correct it."
+            )
     return np.array(values, np.float64)
 
 
@@ -232,7 +234,9 @@ def _gaps(values: UnitTable, path: Path, first: int) -> list[int]:
     for gap in np.split(lacking, np.flatnonzero(np.diff(lacking) > 1) + 1) if len(lacking) else ():
         where = f"{path}: no action units in {spans(int(frame) + first for frame in gap)}"
         if gap[0] == 0 or gap[-1] == len(values) - 1:
-            raise CellFailed(f"{where}, where the clip {'begins' if gap[0] == 0 else 'ends'}. Cut the driver there.")
+            raise CellFailed(f"{where}, where the clip {'begins' if gap[0] == 0 else 'ends'}. Leave these frames out.")
         if len(gap) > LONGEST_GAP:
-            raise CellFailed(f"{where}; at most {LONGEST_GAP} frames in a row are interpolated. Cut the driver there.")
+            raise CellFailed(
+                f"{where}; at most {LONGEST_GAP} frames in a row are interpolated. Cut the driver at the gap."
+            )
     return [int(frame) for frame in lacking]

@@ -34,7 +34,7 @@ class Plain:
         self.variant = ""
 
     def identity(self) -> dict[str, str]:
-        """Return the name, which alone determines the frames, as there are no weights or settings."""
+        """Return the row's name: there are no weights or settings that could affect the frames."""
         return {"name": self.name}
 
 
@@ -53,7 +53,7 @@ class StillNoise(Plain):
     """The template with camera noise of sigma 2, drawn anew for every frame."""
 
     name = "still_noise"
-    purpose = "the same with camera noise"
+    purpose = "the still template with camera noise"
 
     def animate_cell(self, cell: Cell) -> Frames:
         """Return frames uint8 (T, 256, 256, 3) RGB. The same cell always gets the same noise."""
@@ -78,7 +78,7 @@ class Rigid(Plain):
 
 
 class Ceiling(Plain):
-    """The scores of a perfect copy: the driver with different noise, or a recording encoded like the experts' videos.
+    """A perfect copy of the driver: rendered with different noise, or a recording encoded like the experts' videos.
 
     A recording has no second take. An identical copy would score perfectly in every figure, which is not informative,
     whereas a copy encoded like the experts' videos shows what this encoding preserves.
@@ -97,7 +97,7 @@ class Truth(Plain):
     """The rendered truth, which shows what a perfect method would score."""
 
     name = "truth"
-    purpose = "the rendered answer: what a perfect method scores"
+    purpose = "the rendered ground truth: what a perfect method scores"
     needs = "truth"
 
     def animate_cell(self, cell: Cell) -> Frames:

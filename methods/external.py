@@ -74,7 +74,9 @@ class External:
                 f" it is: {COMMAND} external add {variant} --checkout DIR --python PATH"
             )
         if self.description.checkout and not Path(self.description.checkout).is_dir():
-            raise BenchError(f"external@{variant}: the checkout {self.description.checkout} is not a folder.")
+            raise BenchError(
+                f"external@{variant}: checkout: {self.description.checkout} is not a folder. Name the program's folder."
+            )
 
     @property
     def marks(self) -> dict[str, str]:
@@ -86,7 +88,7 @@ class External:
             size = self.description.size
             marks["resized"] = f"The program makes {size}x{size} pictures; they were scaled to {SIZE}x{SIZE}."
         if self.description.skipped == "repeat":
-            marks["frames may repeat"] = "Frames that the program omits, at most a tenth, are filled with others."
+            marks["frames may repeat"] = "Frames that the program omits, at most a tenth, repeat earlier ones."
         return marks
 
     def identity(self) -> Mapping[str, Any]:
@@ -123,7 +125,7 @@ class External:
             return frames_of(output_of(work, described, before), described, driver.n_frames)
 
     def _in_turn(self) -> contextlib.AbstractContextManager[None]:
-        """Allow only one run at a time if outputs are in the checkout, so that the newest is certainly this run's."""
+        """Allow only one run at a time if outputs are in the checkout, so that the newest output is this run's."""
         if not self.description.leaves_in_checkout:
             return contextlib.nullcontext()
         return in_turn(Path(self.description.checkout) / ".megbench.lock")
@@ -244,5 +246,5 @@ def _hash(path: Path) -> str:
         return file_hash(path)
     except OSError as error:
         raise BenchError(
-            f"{path}: the weights cannot be read ({error.strerror}). Put them where the description says."
+            f"{path}: the weights cannot be read ({error.strerror}). Put them where the description expects them."
         ) from None

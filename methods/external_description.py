@@ -52,7 +52,7 @@ class Description(BaseModel):
     the output. found: a pattern that finds the output if the program chooses its name. It applies within {output} or,
     if it begins with {checkout}/, within the checkout, where the output is the newest match written by this run. panel:
     the part that contains the result if pictures are side by side, "3/3" for the last of three. skipped: whether a few
-    frames that the program omits are filled with the preceding ones. size: the height and width of its pictures.
+    frames that the program omits are replaced by the preceding ones. size: the height and width of its pictures.
     weights: files in the checkout whose hashes are recorded. arguments: a link to the file, at a specific commit, that
     defines the command's arguments, or "" if no such file was read. The entries in ABOUT are for readers.
     """
@@ -112,7 +112,7 @@ class Description(BaseModel):
         """Return the settings in `config`, with placeholders as in STANDS_FOR. Raise BenchError if they are invalid."""
         read = read_yaml(self._quoted, "config:")
         if not isinstance(read, dict):
-            raise BenchError("config: must be names with values. Give settings in YAML or JSON.")
+            raise BenchError("config: must map names to values. Write the settings in YAML or JSON.")
         return read
 
     @property
@@ -134,7 +134,7 @@ class Description(BaseModel):
         if inside.startswith("/") or ".." in inside or "{" in inside:
             raise ValueError("found: must be a pattern within the output folder, or within {checkout}/")
         if self.leaves_in_checkout and self.image:
-            raise ValueError("found: a container can only read {checkout}; let the program write to {output} or {work}")
+            raise ValueError("found: a container can only read {checkout}. Let the program write to {output} or {work}")
         for word in self.command:
             if (name := PLACEHOLDER.fullmatch(word)) and name[1] not in (*NAMES, "config"):
                 raise ValueError(f"command: {unknown_name('placeholder', name[1], (*NAMES, 'config'))}".rstrip("."))
@@ -149,9 +149,11 @@ class Description(BaseModel):
         except BenchError as error:
             raise ValueError(str(error)) from None
         if self.panel and (not PANEL.fullmatch(self.panel) or self.panels[0] > self.panels[1]):
-            raise ValueError(f"panel: {self.panel!r} is not a part of a row; write 3/3 for the last of three")
+            raise ValueError(
+                f"panel: {self.panel!r} is not the position of a picture in a row. Write 3/3 for the last of three"
+            )
         if self.driver_fps and "video" not in (self.driver, self.template):
-            raise ValueError("driver_fps: the driver is passed as frames, which have no rate; leave driver_fps out")
+            raise ValueError("driver_fps: the driver is passed as frames, which have no rate. Leave driver_fps out")
         return self
 
 

@@ -64,7 +64,7 @@ def output_of(work: Path, described: Description, before: Mapping[Path, int]) ->
         output = candidates[0]
     files = [output, *(output.iterdir() if output.is_dir() else [])]
     if any(not path.resolve().is_relative_to(home.resolve()) for path in files):
-        raise CellFailed(f"{described.system} left links to places outside its folder")
+        raise CellFailed(f"{described.system} left links to places outside its folder. Let it write files")
     return output
 
 
@@ -72,7 +72,7 @@ def _left(place: Path, candidates: Sequence[Path]) -> str:
     """Return the names of several outputs, or of other files if there are no outputs, for an error message."""
     shown = candidates or sorted(path for path in place.rglob("*") if path.is_file())
     names = few([path.relative_to(place).as_posix() for path in shown]) or "nothing"
-    return f" (found: {names})" if candidates else f"; {{output}} holds {names} (found)"
+    return f"; `found` matches {names}" if candidates else f"; {{output}} contains {names}: correct `found`"
 
 
 def frames_of(output: Path, described: Description, n_frames: int) -> Frames:
@@ -83,7 +83,7 @@ def frames_of(output: Path, described: Description, n_frames: int) -> Frames:
             pictures.append(_panel(picture, described))
     except TooShort:
         if not pictures:
-            raise CellFailed(f"{described.system} left a video without frames") from None
+            raise CellFailed(f"{described.system} wrote a video without frames") from None
         # a video of one frame: reported below with the driver's number of frames
     except CellFailed:
         raise
@@ -115,15 +115,15 @@ def _panel(picture: Picture, described: Description) -> Picture:
     height, width = picture.shape[:2]
     if width % count:
         raise CellFailed(
-            f"{described.system} made {width}x{height} pictures, which are not {count} side by side (panel:"
-            f" {described.panel})"
+            f"{described.system} made {width}x{height} pictures, which cannot be split into {count} panels of equal"
+            f" width (panel: {described.panel})"
         )
     part = width // count
     return picture[:, (which - 1) * part : which * part]
 
 
 def _filled(output: Path, count: int, n_frames: int, described: Description) -> Sequence[int]:
-    """Return the index of the picture shown for each frame of the driver: the last one that is not later.
+    """Return the index of the picture shown for each frame of the driver: the last picture that is not later than it.
 
     Numbers in the pictures' names show which frames are missing; if there are no numbers, the pictures are spaced
     evenly.
@@ -134,7 +134,7 @@ def _filled(output: Path, count: int, n_frames: int, described: Description) -> 
     if described.skipped == "refuse" or count > n_frames:
         raise CellFailed(made)
     if count < (1 - MOST_SKIPPED) * n_frames:
-        raise CellFailed(f"{made}; at most {MOST_SKIPPED:.0%} are filled (skipped: repeat)")
+        raise CellFailed(f"{made}; at most {MOST_SKIPPED:.0%} can be filled in (skipped: repeat)")
     numbers = _numbers(output, n_frames)
     at = np.linspace(0, n_frames - 1, count).round() if numbers is None else numbers
     last = np.searchsorted(at, np.arange(n_frames), side="right") - 1

@@ -25,7 +25,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], described: Descr
     log = work / "log.txt"
     with log.open("wb") as out:
         try:
-            # A process group of its own, so that a program that is too slow is ended with all its children.
+            # The program gets its own process group, so that it can be ended together with all its children.
             process = subprocess.Popen(
                 command,
                 cwd=described.checkout or work,
@@ -40,7 +40,9 @@ def run(command: Sequence[str], environment: Mapping[str, str], described: Descr
         try:
             code = process.wait(described.timeout_s)
         except subprocess.TimeoutExpired:
-            raise CellFailed(f"{described.system} took longer than {described.timeout_s:g} s (timeout_s)") from None
+            raise CellFailed(
+                f"{described.system} took longer than {described.timeout_s:g} s. Increase timeout_s"
+            ) from None
         finally:
             ended = process.poll() is not None
             _end(process)

@@ -1,4 +1,4 @@
-"""The contender without training, which warps the template by the driver's motion, and three controls based on it."""
+"""The method without training, which warps the template by the driver's motion, and three controls based on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from megbench.methods.controls import Plain
 
 
 class FlowWarp(Plain):
-    """The template repeating the driver's motion as measured by dense flow.
+    """The template with the driver's motion, as measured by dense flow.
 
     Head motion is included, as it is in rendered truths and in generators with relative motion; motion agreement
     ignores it.

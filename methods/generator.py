@@ -49,10 +49,10 @@ BATCH_SIZES = {"cpu": 4, "cuda": 16}
 # The version of the rearrangement in nets/fast.py; another version may change the last bit.
 FAST_PATH = "4"
 SPEED = {"precision": ("float32", "bf16"), "compile": ("no", "yes")}
-# The number of encoded templates kept at a time; each holds its features (6 MB at the demo sizes, 30 MB at the
+# The number of encoded templates kept at a time; each contains features (6 MB at the demo sizes, 30 MB at the
 # published sizes).
 MOST_FACES = 16
-# The module that finds landmarks, imported by name so that it is in the keys of only those generators that need it.
+# The module that finds landmarks, imported by name so that it enters the keys of only those generators that need it.
 LANDMARKS = "megbench.faces.landmarks"
 # The settings of weights whose networks move the template instead of painting it, used if a card says `displaced`.
 DISPLACED = {
@@ -106,7 +106,7 @@ class GeneratorMethod(ABC):
 
     @abstractmethod
     def moved(self, template: Template, driver: Clip) -> Frames:
-        """Return the frames that `animate` returns."""
+        """Return the template with the driver's motion, as `animate` does."""
 
     @functools.cached_property
     def mode(self) -> str:
@@ -210,7 +210,7 @@ class GeneratorMethod(ABC):
         if lacking := self._lacking(self.mode):
             other = next(mode for mode in self.generator.modes if not self._lacking(mode))
             raise BenchError(
-                f"{self.weights} hold no trained {lacking[0]}. Use {self.name}:mode={other}, or train the stage"
+                f"{self.weights} contains no trained {lacking[0]}. Use {self.name}:mode={other}, or train the stage"
                 f" {self.generator.later[lacking[0]]}."
             )
         settings = self.settings()

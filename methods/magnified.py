@@ -22,13 +22,13 @@ from megbench.methods.driving_units import DrivenByUnits
 Maker = Callable[[str, Mapping[str, str]], Any]
 # Notes for readers of the scores.
 PICTURES = (
-    "The driver's facial motion was made {by} before the method saw it, and the motion of its output was then made"
-    " {back}, relative to its first frame; both with the optical flow that scores also use (docs/magnified.md)."
+    "The driver's facial motion was {by} before the method saw it, and the motion of its output, relative to its first"
+    " frame, was then {back}; both with the optical flow that scores also use (docs/magnified.md)."
 )
 UNITS = (
     "The driver's action units were multiplied by {factor:g} and clipped at 5 before the method saw them, and the"
-    " motion of its output was then made {back}, relative to its first frame, with the optical flow that scores also"
-    " use (docs/magnified.md)."
+    " motion of its output, relative to its first frame, was then {back} with the optical flow that scores also use"
+    " (docs/magnified.md)."
 )
 
 
@@ -142,7 +142,7 @@ class Magnified:
         """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed if the driver or the output shows no face."""
         frames = self.method.animate(template, driver if self._by_units else self._magnified(driver))
         check_frames(frames, f"Output of {self.name}")
-        return magnify.magnified(frames, 1 / self.factor, "the output, whose motion is to be made smaller again")
+        return magnify.magnified(frames, 1 / self.factor, "the output, whose motion is to be reduced again")
 
     def _inner(self, name: str, empty: type) -> Callable[..., Any]:
         """Return an optional function of the inner method, or one that returns `empty()` if there is none."""
@@ -175,5 +175,5 @@ class Magnified:
 
 
 def _times(factor: float) -> str:
-    """Return a factor in words: "8 times as large", "4 times as small"."""
-    return f"{factor:g} times as large" if factor >= 1 else f"{1 / factor:g} times as small"
+    """Return a factor in words: "multiplied by 8", "divided by 4"."""
+    return f"multiplied by {factor:g}" if factor >= 1 else f"divided by {1 / factor:g}"

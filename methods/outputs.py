@@ -145,6 +145,9 @@ def _held(frames: Frames, output: Output, n_frames: int) -> Frames:
             f"{output.path} has {len(frames)} frame{'s' * (len(frames) != 1)}, but its mapping lists {len(shown)}"
         )
     if shown[-1] >= n_frames:
-        raise CellFailed(f"{output.path}: the mapping lists frame {shown[-1]}, but the driver has {n_frames} frames")
+        raise CellFailed(
+            f"{output.path}: the mapping lists frame {shown[-1]}, but the driver has {n_frames} frames, counted from 0."
+            " Correct the column frames"
+        )
     kept, first = np.unique(shown, return_index=True)
     return frames[first[np.searchsorted(kept, np.arange(n_frames), side="right") - 1]]

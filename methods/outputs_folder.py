@@ -34,7 +34,7 @@ MARKS = {
     "JPEG": "Pictures saved as JPEG; compression alters motion of half a pixel.",
     "WebP": "Pictures saved as lossy WebP; compression alters motion of half a pixel.",
     RESIZED: "Outputs of {sizes} pixels were scaled to {size}x{size}.",
-    PADDED: "Outputs of {sizes} pixels were padded to squares, like face crops of such sizes.",
+    PADDED: "Outputs of {sizes} pixels were padded to squares, like face crops of these sizes.",
     HELD: "Outputs lack frames of the driver; the frame before each gap is held throughout the gap.",
 }
 # Lossy pictures, recognised by their first bytes, whatever their names.
@@ -89,14 +89,14 @@ class OutputsFolder:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise BenchError(f"outputs: {folder} is not a folder. Give one that holds <driver>__<template> outputs.")
+            raise BenchError(f"outputs: {folder} is not a folder. Pass a folder of outputs named <driver>__<template>.")
         self.folder = folder
         self.mapped = (folder / MAPPING).is_file()
         self._named = _mapped(folder, folder / MAPPING) if self.mapped else _named(folder)
         if not self._named and not self._keyed:
             raise BenchError(
-                f"outputs: {folder} holds no outputs. Name them <driver>__<template> (a folder of pictures, a video or"
-                f" a GIF), or say in {MAPPING} which is which (columns output, driver, template)."
+                f"outputs: {folder} contains no outputs. Name them <driver>__<template> (a folder of pictures, a video"
+                f" or a GIF), or say in {MAPPING} which is which (columns output, driver, template)."
             )
 
     def of(self, cell: Cell) -> Output | None:
@@ -110,7 +110,7 @@ class OutputsFolder:
         others = list({output.path: output for key in sorted(keys) for output in self._keyed.get(key, ())}.values())
         if len(others) > 1:
             both = few([output.path.relative_to(self.folder).as_posix() for output in others])
-            raise BenchError(f"outputs: {self.folder} holds {cell.name} twice: {both}. Remove one of them.")
+            raise BenchError(f"outputs: {self.folder} contains {cell.name} twice: {both}. Remove one of them.")
         return others[0] if others else None
 
     def near(self, cell: Cell) -> list[str]:
@@ -178,7 +178,7 @@ def _named(folder: Path) -> dict[Place, Output]:
             continue
         if (driver, template) in found:
             both = f"{found[driver, template].path.name} and {path.name}"
-            raise BenchError(f"outputs: {folder} holds {driver}__{template} twice: {both}. Remove one of them.")
+            raise BenchError(f"outputs: {folder} contains {driver}__{template} twice: {both}. Remove one of them.")
         found[driver, template] = Output(_inside(folder, path))
     return found
 
@@ -191,7 +191,9 @@ def _mapped(folder: Path, mapping: Path) -> dict[Place, Output]:
     sheet = read_sheet(mapping, LIMITS)
     header = [cell.strip().lower() for cell in sheet.rows[0]] if sheet.rows else []
     if missing := sorted({"output", "driver", "template"} - set(header)):
-        raise BenchError(f"{mapping} lacks the column {missing[0]!r}; it has: {few(header) or 'nothing'}.")
+        raise BenchError(
+            f"{mapping} lacks the column {missing[0]!r}; it has: {few(header) or 'nothing'}. Add the column."
+        )
     found: dict[Place, Output] = {}
     for number, cells in enumerate(sheet.filled()[1:], 2):
         row = dict.fromkeys(header, "") | dict(zip(header, map(str.strip, cells), strict=False))
@@ -206,7 +208,9 @@ def _mapped(folder: Path, mapping: Path) -> dict[Place, Output]:
         except BenchError as error:
             raise BenchError(f"{where}: {error}") from None
         if not (path.is_dir() or is_video(path)):
-            raise BenchError(f"{where}: {row['output']!r} is neither a folder of pictures nor a video in {folder}.")
+            raise BenchError(
+                f"{where}: {row['output']!r} is neither a folder of pictures nor a video in {folder}. Correct the name."
+            )
         if cell in found:
             raise BenchError(f"{where}: {cell[0]} on {cell[1]} is mapped twice. Remove one of the lines.")
         found[cell] = Output(path, kept_frames(row.get("frames", ""), where))
@@ -228,7 +232,7 @@ def kept_frames(text: str, where: str) -> tuple[int, ...] | None:
             raise BenchError(f"{where}: {part!r} is not a frame number. Write the kept frames as 0-11 13 15.")
         first, last = int(match[1]), int(match[2] or match[1])
         if last > LONGEST_CLIP:
-            raise BenchError(f"{where}: frame {last} lies beyond the longest clip ({LONGEST_CLIP} frames).")
+            raise BenchError(f"{where}: frame {last} is beyond the longest clip allowed ({LONGEST_CLIP} frames).")
         numbers += range(first, last + 1)
     if numbers[:1] != [0] or any(b < a for a, b in itertools.pairwise(numbers)):
         raise BenchError(

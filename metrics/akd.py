@@ -10,7 +10,7 @@ from megbench.faces.landmarks import Points
 
 
 class Akd:
-    """Mean absolute difference of dlib's 68 landmarks from the truth's (at most 8 frames) and the template's (one)."""
+    """Mean difference of dlib's 68 landmarks from the truth's (at most 8 frames) and from the template's (frame 0)."""
 
     name = "akd"
     version = "2-dlib-68-8frames"
@@ -51,7 +51,7 @@ class Akd:
             return Partial("ok", "no truth in this cell", {"frame0_akd_template": first})
         n_output, n_truth = len(seen.output.frames), len(seen.truth.frames)
         if n_output != n_truth:
-            raise CellFailed(f"output has {n_output} frames, but its truth has {n_truth}")
+            raise CellFailed(f"output and truth differ in length: {n_output} and {n_truth} frames")
         indices = sampled_frames(n_truth, cell.driver.apex_frame)
         pairs = zip(seen.output.landmarks_at(indices), seen.truth.landmarks_at(indices), strict=True)
         distances = [distance for a, b in pairs if (distance := _distance(a, b)) is not None]
@@ -61,7 +61,9 @@ class Akd:
         return Partial(
             "ok",
             values={"akd": float(np.mean(distances)), "frame0_akd_template": first},
-            reasons={} if first is not None else {"frame0_akd_template": "no face in output's frame 0 or in template"},
+            reasons={}
+            if first is not None
+            else {"frame0_akd_template": "no face in the output's frame 0 or in the template"},
         )
 
 

@@ -21,7 +21,7 @@ CORRELATION: dict[str, Any] = {"ideal": 1, "bounds": (-1, 1)}
 
 
 def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") -> tuple[Figure, ...]:
-    """Return the figures of one detector; if `group` is given, the main figures are its columns in the leaderboard.
+    """Return the figures of one detector. If `group` is given, the main ones are its columns in the leaderboard.
 
     brief: the figure that is shown on a terminal whenever it is measured, "" for none.
     """
@@ -57,7 +57,7 @@ def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") 
 
 
 def _overall(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield the part of the name, the text and the facts of each figure over all units.
+    """Yield, for each figure over all units, its part of the name, its description and its properties.
 
     Figures that compare sizes are included only if the detector's scale allows it.
     """
@@ -89,8 +89,8 @@ def _course_and_size(target: str, detector: Detector) -> Iterator[tuple[str, str
         formula = "(between - residual) / (between + residual), mean squares over units and frames"
         yield "icc", text, {**CORRELATION, "still": 0, "formula": formula, "source": "Shrout and Fleiss 1979"}
     text = (
-        f"Motion of units that are quiet in the {target}, in excess of its own motion of these units, relative to all"
-        " its motion."
+        f"How much more the output moves the units that are quiet in the {target} than the {target} itself does,"
+        f" relative to all of the {target}'s motion."
     )
     formula = "sum of max(|o| - |d|, 0) over quiet units / sum of |d| over moving ones, means over time"
     yield "leakage", text, {"ideal": 0, "still": 0, "bounds": (0, None), "formula": formula}

@@ -29,8 +29,8 @@ SHORTEST = 3
 UPPER = frozenset(("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU43", "AU45"))
 # Number of frames averaged on each side of the apex.
 APEX_REACH = 2
-# A coded unit is a hit if it is among this many of the output's strongest units, or among as many as are coded, if
-# these are more.
+# A coded unit is a hit if it is among this many of the output's strongest units, or, if more units are
+# coded, among that many.
 TOP = 3
 # Number of decimals of the curves shown on the page.
 DIGITS = 4
@@ -42,7 +42,7 @@ class Detector:
     """The properties of a detector.
 
     units: names of its columns, "AU12" or, if several are estimated as one, "AU14+20". apart: units that are scored
-    only in figures of their own. moves: the change above which a unit counts as moving. onset_frames: the number of
+    only in separate figures. moves: the change above which a unit counts as moving. onset_frames: the number of
     leading frames that form the onset. one_scale: whether the values of two clips may be compared in size (ICC, error)
     and not only in their time course. course_only: whether even the units of one clip may not be compared in size, so
     that only the time course is scored. share: the smallest change, as a share of the strongest unit's change, at which
@@ -103,7 +103,7 @@ def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detecto
     """
     seen = np.asarray(~(np.isnan(output).any(1) | np.isnan(other).any(1)))
     if seen.sum() < SHORTEST:
-        raise CellFailed(f"{detector.title} found a face in {seen.sum()} frames, but at least {SHORTEST} are needed")
+        raise CellFailed(f"{detector.title} needs at least {SHORTEST} frames with a face, but found {seen.sum()}")
     o, d = (_from_onset(track, seen, detector.onset_frames) for track in (output, other))
     peak = np.abs(d).max(0)
     moving, together = (peak > detector.moves) & (peak >= detector.share * peak.max()), detector.together
@@ -132,7 +132,7 @@ def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detecto
 
 
 def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float | None:
-    """Return the share of the certainly coded units that move and are among the output's strongest.
+    """Return the share of the units coded with certainty that move and are among the output's strongest.
 
     Return None if the detector has none of these units, or if no frame shows a face.
     """
@@ -231,7 +231,9 @@ class AuAgreement:
         Raise CellFailed if there is no face, or if the output's length differs from the driver's or the truth's.
         """
         if len(seen.output.frames) < SHORTEST:
-            return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, but {SHORTEST} are needed")
+            return Partial(
+                "skipped", f"clip too short: it has {len(seen.output.frames)} of the {SHORTEST} frames needed"
+            )
         found = {"output": self.tracks(cell, seen.output), "driver": self.driver_tracks(cell, seen)}
         if seen.truth is not None:
             found["truth"] = self.tracks(cell, seen.truth)
@@ -257,7 +259,7 @@ class AuAgreement:
 
     def _against(self, output: Tracks, cell: Cell, role: str, tracks: Tracks) -> Agreement:
         if len(tracks) != len(output):
-            raise CellFailed(f"output has {len(output)} frames, but its {role} has {len(tracks)}")
+            raise CellFailed(f"output and {role} differ in length: {len(output)} and {len(tracks)} frames")
         return agreement(output, tracks, cell.driver.apex_frame, self.detector)
 
     def _named(self, found: Agreement, suffix: str) -> dict[str, float | None]:

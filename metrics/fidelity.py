@@ -1,7 +1,7 @@
 """Fidelity on luma: every frame compared with the truth's, and frame 0 with the template.
 
-A still face is perfect in the second comparison by definition and does well in the first, so these figures only guard
-the motion figures.
+A still face is perfect in the second comparison by definition and does well in the first, so these figures are only
+guards beside the motion figures.
 """
 
 import cv2
@@ -91,7 +91,7 @@ class Fidelity:
             return Partial("ok", "no truth in this cell", values)
         output, truth = seen.output.grey, seen.truth.grey
         if len(output) != len(truth):
-            raise CellFailed(f"output has {len(output)} frames, but its truth has {len(truth)}")
+            raise CellFailed(f"output and truth differ in length: {len(output)} and {len(truth)} frames")
         pairs = list(zip(output, truth, strict=True))
         values |= {
             "ssim_truth": float(np.mean([ssim(a, b) for a, b in pairs])),

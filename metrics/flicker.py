@@ -44,14 +44,16 @@ class Flicker:
             ideal=None,
             bounds=(0, None),
             unit="grey levels",
-            description="The flicker of the driver's clip, which its camera noise and its motion cause.",
+            description="Flicker of the driver's clip, caused by its camera noise and its motion.",
         ),
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Return the flicker of one cell's output and driver. Raise CellFailed if a first frame shows no face."""
         if len(seen.output.frames) < SHORTEST:
-            return Partial("skipped", f"clip too short: {len(seen.output.frames)} frames, but {SHORTEST} are needed")
+            return Partial(
+                "skipped", f"clip too short: it has {len(seen.output.frames)} of the {SHORTEST} frames needed"
+            )
         values = {
             "flicker": _of_clip(seen.output),
             "flicker_driver": _of_driver(seen.driver),

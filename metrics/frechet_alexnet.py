@@ -14,7 +14,7 @@ RECIPE = "AlexNet's last convolution, mean over positions, 256 features, every f
 
 
 class FrechetAlexNet(SetDistance):
-    """Frechet and kernel distance between the outputs and the drivers on AlexNet's features. Not FID."""
+    """Frechet and kernel distance between the outputs and the drivers on AlexNet's features (not FID)."""
 
     name = "frechet_alexnet"
     version = "1-alexnet-256"

@@ -87,7 +87,7 @@ class Lpips:
         model = perceptual_model(self.net, weights)
         n_frames = len(seen.output.frames)
         if seen.truth is not None and len(seen.truth.frames) != n_frames:
-            raise CellFailed(f"output has {n_frames} frames, but its truth has {len(seen.truth.frames)}")
+            raise CellFailed(f"output and truth differ in length: {n_frames} and {len(seen.truth.frames)} frames")
         found = model.compare(seen.output.frames, seen.template.frames, seen.truth)
         if self.net == "alex":
             seen.output.kept(*pooling(seen.output, weights, found.pooled))
@@ -95,7 +95,7 @@ class Lpips:
             f"{self.name}_template": float(found.template.mean()),
             f"{self.name}_first": float(found.first[1:].mean()) if n_frames > 1 else None,
         }
-        reasons = {} if n_frames > 1 else {f"{self.name}_first": "clip too short: 2 frames are needed"}
+        reasons = {} if n_frames > 1 else {f"{self.name}_first": "clip too short: at least 2 frames are needed"}
         series = {f"{self.name}_template": found.template.round(5).tolist()}
         if found.truth is None:
             return Partial("ok", "no truth in this cell", values, series=series, reasons=reasons)

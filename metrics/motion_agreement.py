@@ -39,7 +39,7 @@ STILL_REASONS = {
     "head_correlation": "the head of the output or of the driver does not move",
     "head_peak_ratio": "the driver's head does not move",
 }
-TOO_SHORT = f"clip too short: {VELOCITY_LAG + 1} frames are needed"
+TOO_SHORT = f"clip too short: at least {VELOCITY_LAG + 1} frames are needed"
 
 THRESHOLDS = (
     Threshold(0.9, "Moves as the driver does.", "good"),
@@ -239,7 +239,7 @@ def too_short(seen: Seen) -> Partial | None:
     frames = len(seen.output.frames)
     if frames >= SHORTEST:
         return None
-    return Partial("skipped", f"clip too short: {frames} frames, but {SHORTEST} are needed")
+    return Partial("skipped", f"clip too short: it has {frames} of the {SHORTEST} frames needed")
 
 
 class MotionAgreement:
@@ -319,7 +319,9 @@ def pooled_scores(figures: Sequence[Figure], partials: Sequence[Partial]) -> lis
 
 def _compare_clips(output: FacialMotion, other: FacialMotion, role: str) -> Comparison:
     if len(output.trajectory) != len(other.trajectory):
-        raise CellFailed(f"output has {len(output.trajectory)} frames, but its {role} has {len(other.trajectory)}")
+        raise CellFailed(
+            f"output and {role} differ in length: {len(output.trajectory)} and {len(other.trajectory)} frames"
+        )
     return compare(output.trajectory, other.trajectory)
 
 

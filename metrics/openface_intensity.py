@@ -45,7 +45,7 @@ class OpenFaceIntensity(AuAgreement):
         return _found(clip.role, clip.content, len(clip.frames))
 
     def driver_tracks(self, cell: Cell, seen: Seen) -> Tracks:
-        """Return the values of the driver as given to methods.
+        """Return the values of the driver as methods receive it.
 
         The reference, which has different noise, is not in the run's folder.
         """

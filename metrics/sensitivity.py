@@ -1,6 +1,6 @@
 """Judge a figure by its values on degraded truths: what it detects and misses, its noise floor and its saturation.
 
-Values are given by variant, (series, level). The undegraded truth is scale 1 and also serves as the first level of
+A figure's values are keyed by (series, level). The undegraded truth is scale 1 and also serves as the first level of
 every other series.
 """
 
@@ -14,8 +14,8 @@ from scipy.stats import spearmanr
 
 Values = Mapping[tuple[str, float], float]
 
-# A figure sees a change that exceeds both the change caused by noise and the first share of the figure's whole range.
-# It sees a change above the second share weakly, and is blind to a smaller change.
+# A figure sees a change that exceeds both the change caused by noise and the first of these shares of its whole range.
+# It sees a change that exceeds only the second share weakly, and it is blind to smaller changes.
 SEEN_SHARE, WEAK_SHARE = 0.05, 0.02
 # Amplitude is judged from this scale upwards. Less motion than this is practically none, and `still` covers that case.
 LEAST_SCALE = 0.25

@@ -56,7 +56,7 @@ class Sharpness:
             group=PICTURE,
             order=4,
             description="Variance of the Laplacian in the face divided by the driver's own, in the driver's face. A"
-            " template may be much softer than a driver: an output that is grainy compared with one need not be so"
+            " template may be much softer than a driver, so an output can be grainy compared with one but not"
             " compared with the other.",
         ),
         Figure(

@@ -108,7 +108,7 @@ class Spotting:
             return short
         frames = len(seen.driver.frames)
         if len(seen.output.frames) != frames:
-            raise CellFailed(f"output has {len(seen.output.frames)} frames, but its driver has {frames}")
+            raise CellFailed(f"output and driver differ in length: {len(seen.output.frames)} and {frames} frames")
         wanted, spotted = (interval(motion_curve(clip.motion.trajectory)) for clip in (seen.driver, seen.output))
         if wanted is None:
             return Partial("ok", "the driver's face moves by no more than noise, or not at all: nothing to spot")

@@ -67,7 +67,7 @@ class StrainAgreement:
         strains = {role: clip.motion.strain for role, clip in clips.items() if clip}
         for role, strain in strains.items():
             if len(strain) != len(output):
-                raise CellFailed(f"output has {len(output)} frames, but its {role} has {len(strain)}")
+                raise CellFailed(f"output and {role} differ in length: {len(output)} and {len(strain)} frames")
         found: dict[str, Comparison] = {role: compare(output, strain) for role, strain in strains.items()}
         driver = strains["driver"]
         values = {

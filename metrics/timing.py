@@ -94,7 +94,7 @@ class Timing:
             return short
         output, driver = len(seen.output.frames), len(seen.driver.frames)
         if output != driver:
-            raise CellFailed(f"output has {output} frames, but its driver has {driver}")
+            raise CellFailed(f"output and driver differ in length: {output} and {driver} frames")
         driven, wanted = _course(seen.output), _course(seen.driver)
         if driven is None or wanted is None:
             return Partial("ok", STILL.format("driver" if wanted is None else "output"))

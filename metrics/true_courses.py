@@ -1,4 +1,4 @@
-"""How well each of a detector's units follows, over time, the intensities from which the drivers were rendered."""
+"""Measure how well a detector's units follow, over time, the intensities from which the drivers were rendered."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Courses = Mapping[str, tuple[float, int]]
 
 
 def true_courses(metric: AuAgreement, cells: Sequence[Cell], cache: Path | None) -> Courses:
-    """Return each unit's median correlation over time with the true intensity, over the drivers that have the unit.
+    """Return each unit's median correlation over time with the true intensity, over the drivers that contain the unit.
 
-    cells: the cells of rendered drivers; each driver is analysed once. Units that no driver has are left out.
+    cells: the cells of rendered drivers; each driver is analysed once. Units that occur in no driver are left out.
     """
     found: dict[str, list[float]] = {}
     for cell in {cell.driver.name: cell for cell in cells}.values():
@@ -33,7 +33,7 @@ def true_courses(metric: AuAgreement, cells: Sequence[Cell], cache: Path | None)
 
 
 def _correlations(units: Sequence[str], tracks: Tracks, known: KnownMotion) -> Iterable[tuple[str, float]]:
-    """Yield the correlation of each unit that the clip has; a constant track counts as 0, because it follows
+    """Yield the correlation of each unit that occurs in the clip; a constant track counts as 0, because it follows
     nothing."""
     seen = ~np.isnan(tracks).any(1)
     for k, unit in enumerate(units):

@@ -80,9 +80,9 @@ class TrueFlow:
             return Partial("unavailable", "no exact motion: the clips of this cell are recordings")
         frames = len(answer.landmarks)
         if len(seen.output.frames) != frames:
-            raise CellFailed(f"output has {len(seen.output.frames)} frames, but its truth has {frames}")
+            raise CellFailed(f"output and truth differ in length: {len(seen.output.frames)} and {frames} frames")
         if frames < 2:
-            return Partial("skipped", "clip too short: 1 frame, but 2 are needed")
+            return Partial("skipped", "clip too short: it has 1 of the 2 frames needed")
         rows = answer.errors(seen.output)
         error, landmark, length, *groups = (float(value) for value in rows.mean(0))
         return Partial(

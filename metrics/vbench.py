@@ -23,7 +23,7 @@ LOOKED_AT = 8.0
 # The share of pixels counted as the fastest, and the threshold that their mean motion must exceed, in pixels of a frame
 # of 256 x 256.
 FASTEST, THRESHOLD = 0.05, 6.0
-NO_PAIR = "clip too short: {} frames at {:g} per second, but 2 are needed"
+NO_PAIR = "clip too short: of the 2 frames needed, it has {} at {:g} per second"
 
 
 class Vbench:
@@ -58,10 +58,11 @@ class Vbench:
             " round(n / 4) pairs of the n frames kept; else 0",
             source=SOURCE,
             description="Share of clips that VBench would call dynamic. Every round(fps / 8)th frame of a clip is kept,"
-            " and flow is computed between successive kept frames, over the whole picture. Below 8 frames a second the"
-            " 6 pixels grow in proportion. VBench uses RAFT's flow; this figure uses the suite's. A micro-expression"
-            " moves by 0.5 to 3 pixels and counts as static. But if a clip is so short that only two frames are kept,"
-            " the rule requires no moving pair, and the clip counts as dynamic even if it is a still face.",
+            " and flow is computed between successive kept frames, over the whole picture. Below 8 frames per second,"
+            " the threshold of 6 pixels grows in proportion. VBench uses RAFT's flow; this figure uses the suite's. A"
+            " micro-expression moves by 0.5 to 3 pixels and counts as static. But if a clip is so short that only two"
+            " frames are kept, the rule requires no moving pair, and the clip counts as dynamic even if it is a still"
+            " face.",
         ),
     )
 
@@ -70,7 +71,7 @@ class Vbench:
         frames, reasons = seen.output.frames, {}
         values: dict[str, float | None] = dict.fromkeys(figure.name for figure in self.figures)
         if len(frames) < 2:
-            return Partial("skipped", f"clip too short: {len(frames)} frames, but 2 are needed")
+            return Partial("skipped", f"clip too short: it has {len(frames)} of the 2 frames needed")
         values["vbench_temporal_flickering"] = steadiness(frames)
         if cell.driver.fps is None:
             reasons["vbench_dynamic_degree_flow"] = "the driver's frame rate is unknown"

@@ -38,7 +38,7 @@ LARGE_MAP = 256
 class DoublingBlock(Fixable, UpBlock):
     """An UpBlock whose upsampling and 3x3 convolution are merged into one transposed 4x4 convolution of stride 2.
 
-    It needs 2.25 times less arithmetic and never creates the upsampled map. Its weights are sums of the 3x3 weights. On
+    It needs 4/9 of the arithmetic and never creates the upsampled map. Its weights are sums of the 3x3 weights. On
     small maps, computing these sums costs more than the block saves.
     """
 

@@ -107,7 +107,7 @@ def sparse_motions(source: KeyPoints, driving: KeyPoints, size: tuple[int, int])
 class KeyPointGenerator(Generator):
     """The generator of FOMM and FPB-FOMM, with its dense motion network.
 
-    To train the motion alone on pictures that are already small (64x64): `generator.motion(small, source, driving)`.
+    To train only the motion on pictures that are already small (64x64), use `generator.motion(small, source, driving)`.
     """
 
     dense_motion_network: DenseMotion

@@ -41,10 +41,10 @@ class PublishedConfig(Protocol):
 
 
 class PublishedTrainer:
-    """Base of the published training procedures: networks, the loss's VGG, one Adam per network, the random transform.
+    """Base of the published training procedures: the networks, the loss's VGG network, their optimisers, the transform.
 
     Raises BenchError if the config requires a VGG loss whose weights are missing. The weights of VGG-19 are first
-    looked for at `vgg`.
+    searched for at `vgg`.
     """
 
     stages: tuple[str, ...] = ("main",)
@@ -65,7 +65,7 @@ class PublishedTrainer:
         return {name: OptimiserSpec((name,), config.lr, milestones=config.milestones) for name in names}
 
     def judge(self, like: Tensor) -> nn.Module | None:
-        """Return the loss's VGG on the device of `like`, or None if the loss does not use one."""
+        """Return the loss's VGG network on the device of `like`, or None if the loss does not use one."""
         return None if self.vgg is None else self.vgg.to(like.device)
 
     def random_transform(self, driving: Tensor, rng: np.random.Generator) -> RandomTransform:

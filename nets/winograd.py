@@ -222,7 +222,7 @@ _Maps = Sequence[Tensor] | Tensor
 
 
 def _analyse(x: _Maps, out: _Maps) -> None:
-    """Transform the six cells of a tile to the six points."""
+    """Transform six maps, the cells of tiles along one dimension, to their values at the six points."""
     even_near, odd_near = torch.sub(x[4], x[2], alpha=FAR**2), torch.sub(x[3], x[1], alpha=FAR**2)
     even_far, odd_far = torch.sub(x[4], x[2], alpha=NEAR**2), torch.sub(x[3], x[1], alpha=NEAR**2)
     torch.add(even_near, odd_near, alpha=NEAR, out=out[1])
@@ -234,7 +234,7 @@ def _analyse(x: _Maps, out: _Maps) -> None:
 
 
 def _synthesise(points: _Maps, out: _Maps) -> None:
-    """Transform the six points to four results."""
+    """Transform the values of products at the six points to four results."""
     near, near_odd = points[1] + points[2], points[1] - points[2]
     far, far_odd = points[3] + points[4], points[3] - points[4]
     torch.add(near_odd.mul_(NEAR), far_odd, alpha=FAR, out=out[1])
@@ -244,7 +244,7 @@ def _synthesise(points: _Maps, out: _Maps) -> None:
 
 
 def _synthesise_transposed(gradient: _Maps, out: _Maps) -> None:
-    """Transform the gradients of four results to gradients of the six points."""
+    """Transform the gradients of four results to gradients of the values at the six points."""
     for first, point in ((1, NEAR), (3, FAR)):
         even = torch.add(gradient[0], gradient[2], alpha=point**2)
         odd = torch.add(gradient[1], gradient[3], alpha=point**2)
@@ -255,7 +255,7 @@ def _synthesise_transposed(gradient: _Maps, out: _Maps) -> None:
 
 
 def _analyse_transposed(points: _Maps, into: _Maps) -> None:
-    """Add the gradients of the six points to those of the six cells."""
+    """Transform the gradients of the values at the six points to those of the six cells, and add them to `into`."""
     near, near_odd = points[1] + points[2], points[1] - points[2]
     far, far_odd = points[3] + points[4], points[3] - points[4]
     into[0].add_(points[0])

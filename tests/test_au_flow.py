@@ -132,7 +132,7 @@ def test_frames_without_a_face_are_left_out_not_scored_as_zero():
     output[3:5] = np.nan
     assert agreement(output, driver, 6, DETECTOR).cosine == pytest.approx(1)
     output[2:] = np.nan
-    with pytest.raises(CellFailed, match="2 frames, but at least 3 are needed"):
+    with pytest.raises(CellFailed, match="needs at least 3 frames with a face, but found 2"):
         agreement(output, driver, 6, DETECTOR)
 
 

@@ -125,7 +125,7 @@ def test_a_clip_without_faces_fails_with_a_reason(role):
     clips = dict.fromkeys(("output", "driver", "truth"), smile(0.5)) | {role: np.zeros_like(smile(0.5))}
     found = scored(clips["output"], clips["driver"], clips["truth"])
     assert (found.status, found.values) == ("failed", {})
-    assert "found a face in 0 frames" in found.reason
+    assert "needs at least 3 frames with a face, but found 0" in found.reason
     other = scored(smile(0.5)[:-1], smile(0.5))
     assert (other.status, "frames" in other.reason) == ("failed", True)
 

@@ -85,7 +85,7 @@ def test_the_newest_that_this_run_wrote_is_taken_and_its_settings_are_no_code(de
     before = External(name, {}).identity()
     monkeypatch.setenv("FACELESS", "0 1")
     with pytest.raises(
-        CellFailed, match=r"10 frames, but the driver has 12; at most 10% are filled \(skipped: repeat\)"
+        CellFailed, match=r"10 frames, but the driver has 12; at most 10% can be filled in \(skipped: repeat\)"
     ):
         animate(name, cell)
     monkeypatch.setenv("FACELESS", "11")
@@ -178,11 +178,11 @@ def test_skipped_frames_are_filled_where_names_say_they_are_missing(tmp_path, nu
 @pytest.mark.parametrize(
     ("changes", "width", "count", "words"),
     [
-        ({"panel": "2/3"}, 256, 20, r"256x256 pictures, which are not 3 side by side \(panel: 2/3\)"),
+        ({"panel": "2/3"}, 256, 20, r"256x256 pictures, which cannot be split into 3 panels .* \(panel: 2/3\)"),
         ({"panel": "1/2"}, 256, 20, "made 128x256 pictures, but its description says 256x256"),
         ({}, 256, 19, "made 19 frames, but the driver has 20$"),
         ({"skipped": "repeat"}, 256, 21, "made 21 frames, but the driver has 20$"),
-        ({"skipped": "repeat"}, 256, 17, r"17 frames, but the driver has 20; at most 10% are filled"),
+        ({"skipped": "repeat"}, 256, 17, r"17 frames, but the driver has 20; at most 10% can be filled in"),
     ],
 )
 def test_what_does_not_fit_is_told_in_a_line(tmp_path, changes, width, count, words):
@@ -198,11 +198,11 @@ def test_what_does_not_fit_is_told_in_a_line(tmp_path, changes, width, count, wo
         ({"config": "a: 1"}, "config: the command does not name it"),
         ({"command": ["a", "{config}"]}, "config: missing, but the command names it"),
         ({"command": ["a", "{config}"], "config": "a: [1"}, "config: .*not valid YAML"),
-        ({"command": ["a", "{config}"], "config": "just a word"}, "config: must be names with values"),
+        ({"command": ["a", "{config}"], "config": "just a word"}, "config: must map names to values"),
         ({"command": ["a", "{config}"], "config": "a: !!python/name:os.system"}, "config: "),
         ({"command": ["a", "{drivr}"]}, "command: Unknown placeholder 'drivr'. Did you mean 'driver'"),
-        ({"panel": "last"}, "panel: 'last' is not a part of a row; write 3/3"),
-        ({"panel": "3/2"}, "panel: '3/2' is not a part of a row"),
+        ({"panel": "last"}, r"panel: 'last' is not the position of a picture in a row\. Write 3/3"),
+        ({"panel": "3/2"}, "panel: '3/2' is not the position of a picture in a row"),
         ({"driver": "frames", "driver_fps": 8}, "driver_fps: the driver is passed as frames, which have no rate"),
         ({"driver_fps": 0}, "driver_fps: Input should be greater than 0"),
         ({"template": "movie"}, "template: Input should be 'picture' or 'video'"),

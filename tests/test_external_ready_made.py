@@ -158,10 +158,10 @@ COMMAND += '--driving_video, "{driver}", '
             [f'command={COMMAND}--result_video, "{{work}}/elsewhere.mp4"]'],
             "FSRT left 0 outputs, but one video is needed",
         ),
-        (["panel=3/3"], r"512x256 pictures, which are not 3 side by side \(panel: 3/3\)"),
+        (["panel=3/3"], r"512x256 pictures, which cannot be split into 3 panels .* \(panel: 3/3\)"),
         (["panel="], "FSRT made 512x256 pictures, but its description says 256x256"),
         (["panel=1/2"], r"its output looks like the driver, not like the template. .*\(panel\)"),
-        (["timeout_s=0.05"], r"FSRT took longer than 0.05 s \(timeout_s\)"),
+        (["timeout_s=0.05"], r"FSRT took longer than 0.05 s\. Increase timeout_s"),
     ],
 )
 def test_what_does_not_fit_is_told_in_a_line(trial, tmp_path, changes, words):
@@ -232,8 +232,11 @@ def test_the_frames_of_the_trial_are_two_people_and_one_of_them_moves(tmp_path):
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ("*.mov", "left 0 outputs, but one video is needed; {output} holds vox/template_driver.mp4 .found.$"),
-        ("vox/*", "left 2 outputs, but one video is needed .found: vox/another.mp4, vox/template_driver.mp4.$"),
+        (
+            "*.mov",
+            "left 0 outputs, but one video is needed; {output} contains vox/template_driver.mp4: correct `found`$",
+        ),
+        ("vox/*", "left 2 outputs, but one video is needed; `found` matches vox/another.mp4, vox/template_driver.mp4$"),
     ],
 )
 def test_what_lies_in_the_output_is_named_where_the_pattern_does_not_fit(trial, tmp_path, pattern, words):

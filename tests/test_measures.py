@@ -203,13 +203,13 @@ def test_a_clip_too_short_is_skipped_with_the_reason(cell, cache, n_frames):
     for name in ("motion_agreement", "timing", "spotting", "strain_agreement"):
         partial = ALL[name].measure(cell, seen)
         assert (partial.status, partial.values, partial.sums) == ("skipped", {}, {}), name
-        assert partial.reason == f"clip too short: {n_frames} frames, but 3 are needed"
+        assert partial.reason == f"clip too short: it has {n_frames} of the 3 frames needed"
     assert ALL["counts"].measure(cell, seen).values["frames"] == n_frames
 
 
 @pytest.mark.parametrize("name", ["motion_agreement", "true_flow", "akd", "fidelity"])
 def test_another_number_of_frames_fails_by_name(cell, cache, name):
-    with pytest.raises(CellFailed, match=f"output has {T - 1} frames, but its (driver|truth) has {T}"):
+    with pytest.raises(CellFailed, match=f"output and (driver|truth) differ in length: {T - 1} and {T} frames"):
         ALL[name].measure(cell, Seen(cell, cell.truth.frames()[:-1], cache))
 
 

@@ -249,5 +249,5 @@ def test_strain_of_a_still_driver_is_absent_and_of_other_lengths_refused():
     partial = StrainAgreement().measure(None, seen_of(moving, still))
     assert set(partial.values.values()) == {None}
     assert "nothing moves in the driver" in partial.why_absent("strain_agreement")
-    with pytest.raises(CellFailed, match="output has 4 frames, but its driver has 6"):
+    with pytest.raises(CellFailed, match="output and driver differ in length: 4 and 6 frames"):
         StrainAgreement().measure(None, seen_of(moving[:4], moving))

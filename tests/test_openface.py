@@ -159,7 +159,7 @@ def test_recordings_are_driven_by_flow_where_no_source_is_named_and_marked_so(ma
     assert [free.identity_on(cell)["au_source"]["name"] for cell in cells] == ["flow", "truth"]
     assert [bound.identity_on(cell)["au_source"]["name"] for cell in cells] == ["truth", "truth"]
     free.check(cells[0])
-    with pytest.raises(CellFailed, match="driver a is a recording, whose true action units are unknown"):
+    with pytest.raises(CellFailed, match="driver a is a recording, so its true action units are unknown"):
         bound.check(cells[0])
     ((word, sentence),) = free.marks_on(cells).items()
     assert word == "units from flow: 1 of 2"

@@ -67,8 +67,8 @@ def test_what_cannot_be_told_is_absent_with_a_reason():
     frames = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3)).astype(np.uint8)
     partial = measured(frames[:1], 200.0)
     assert (partial.status, dict(partial.values)) == ("skipped", {})
-    assert "1 frames" in partial.why_absent("vbench_temporal_flickering")
-    for fps, reason in ((None, "frame rate is unknown"), (200.0, "1 frames at 8 per second, but 2 are needed")):
+    assert "it has 1 of the 2 frames needed" in partial.why_absent("vbench_temporal_flickering")
+    for fps, reason in ((None, "frame rate is unknown"), (200.0, "of the 2 frames needed, it has 1 at 8 per second")):
         partial = measured(frames, fps)
         assert partial.values["vbench_temporal_flickering"] == steadiness(frames)
         assert partial.values["vbench_dynamic_degree_flow"] is None

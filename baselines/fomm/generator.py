@@ -1,4 +1,4 @@
-"""FOMM's descriptor."""
+"""The descriptor of FOMM: what drives it, its modes, networks and weights."""
 
 from megbench.core.generator import Generator, Mode, Published, Weights
 

@@ -47,7 +47,7 @@ class KeyPointDetector(JacobianDetector):
         super().__init__(config, num_kp, channels_in=3)
 
     def detect(self, small: Tensor) -> KeyPoints:
-        """Return the key points of small pictures (64x64); several calls may be concatenated in one batch."""
+        """Return the key points of small pictures (64x64); several batches may be concatenated into one."""
         heatmap, jacobian = self.heatmap_and_jacobian(small)
         # As published, the grid is stretched over the positions that the unpadded 7x7 head leaves (58 of 64).
         return KeyPoints(soft_argmax(heatmap), jacobian, heatmap)

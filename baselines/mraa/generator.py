@@ -1,4 +1,4 @@
-"""MRAA's descriptor."""
+"""The descriptor of MRAA: what drives it, its modes, networks and weights."""
 
 from megbench.core.generator import Generator, Mode, Published, Weights
 

@@ -89,7 +89,7 @@ class BackgroundPredictor(nn.Module):
 class MraaGenerator(Generator):
     """The generator with its pixelwise flow predictor.
 
-    To train the motion alone on pictures that are already small (64x64): `generator.motion(small, source, driving)`.
+    To train only the motion on pictures that are already small (64x64), use `generator.motion(small, source, driving)`.
     """
 
     pixelwise_flow_predictor: DenseMotion

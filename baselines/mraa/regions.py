@@ -96,7 +96,7 @@ class RegionPredictor(nn.Module):
     def detect(self, small: Tensor) -> Regions:
         """Return the regions of pictures that are already small (64x64), in float32 even under autocast.
 
-        Several calls may be concatenated in one batch.
+        Several batches may be concatenated into one.
         """
         heatmap = spatial_softmax(self.regions(self.predictor(small)), self.temperature)  # B K h w
         shift = soft_argmax(heatmap)

@@ -1,4 +1,4 @@
-"""TPS's descriptor."""
+"""The descriptor of TPS: what drives it, its modes, networks and weights."""
 
 from megbench.core.generator import Generator, Mode, Weights
 

@@ -29,7 +29,7 @@ from megbench.nets.transform import TransformConfig
 
 @dataclass(frozen=True)
 class TpsAvdConfig:
-    """Widths of the key point re-targeting network and settings of its training stage (vox)."""
+    """Widths of the key point re-targeting network and settings of its training stage, by default those of vox-256."""
 
     hidden: tuple[Count, ...] = (256, 512, 1024)
     code: Count = 128

@@ -62,7 +62,7 @@ class Dropout:
 
 
 class SplineDenseMotion(nn.Module):
-    """A network that weighs K splines and the background per pixel and predicts four occlusion masks.
+    """A network that weights K splines and the background per pixel and predicts four occlusion masks.
 
     Its input is the heatmaps and the source warped by every motion. The picture's height and width must be multiples of
     `config.down` times 2^num_blocks. The published single-mask option is omitted because its training step fails.

@@ -103,7 +103,7 @@ class TpsTrainer(PublishedTrainer):
 
 
 def adam(config: TpsConfig, network: str) -> OptimiserSpec:
-    """Return the optimiser of one network in the main stage; this is equivalent to the published Adam over several."""
+    """Return the optimiser of one network in the main stage; the published Adam over several networks is equivalent."""
     clip = None if network == "inpainting_network" else config.clip_norm
     return OptimiserSpec(
         (network,),

@@ -1,4 +1,4 @@
-"""The descriptor of TPS with relative action units."""
+"""The descriptor of TPS with relative action units: what drives it, its modes, networks and weights."""
 
 from megbench.core.generator import Generator, Mode, Weights
 
@@ -12,7 +12,9 @@ GENERATOR = Generator(
     driven_by="action units",
     landmarks=True,
     modes={
-        "relative": Mode("applies the change since the driver's first frame to the template in its place", NETWORKS),
+        "relative": Mode(
+            "applies the change since the driver's first frame to the template, whose geometry stays in place", NETWORKS
+        ),
         "absolute": Mode(
             "as relative, with the template's geometry moved to the driver's, as published", NETWORKS, True
         ),

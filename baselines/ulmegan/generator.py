@@ -1,4 +1,4 @@
-"""ULME-GAN's descriptor."""
+"""The descriptor of ULME-GAN: what drives it, its modes, networks and weights."""
 
 from megbench.core.generator import Generator, Mode, Weights
 

@@ -2,7 +2,7 @@
 
 The descriptions beside this file call it with the Python of the program's environment (PyTorch and PyYAML). It lays out
 what the published loader reads: a dataset with one test pair, a key point file for each clip (under both names that its
-Windows path can have), and its config with these folders in it. It then takes the only video that the program writes.
+Windows path can have), and its config with these folders in it. It then copies the only video that the program writes.
 """
 
 import argparse
@@ -45,17 +45,17 @@ def main():
     with open(os.path.join(given.work, "config.yaml"), "w") as file:
         yaml.safe_dump(config, file)
     checkpoint = os.path.join(log, os.path.basename(given.checkpoint))
-    try:  # results go where the checkpoint lies
+    try:  # results go where the checkpoint is
         os.symlink(os.path.abspath(given.checkpoint), checkpoint)
-    except OSError:  # Windows lets few users make links
+    except OSError:  # on Windows, few users may create links
         shutil.copy(given.checkpoint, checkpoint)
     command = [sys.executable, given.program, "--mode", "animate", "--config", os.path.join(given.work, "config.yaml")]
     if code := subprocess.call([*command, "--checkpoint", checkpoint], cwd=given.work):
-        sys.exit(code)  # its own last line says why
+        sys.exit(code)  # the program's last line says why
     videos = os.path.join(log, "animation")
     found = [name for name in os.listdir(videos) if name.endswith(".mp4")]
     if len(found) != 1:
-        sys.exit(f"{len(found)} videos in {videos}, but one is needed")
+        sys.exit(f"one video is needed in {videos}, but there are {len(found)}")
     shutil.copy(os.path.join(videos, found[0]), given.output)
 
 

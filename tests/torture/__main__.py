@@ -54,7 +54,7 @@ Then the same command is run again.
 The same command asks the system for the size, modification time and inode of each file, as git and make do, and reads
 only files for which they differ from the recorded ones (`.megbench/file_hashes`, which may be deleted at any time).
 `verify` always reads every file of the run; the same command then repairs what it finds. Damage in the store is
-found when a file is read: PNG files and archives have their own checksums, kept scores and records have a digest.
+found when a file is read: PNG files and archives have their own checksums, and stored scores and records a digest.
 
 ## What the processes printed
 
