@@ -16,7 +16,7 @@ from megbench.clips.chosen_face import Framing, check_face, cut_portrait, darkne
 from megbench.clips.prepared import stored_clips
 from megbench.clips.unread import picture_remedies, remedies
 from megbench.core.clip import Clip, Template, load_clip, save_clip, several_faces
-from megbench.core.errors import BenchError, amount, few
+from megbench.core.errors import BenchError, few, plural
 from megbench.core.files.cache import digest, touch, whole_folder
 from megbench.core.files.names import check_name
 from megbench.core.frames import Frames, is_grey
@@ -161,7 +161,7 @@ def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
     clips = [prepare(recording, cache) for recording in track(recordings, "Preparing clips", "clip")]
     broken = [clip for clip in clips if clip.problem]
     if len(broken) == len(clips):
-        more = f" (and {amount(len(broken) - 1, 'more clip')} without a usable frame)" if len(broken) > 1 else ""
+        more = f" (and {plural(len(broken) - 1, 'more clip')} without a usable frame)" if len(broken) > 1 else ""
         raise BenchError(f"No driver can be used: {broken[0].problem}{more}")
     for clip in broken:
         note(f"driver {clip.name} cannot be used: {clip.problem}")

@@ -120,7 +120,7 @@ def _keep(files: Sequence[Path], run: FinishedRun, contents: Mapping[tuple[str, 
     kept = [judgement for judgement in old if judgement.rater not in found]
     if len(kept) < len(old):
         named = ", ".join(rater for rater in found if any(judgement.rater == rater for judgement in old))
-        told = f"Replaced {counted(len(old) - len(kept), 'earlier answer')} of {named}."
+        told = f"Replaced {plural(len(old) - len(kept), 'earlier answer')} of {named}."
         print(printable(f"Note: {told}"), file=sys.stderr)
     judgements = [*kept, *(judgement for given in found.values() for judgement in given)]
     write_pairs(path, judgements)

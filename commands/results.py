@@ -115,7 +115,7 @@ def _tell(what: Path, lines: Sequence[str]) -> None:
         return
     from megbench.core.tables.spreadsheet_text import printable
 
-    print(f"{what}: {counted(len(lines), 'finding')}")
+    print(f"{what}: {plural(len(lines), 'finding')}")
     for line in lines:
         print(f"  {printable(line)}")
     raise typer.Exit(1)

@@ -37,7 +37,6 @@ def report(
     reference: ReferenceOption = "",
 ) -> None:
     """Regenerate the reports of runs from their files."""
-    from megbench.core.errors import counted
     from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.core.progress import note
     from megbench.engine.seal import seal_again

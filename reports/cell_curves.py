@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from megbench.core.errors import counted
+from megbench.core.errors import plural
 from megbench.reports.curves import (
     GROUPS,
     Line,
@@ -98,7 +98,7 @@ def unit_curves(cell: CellFacts, kept: Kept, detectors: Mapping[str, str]) -> It
     named = " and ".join(filter(None, (", ".join(by[:-1]), *by[-1:])))
     text = f"Action units since the onset, read by {named}, each on its own scale" if by else KNOWN_TEXT
     further = sum(len(row) for row in rows[1:])
-    summary = f"{counted(further, 'more panel')} of weaker units"
+    summary = f"{plural(further, 'more panel')} of weaker units"
     yield Curves("action_units", text, first, *_keys(kept, lines), tuple(more), summary)
 
 

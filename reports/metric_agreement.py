@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from megbench.core.errors import BenchError, counted
+from megbench.core.errors import BenchError, plural
 from megbench.core.pooled import pooled
 from megbench.core.statistics import LEVEL
 from megbench.experts.judgements import Item, Judgement, means
@@ -132,7 +132,7 @@ def _of_rows(
     for of in judged.values():
         if len(items) < FEWEST_ROWS:
             yield Entry(
-                None, f"{counted(len(items), 'row')} with a pooled figure; an order needs at least {FEWEST_ROWS}"
+                None, f"{plural(len(items), 'row')} with a pooled figure; an order needs at least {FEWEST_ROWS}"
             )
             continue
         wanted = [_mean(of[j.label], cells[j.label]) for j in items]

@@ -14,7 +14,7 @@ from statistics import fmean
 
 import pandas as pd
 
-from megbench.core.errors import BenchError, counted, few, unknown_name
+from megbench.core.errors import BenchError, few, plural, unknown_name
 from megbench.reports.marks import marked
 from megbench.reports.published import HERE
 from megbench.reports.run_facts import CellFacts, MethodFacts
@@ -187,6 +187,6 @@ class _Beside:
         if self.left_out:
             named = few(list(dict.fromkeys(f"{row.driver} on {row.template}" for row in self.left_out)))
             notes.append(
-                f"Left out: {counted(len(self.left_out), 'published output')} on cells that this run lacks ({named})."
+                f"Left out: {plural(len(self.left_out), 'published output')} on cells that this run lacks ({named})."
             )
         return marked(self.run, Table(title, tuple(columns), (Section("", rows),), tuple(notes)))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from megbench.core.errors import counted, shown
+from megbench.core.errors import plural, shown
 from megbench.engine.seal import faults
 from megbench.results.export import submission_of, values_of
 
@@ -30,7 +30,7 @@ def against_run(facts: dict[str, Any], run: Path) -> list[str]:
     apart = {"digests", "seal"}
     here, there = ({name: value for name, value in of.items() if name not in apart} for of in (facts, truth))
     lines += list(_differences(here, there, ""))
-    more = [f"and {counted(len(lines) - MOST_TOLD, 'more difference')}"] if len(lines) > MOST_TOLD else []
+    more = [f"and {plural(len(lines) - MOST_TOLD, 'more difference')}"] if len(lines) > MOST_TOLD else []
     return [*lines[:MOST_TOLD], *more]
 
 

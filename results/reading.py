@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from megbench.core.errors import BenchError, clause, counted, shown
+from megbench.core.errors import BenchError, clause, plural, shown
 from megbench.core.files.bounded import read_bounded
 from megbench.core.provenance import ROOT
 from megbench.results.submission import Submission
@@ -51,7 +51,7 @@ def form_faults(facts: dict[str, Any]) -> list[str]:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)
         lines = [f"{_place(fault['loc'])}: {clause(fault['msg'])}: {shown(fault['input'])}" for fault in found]
-        more = [f"and {counted(len(lines) - MOST_TOLD, 'more format error')}"] if len(lines) > MOST_TOLD else []
+        more = [f"and {plural(len(lines) - MOST_TOLD, 'more format error')}"] if len(lines) > MOST_TOLD else []
         return [*lines[:MOST_TOLD], *more]
     return []
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from megbench.core.errors import BenchError, clause, counted
+from megbench.core.errors import BenchError, clause, plural
 from megbench.core.files.kinds import kind_of
 from megbench.core.files.wrong_file import why_not_weights
 from megbench.core.weights import external_weights
@@ -370,7 +370,7 @@ def test_a_clause_ends_with_its_sentence_or_between_words():
 
 
 def test_a_noun_agrees_with_its_count():
-    assert [counted(count, "cell") for count in (0, 1, 2)] == ["0 cells", "1 cell", "2 cells"]
+    assert [plural(count, "cell") for count in (0, 1, 2)] == ["0 cells", "1 cell", "2 cells"]
 
 
 def test_words_for_a_fit_are_none():

@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from megbench.core.contracts import Phase, Trainable
-from megbench.core.errors import BenchError, counted
+from megbench.core.errors import BenchError, plural
 from megbench.nets.fast import speed_up
 from megbench.training import resume
 from megbench.training.average import Average, load, states
@@ -281,7 +281,7 @@ class TrainingRun:
             return ""
         stage, step = self.stages[self.progress["stage"]], self.progress["step"]
         logged = sum({line["stage"]: int(line["step"]) for line in lines}.values())
-        again = f"; {counted(logged - self.done, 'later logged step')} will be computed again" * (logged > self.done)
+        again = f"; {plural(logged - self.done, 'later logged step')} will be computed again" * (logged > self.done)
         return f"Resuming at step {step} of {self.plan.stages[stage].steps} of stage {stage}{again}."
 
     @property
