@@ -1,4 +1,4 @@
-"""Controls that know the truth or ignore the driver, which show what the scores are worth."""
+"""The controls: rows that know the truth or ignore the driver, to show what the scores are worth."""
 
 from __future__ import annotations
 
