@@ -172,15 +172,15 @@ def test_it_fits_a_phone_in_light_and_dark(browser, site, scheme):
     wide = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     assert len(set(page.evaluate(wide))) == 1
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    # Each part of a name, up to an underscore, is in one piece on one line.
-    pieces = page.locator("th a", has_text=re.compile("^wrong_driver$")).first.evaluate(
-        """link => [...link.childNodes].filter(node => node.nodeType === Node.TEXT_NODE).map(node => {
-            const range = document.createRange();
-            range.selectNode(node);
-            return range.getClientRects().length;
-        })"""
-    )
-    assert pieces == [1, 1]
+    for name in ("wrong_driver", "fomm@untrained"):  # both parts of the name are in one piece, on one line each
+        pieces = page.locator("th a", has_text=re.compile(f"^{name}$")).first.evaluate(
+            """link => [...link.childNodes].filter(node => node.nodeType === Node.TEXT_NODE).map(node => {
+                const range = document.createRange();
+                range.selectNode(node);
+                return range.getClientRects().length;
+            })"""
+        )
+        assert pieces == [1, 1], name
     dark = sum(map(int, re.findall(r"\d+", ground)[:3])) < 300
     assert dark == (scheme == "dark")
     page.locator("#theme").click()
