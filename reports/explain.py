@@ -103,5 +103,6 @@ def _over_all(run: FinishedRun, label: str, figure: str) -> list[str]:
     found = run.combined(label, figure)
     if found.value is None:
         return [f"Over all cells: absent ({found.reason or found.status})"]
-    counts = f", {found.n_scored} of {plural(found.n_cells, 'cell')}" if found.n_scored is not None else ""
-    return [f"Over all cells: {found.value:.6g}{counts}"]
+    if found.n_scored is None or found.n_cells is None:
+        return [f"Over all cells: {found.value:.6g}"]
+    return [f"Over all cells: {found.value:.6g}, {found.n_scored} of {plural(found.n_cells, 'cell')}"]
