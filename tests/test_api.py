@@ -62,7 +62,7 @@ def test_paths_keep_their_pictures_and_their_order(tmp_path):
         (drivers_folder, CLIP[:0], r"drivers: driver is an array uint8 \(0, 8, 6, 3\)"),
         (drivers_folder, {"d": CLIP[..., :1]}, r"drivers: d is an array uint8 \(2, 8, 6, 1\)"),
         (drivers_folder, {"d": [1]}, "drivers: d is of type list. Pass a path or an array"),
-        (drivers_folder, {7: CLIP}, "drivers: the name 7 must be a string"),
+        (drivers_folder, {7: CLIP}, "drivers: the name 7 is not a string"),
         (drivers_folder, {"../d": CLIP}, r"The driver name '\.\./d' cannot be used"),
         (drivers_folder, {"d": "nowhere.mp4"}, "drivers: d: nowhere.mp4 is not a video or a folder of pictures"),
         (templates_folder, CLIP, r"templates: template is an array .* Pass uint8 \(H, W, 3\)"),
