@@ -238,7 +238,7 @@ def misplaced(partial: Partial, n_frames: int) -> str:
         if not isinstance(frame, Integral) or isinstance(frame, bool):
             return f"names frame {frame} in Partial.frames, which is not a whole number"
         if not 0 <= frame < n_frames:
-            return f"names frame {frame} of an output with {plural(n_frames, 'frame')}"
+            return f"names frame {frame} in Partial.frames, but the output has only {plural(n_frames, 'frame')}"
     for before, after in itertools.pairwise(partial.frames):
         if after <= before:
             return f"names frame {after} after frame {before} in Partial.frames: they must ascend without repeats"
@@ -248,8 +248,8 @@ def misplaced(partial: Partial, n_frames: int) -> str:
     name, length = next(iter(wrong.items()))
     told = f"returned a curve {name!r} of {plural(length, 'value')} for"
     if named:
-        return f"{told} the {named} of {plural(n_frames, 'frame')} that Partial.frames names"
-    return f"{told} {plural(n_frames, 'frame')}: name its frames in Partial.frames"
+        return f"{told} {plural(named, 'frame')} in Partial.frames"
+    return f"{told} {plural(n_frames, 'frame')}: list its frames in Partial.frames"
 
 
 def finite(value: float | None) -> float | None:

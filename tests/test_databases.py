@@ -175,7 +175,7 @@ def test_a_number_on_two_files_is_told(databases, tmp_path):
     shutil.copytree(databases["casme2"] / "Cropped" / "sub01" / "EP19_06f", folder)
     shutil.copy(folder / "reg_img36.jpg", folder / "img036.jpg")
     made = survey("casme2", tmp_path, sheet=databases["casme2"] / "CASME2-coding-20190701.xlsx")
-    assert any("several files for 1 frame number;" in line for line in made.remarks)
+    assert any("1 frame number belongs to several files;" in line for line in made.remarks)
     assert made.clips[0].recording.files[0].name == "img036.jpg"
 
 
@@ -304,7 +304,7 @@ def test_marks_of_a_video_are_checked_and_nothing_is_cut(found, tmp_path):
     by_name, remarks = clips(found["table"]), "\n".join(found["table"].remarks)
     assert by_name["p4_third"].recording.apex_frame is None
     assert "p4_third: the apex 9 is not between onset and offset" in remarks
-    assert "videos with onset or offset are used in full, without cuts: 4" in remarks
+    assert "4 videos with onset or offset are used in full; nothing is cut" in remarks
     assert by_name["p4_third.2"].problem == "the offset 2 is not after the onset 3"
     chosen = dataclasses.replace(found["table"], clips=tuple(by_name.values()))
     store = prepare(chosen, tmp_path / "out", given_points, (), "", "recorded", workers=1)

@@ -86,7 +86,7 @@ def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):
 
     code, out, err = call("experts", "import", sheets[0], "--run", run)
     assert len(read_judgements(run / FILE)) == 24  # a second import replaces anna's scores and keeps Ben's
-    assert "Note: Replaced 12 earlier judgements by anna of the same outputs" in err
+    assert "Note: Replaced 12 earlier judgements of the same outputs by anna" in err
 
     code, out, err = call("experts", "agreement", run)
     assert code == 0, err

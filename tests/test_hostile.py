@@ -235,7 +235,7 @@ CASES = [
     Case("experts", "nothing.csv", EMPTY, "no row with the headings upper, lower and noise"),
     Case("experts", "nothing.xlsx", F.workbook, "no row with the headings upper, lower and noise"),
     Case("experts", "formula.csv", lambda: F.lines(F.HEAD, [*F.SCORE[:4], "=1+1", 2, 3]),
-         "1 fault in the sheets (formula.csv row 2)"),
+         "1 contradiction or fault (formula.csv row 2)"),
     Case("experts", "formula.xlsx", lambda: F.workbook(F.HEAD, F.SCORE, ["", "SAMM", "Positive", "asian female",
          "=1+1", 2, 3]),
          "no score for upper: the row is left out", 0),

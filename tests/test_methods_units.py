@@ -283,7 +283,7 @@ def test_a_users_table_may_have_a_header_in_any_order(tmp_path, recording):
     assert np.allclose(turned.intensity, values)
     assert isinstance(turned, ActionUnits)
     np.savetxt(folder / "real.csv", values[:, :5], delimiter=",")
-    with pytest.raises(CellFailed, match=r"has 5 columns\. Supply 17"):
+    with pytest.raises(CellFailed, match=r"has 5 columns; it needs 17"):
         source("table")(recording)
 
 

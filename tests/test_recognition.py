@@ -364,8 +364,8 @@ class TestCommand:
         (copy / "run.json").write_text(json.dumps(facts))
         code, _, err = call("recognition", copy, "--recogniser", f"samm={stores['samm']}")
         assert code == 0, err
-        assert "1 of 6 drivers have an apex outside the clip" in err
-        assert "1 of 6 drivers have an apex at or before the onset" in err
+        assert "an apex outside the clip in 1 of 6 drivers" in err
+        assert "an apex at or before the onset in 1 of 6 drivers" in err
 
     def test_a_run_that_is_not_finished_is_told(self, call, run, stores, tmp_path):
         copy = shutil.copytree(run, tmp_path / "run")
@@ -465,6 +465,6 @@ class TestFlowExport:
         ):
             write_flow(tmp_path / "x", [*clips, twice], "megc2019")
         same = dataclasses.replace(clips[0], name="y", sample=dataclasses.replace(clips[0].sample, person="table/011"))
-        with pytest.raises(BenchError, match="samm/011 and table/011 are two people with one name"):
+        with pytest.raises(BenchError, match="samm/011 and table/011 are different people with the same name"):
             write_flow(tmp_path / "x", [*clips, same], "megc2019")
         assert not (tmp_path / "x").exists()

@@ -111,7 +111,7 @@ def test_general_names_are_on_nobodys_path_and_the_command_finds_its_data(site, 
     assert lines.count("exit 0") == 3 or lines.count("exit None") == 3
     text = "\n".join(lines)
     assert "liveportrait" in text
-    assert "weights demo" in text
+    assert "weights supplied with the suite: demo" in text
     assert "bench.py" not in text
     from megbench.core.provenance import code_version
 
