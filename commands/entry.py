@@ -52,7 +52,7 @@ def _video(run: FinishedRun, label: str, cell: CellFacts) -> bytes:
     where, scored = f"{label} on {cell.name}", run.content(label, cell)
     if scored and content_hash(frames) != scored:
         raise BenchError(
-            f"{where}: its frames are not those that were scored. Run the command that made the run again."
+            f"{where}: its frames are not those that were scored. Rerun the command that created this run."
         )
     buffer = io.BytesIO()
     write_video(buffer, frames, FPS, viewed=FINE)

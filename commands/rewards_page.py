@@ -69,7 +69,7 @@ def _absent(run: FinishedRun) -> list[str]:
     asked = {metric.name for metric in run.facts.metrics}
     lost = [f"`{name}`" for name in METRICS if name not in asked]
     on_request = all(name.strip("`") in ON_REQUEST for name in lost)
-    why = "all of them measured on request" if on_request else "name them with --metrics"
+    why = "which are measured only on request" if on_request else "name them with --metrics"
     return [f"Not in this run: {', '.join(lost)}, {why}."] if lost else []
 
 

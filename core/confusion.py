@@ -75,7 +75,7 @@ class Recognition:
 
 
 def pooled_recognition(true: Labels, answers: Labels, n_classes: int, clusters: Sequence[str]) -> Recognition:
-    """Return the UF1 and UAR of `answers` (S, N), the predictions of S seeds for N clips of the classes `true` (N,).
+    """Return the UF1 and UAR of `answers` (S, N), the predictions of S seeds for N clips whose classes are `true` (N,).
 
     clusters: the driver or person of each clip (N). For the intervals, whole clusters are resampled, and resamples that
     lack a class are left out. A negative prediction means "none"; clips without a prediction from every seed are left

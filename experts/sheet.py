@@ -51,7 +51,7 @@ class Problem:
 
 @dataclass
 class Parsed:
-    """The contents of a sheet: judgements with rows, problems, remarks, and the numbers of sums and totals checked.
+    """The contents of a sheet: judgements by row, problems, remarks, and the numbers of sums and totals checked.
 
     lacking: the number of rows that name something that the run lacks, by kind and name. These rows are checked, too.
     """

@@ -171,13 +171,13 @@ def _first(path: Path, frames: Sequence[int], n_frames: int, clip: str) -> int:
     """Return the number of the first frame: 0 or 1 in a file, any number in a folder. Raise BenchError if the first or
     last frame is missing."""
     if not frames:
-        raise BenchError(f"{path}: no rows, but {clip} has {n_frames} frames. Supply the table of this clip.")
+        raise BenchError(f"{path}: no rows, but {clip} has {n_frames} frames. Supply the table for this clip.")
     low, high = min(frames), max(frames)
     first = low if path.is_dir() or low == 0 else 1
     if (low, high) != (first, first + n_frames - 1):
         numbered = "" if path.is_dir() else ", numbered from 0 or 1"
         raise BenchError(
             f"{path}: frames {low} to {high} in {len(frames)} row{'s' * (len(frames) != 1)}, but {clip} has {n_frames}"
-            f" frames{numbered}. Supply the table of this clip."
+            f" frames{numbered}. Supply the table for this clip."
         )
     return first

@@ -92,7 +92,7 @@ def networks(config: FpFommConfig) -> dict[str, nn.Module]:
 def animator(
     config: FpFommConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> Animator[KeyPoints]:
-    """Return FPB-FOMM's inference; for options["mode"] see megbench.nets.transfer.
+    """Return an animator that runs FPB-FOMM; for options["mode"] see megbench.nets.transfer.
 
     Since the points are constant over a clip, the template's points never move in relative modes, and all motion is
     J_d0 J_d^-1. "absolute" moves the template's geometry to the driver's, which never happens in training.

@@ -198,7 +198,7 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
     if len(rows) != driver.n_frames:
         # pandas writes such a row above an array.
         numbered = [cell.strip() for cell in rows[0]] == [str(column) for column in range(width)]
-        remedy = "Delete the first row, which numbers the columns" if numbered else "Supply the table of this clip"
+        remedy = "Delete the first row, which numbers the columns" if numbered else "Supply the table for this clip"
         raise CellFailed(
             f"{path} has {len(rows)} row{'s' * (len(rows) != 1)}, but driver {driver.name} has {driver.n_frames}"
             f" frames. {remedy}."

@@ -1,4 +1,4 @@
-"""The method without training, which warps the template by the driver's motion, and three controls based on it."""
+"""A method that needs no training: it warps the template by the driver's motion. Three controls are based on it."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class MotionAgreementV1(MotionAgreement):
         return motion_v1(clip)
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Return the figures of one cell as version 2 does; every figure's name ends in _v1."""
+        """Return the figures of one cell under the names of version 2, each with _v1 appended."""
         found = super().measure(cell, seen)
         values = {name: _as_it_was(name, value, found.reasons) for name, value in found.values.items()}
         return replace(

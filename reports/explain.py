@@ -43,7 +43,7 @@ def _kept(run: FinishedRun, label: str, cell: CellFacts, metric: str) -> dict[st
     path = run.folder / "partials" / label / f"{cell.name}.json"
     kept = (read_json(path) or {}).get(metric)
     if not isinstance(kept, dict):
-        raise BenchError(f"{path}: contains nothing from {metric}. Run the command that made the run again.")
+        raise BenchError(f"{path}: contains nothing from {metric}. Rerun the command that created this run.")
     return kept
 
 
@@ -73,7 +73,7 @@ def _inputs(run: FinishedRun, label: str, cell: CellFacts, target: str) -> list[
 
 
 def _beside(metric: MetricFacts, figure: Figure, kept: dict[str, Any]) -> list[str]:
-    """Return the metric's intermediate results: sums, curves, its other figures of this target, and what is absent."""
+    """Return a metric's intermediate results: sums, curves, and its other figures for this target, even absent ones."""
     values, reasons = kept.get("values") or {}, kept.get("reasons") or {}
     lines = [
         f"  sums for pooling, {name}: {', '.join(f'{value:.6g}' for value in sums)}"

@@ -118,4 +118,4 @@ def read_facts(path: Path) -> RunFacts:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BenchError(f"{path}: {place}: {first['msg']}. Run the command that made the run again.") from None
+        raise BenchError(f"{path}: {place}: {first['msg']}. Rerun the command that created this run.") from None

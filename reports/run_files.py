@@ -213,7 +213,7 @@ class FinishedRun:
         if not path.resolve().is_relative_to(self.folder.resolve()) or any("/" in part for part in parts):
             raise BenchError(
                 f"{self.folder / 'run.json'}: the name {'/'.join(parts)!r} points outside the run's folder."
-                " Run the command that made the run again."
+                " Rerun the command that created this run."
             )
         return path
 
@@ -238,9 +238,9 @@ def _read_scores(path: Path) -> pd.DataFrame:
         return table[[*LABELS, "value", *COUNTS]]
     except OSError as error:
         raise BenchError(
-            f"{path}: cannot be read ({error.strerror}). Run the command that made the run again."
+            f"{path}: cannot be read ({error.strerror}). Rerun the command that created this run."
         ) from None
     except (KeyError, ValueError) as error:
         raise BenchError(
-            f"{path}: not a table of scores ({clause(error)}). Run the command that made the run again."
+            f"{path}: not a table of scores ({clause(error)}). Rerun the command that created this run."
         ) from None

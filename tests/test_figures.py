@@ -111,5 +111,5 @@ def test_a_run_of_an_older_suite_is_one_line(tmp_path):
     facts = json.loads(path.read_text())
     del facts["metrics"][0]["figures"][0]["ideal"]
     path.write_text(json.dumps(facts))
-    with pytest.raises(BenchError, match=r"metrics\.0\.figures\.0\.ideal.*Run the command that made the run again"):
+    with pytest.raises(BenchError, match=r"metrics\.0\.figures\.0\.ideal.*Rerun the command that created this run"):
         FinishedRun(path.parent)

@@ -304,7 +304,7 @@ def test_a_row_that_numbers_the_columns_is_named(tmp_path, recording):
     with pytest.raises(CellFailed, match=r"6 rows, but driver real has 5 frames\. Delete the first row, which numbers"):
         source("table")(recording)
     np.savetxt(path, np.zeros((N + 1, 17)), delimiter=",")
-    with pytest.raises(CellFailed, match=r"6 rows, but driver real has 5 frames\. Supply the table of this clip"):
+    with pytest.raises(CellFailed, match=r"6 rows, but driver real has 5 frames\. Supply the table for this clip"):
         source("table")(recording)
 
 

@@ -221,7 +221,7 @@ def describe(networks: dict[str, torch.nn.Module]) -> str:
 def card(
     name: str, resolved: dict[str, Any], clips: TrainingSet, run: TrainingRun, group: Group, init: Path | None
 ) -> dict[str, Any]:
-    """Return the card of the weights for their users: settings, data, length, machine and losses."""
+    """Return the weights' model card: settings, data, length of the training, machine and losses."""
     return {
         "method": name,
         "config": resolved["recipe"]["model"],

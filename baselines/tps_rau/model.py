@@ -2,7 +2,7 @@
 
 The points are landmarks of the video's first frame, the same for the source and driving frames of a video. Motion can
 therefore come only from the difference in action units between the two frames, which only the decoder receives. The
-publication lacks modules that it imports, and it trains without action units by default. Two of its choices defeat the
+published code imports modules that it does not include, and by default it trains without action units. Two of its choices defeat the
 purpose of the method, so each is a switch of `RauConfig` whose default corrects it. `published` returns the published
 choices, which published weights need:
 

@@ -169,7 +169,7 @@ def add(path: Path) -> tuple[WeightFile, Path]:
     Raise BenchError if it is not one of the table's files or has the wrong hash.
     """
     if not path.is_file():
-        raise BenchError(f"{path} does not exist or is not a file. Pass a file of weights.")
+        raise BenchError(f"{path} does not exist or is not a file. Pass a weights file.")
     rows = [row for row in FILES.values() if path.name in row.files]
     if not rows:
         found = sha256(path)
