@@ -82,8 +82,8 @@ def page(runs: Sequence[FinishedRun]) -> str:
         table = magnified_table(run)
         if table is None:
             raise BenchError(
-                f"{run.folder}: no method was run both with and without magnified motion. Run both, for example with --methods"
-                " fomm,fomm:magnify=4"
+                f"{run.folder}: no method was run both with and without magnified motion. Run both, for example"
+                " with --methods fomm,fomm:magnify=4"
             )
         made, protocol = run.facts.provenance, run.facts.protocol
         about = (

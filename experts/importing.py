@@ -17,7 +17,7 @@ from megbench.experts.sheet import Parsed, Problem, doubles, header, parse
 
 @dataclass
 class Imported:
-    """Judgements in a set of files, problems (including fatal ones), remarks, and how many sums and totals were checked.
+    """Judgements in a set of files, problems (including fatal ones), remarks, and how many sums and totals are checked.
 
     lacking: the number of rows left out because they name something that the run lacks, by kind and name.
     """

@@ -2,9 +2,9 @@
 
 The points are landmarks of the video's first frame, the same for the source and driving frames of a video. Motion can
 therefore come only from the difference in action units between the two frames, which only the decoder receives. The
-published code imports modules that it does not include, and by default it trains without action units. Two of its choices defeat the
-purpose of the method, so each is a switch of `RauConfig` whose default corrects it. `published` returns the published
-choices, which published weights need:
+published code imports modules that it does not include, and by default it trains without action units. Two of its
+choices defeat the purpose of the method, so each is a switch of `RauConfig` whose default corrects it. `published`
+returns the published choices, which published weights need:
 
 - `points` "sigmoid": pixels are mapped by 2 sigmoid(x) - 1, so that practically every point is (1, 1), all splines are
   equal and only the background's motion is useful. "normalised" (default): 2 x / (W - 1) - 1.

@@ -135,6 +135,6 @@ def fitting_factor(cell: CellFacts, clips: Sequence[Shown]) -> int:
 
 
 def fitting_amplification(frames: Frames, frame: int, rest: int) -> int:
-    """Return the amplification at which the difference between a frame and frame `rest` nearly reaches full contrast."""
+    """Return the amplification at which the difference between a frame and `rest` nearly reaches full contrast."""
     change = (frames[frame].astype(np.float32) - frames[rest]) @ LUMA
     return amplification(float(np.percentile(np.abs(change), 98)))
