@@ -11,7 +11,7 @@ from typing import Literal
 Pooling = Literal["mean", "pooled", "set"]
 Grade = Literal["good", "fair", "bad"]
 
-# The leaderboard's groups of columns, in order; groups that only a plug-in names come last.
+# The leaderboard's groups of columns, in order; groups that occur only in plug-ins come last.
 MOTION = "Motion, against the driver"
 TIME = "Time, against the driver"
 MOTION_V1 = "Motion, against the driver (version 1)"
@@ -121,7 +121,9 @@ class Figure:
         return abs(value - self.ideal)
 
     def shade(self, value: float) -> float:
-        """Return 1 for the ideal, 0 at the distance of a still face's value, and down to -1 at greater distances."""
+        """Return 1 for the ideal, 0 for a value as far from it as a still face's, and down to -1 for values farther
+        away.
+        """
         if self.still is None:
             raise ValueError(f"{self.name} states no value for a still face")
         return min(max(1 - self.distance(value) / self.distance(self.still), -1.0), 1.0)

@@ -217,7 +217,7 @@ def _keep_picture(image: Frames, target: Path) -> None:
 
 
 def forget_others(run: Path, jobs: Sequence[Job]) -> int:
-    """Remove cells of rows and names that are no longer requested; return the number of cells removed."""
+    """Remove the cells whose row or name is no longer requested; return the number of cells removed."""
     wanted = {cell_folder(run, job) for job in jobs}
     stale = [folder for folder in (run / "cells").glob("*/*") if folder not in wanted]
     for folder in stale:
@@ -246,7 +246,7 @@ def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, An
 
 
 def seen_facts(row: Row, cells: Sequence[Cell]) -> dict[str, list[str]]:
-    """Return the drivers on which a row's model was trained, and those whose person appears in its other clips."""
+    """Return the drivers on which a row's model was trained, and the other drivers on whose person it was trained."""
     clips, people = {without_camera(clip) for clip in row.seen.get("clips", ())}, set(row.seen.get("people", ()))
     drivers = by_name(cell.driver for cell in cells if cell.driver.recording)
     known = [name for name, driver in drivers.items() if without_camera(driver.recording) in clips]

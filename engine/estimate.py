@@ -114,7 +114,7 @@ def to_measure(folder: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> list[J
 
 
 def _page_frames(jobs: Sequence[Job], media_all: bool) -> int:
-    """Return the number of frames in the page's clips: inputs and rows in every cell, controls in two cells or all."""
+    """Return the number of frames in the page's clips: inputs and rows in all cells, controls in two or in all."""
     cells = list(dict.fromkeys(job.cell.name for job in jobs))
     with_controls = cells if media_all else cells[:2]
     shown = [job for job in jobs if not job.row.is_control or job.cell.name in with_controls]

@@ -35,7 +35,9 @@ class Strict(BaseModel):
 
 
 class Style(Strict):
-    """A recording style, named like a database. `exposures`: the moments, in frames, averaged in each frame."""
+    """A recording style, named like a database. `exposures`: the instants, in frames, that are averaged into each
+    frame.
+    """
 
     colour: Literal["grey", "rgb"]
     fps: float

@@ -210,7 +210,9 @@ def cells(count: int) -> Float32s:
 
 
 def at(values: npt.NDArray[Any], where: Float32s) -> Float32s:
-    """Return values (h, w, C) of a coarse grid at pixels `where` (h, w, 2), interpolated linearly, border repeated."""
+    """Return values (h, w, C) of a coarse grid at pixels `where` (h, w, 2), interpolated linearly, with the border
+    repeated.
+    """
     index = where * np.float32((len(values) - 1) / (SIZE - 1))
     x, y = cv2.split(index)
     # One by one: for two-channel images, OpenCV 5 resolves only 32 positions per cell (findings/remap_two_channels.sh).

@@ -41,7 +41,8 @@ class Variation:
     varies smoothly. noise: the largest camera noise, in the [0, 1] range. landmark_px: the error of landmarks.
     published_share: share of people whose pictures look like published kits: soft, small, saved as JPEG and enlarged.
     clutter_share: share of people with clothes, hats and backgrounds other than the portrait's.
-    tone_share: share of people whose features have a different contrast and colour; tone: spread of the logarithms.
+    tone_share: share of people whose features have a different contrast and colour; tone: spread of the logarithms of
+    these changes.
     """
 
     flip_share: float = 0.5

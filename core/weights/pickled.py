@@ -113,7 +113,7 @@ def _bare(flat: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _copies(content: Mapping[Any, Any]) -> list[str]:
-    """Return the wrappers that contain tensors, such as a model and its average; only the first is read."""
+    """Return the wrappers that contain tensors, such as those of a model and of its average; only the first is read."""
     if any(name in content for name in MAIN_NETWORKS):
         return []
     return [key for key in WRAPPERS if isinstance(content.get(key), dict) and _has_tensors(content[key])]
