@@ -57,8 +57,10 @@ class Method(Protocol):
         """Load weights onto `device`. The worker calls this once, before the first cell."""
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB, as many as the driver has. Raise CellFailed, with the reason, if
-        that is impossible."""
+        """Return RGB frames, uint8 (T, 256, 256, 3), as many as the driver has.
+
+        Raise CellFailed, with the reason, if that is impossible.
+        """
 
 
 class Control(Protocol):
@@ -75,7 +77,7 @@ class Control(Protocol):
         """Return the same facts as `Method.identity`."""
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB."""
+        """Return RGB frames, uint8 (T, 256, 256, 3)."""
 
 
 @dataclass(frozen=True)

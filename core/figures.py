@@ -40,7 +40,8 @@ class Figure:
     title, short: its name in a sentence and above a column (if `short` is "", the title is used there, too).
     target: what the output is compared with, "driver", "truth" or "template"; "output" for a property of the output
     alone.
-    ideal: the value of a perfect output. None if no value is better than another: counts, properties of the inputs.
+    ideal: the value of a perfect output. None if no value is better than another, as for counts and properties of the
+    inputs.
     still: the value of a still face (the template repeated); None if that depends on the clips or does not exist.
     formula, source: the definition as one expression, and the paper or the repository that it comes from.
     group: its group of columns in the leaderboard; "" shows it only in the list of all figures. order: its position in

@@ -21,7 +21,7 @@ from megbench.core.files.wrong_file import mistaken_download
 Picture = npt.NDArray[np.uint8]
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-# What systems add to a numbered file's name when it is copied: "003 (1)", "003 - Copy (2)", "003 copy 2".
+# What operating systems add to a numbered file's name when it is copied: "003 (1)", "003 - Copy (2)", "003 copy 2".
 COPY = re.compile(r"(?<=\d)(?: - Copy| copy)?(?: \(\d+\)| \d+)?$", re.IGNORECASE)
 MAX_PIXELS = 64_000_000
 # The face detector pads pictures on all sides, which would enlarge a strip one pixel high a hundredfold.
@@ -81,7 +81,7 @@ def check_numbers(folder: Path, pictures: Sequence[Path]) -> None:
 
 
 def missing_numbers(pictures: Sequence[Path]) -> list[int]:
-    """Return the numbers that are missing from a series of pictures, given the smallest step between two of them.
+    """Return the numbers missing from a series of pictures, whose step is the smallest difference between two of them.
 
     Return [] if the numbers in the names do not count frames.
     """

@@ -137,7 +137,7 @@ class Benchmark:
         return hopeless + failed
 
     def _not_supplied(self, records: dict[str, CellRecord]) -> dict[str, list[str]]:
-        """Return the cells of each row whose input was not supplied; their records have the reasons."""
+        """Return, for each row, the cells whose input was not supplied; their records state the reasons."""
         found: dict[str, list[str]] = {}
         for job in self.jobs:
             if records[job.key].status == "missing":

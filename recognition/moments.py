@@ -54,7 +54,8 @@ class Moment:
 class Measured:
     """The measurement of a clip.
 
-    picture: u, v, strain (3, 28, 28) float32. apex: the apex frame. pixels: hashes of the two frames, in grey.
+    picture: u, v, strain (3, 28, 28) float32. apex: the apex frame. pixels: hashes of the two frames after conversion
+    to grey.
     """
 
     picture: Float32s

@@ -29,7 +29,7 @@ def pairs_of(data: Labelled, folds: Folds, each: int = 1, seed: int = 0) -> Pair
 
     Each clip has a random order of all other people, seeded by its name, and one clip of each of them. A fold uses the
     first people in that order whom it does not hold out. All folds therefore share their pairs, except those with the
-    held-out person's face, and no clip is animated more than each + 1 times. Raise BenchError if there are fewer than
+    held-out person's face, and no clip is animated more than `each` + 1 times. Raise BenchError if there are fewer than
     three people.
     """
     number = len(folds.people)

@@ -37,7 +37,7 @@ class Tone:
 
     @classmethod
     def draw(cls, settings: Variation, rng: np.random.Generator) -> Tone | None:
-        """Draw a random tone, or None for no change."""
+        """Return a random tone, or None for no change."""
         if rng.random() >= settings.tone_share:
             return None
         coarse = np.exp(settings.tone * rng.standard_normal((3, 4, 4))).astype(np.float32)

@@ -161,7 +161,7 @@ class RenderedSet:
     def _states(self, rng: np.random.Generator) -> tuple[int, int]:
         """Draw two states, mostly starting at rest.
 
-        Few of them move the head, because more would mask the expression.
+        Few of them move the head, because head motion masks the expression.
         """
         pool = np.flatnonzero(self.still) if rng.random() < 1 - self.variation.turn_share else np.arange(self.n_states)
         s = 0 if rng.random() < self.variation.rest_share else int(rng.choice(pool))

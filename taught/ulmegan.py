@@ -1,4 +1,4 @@
-"""ULME-GAN as in the demo weights: the maps that it paints move the template, and action units act as gates.
+"""ULME-GAN as trained for the demo weights: the maps that it paints move the template, and action units act as gates.
 
 Without displacement, short training ends with attention 1 everywhere, which keeps the source, because the blur of
 painted pictures outweighs the changes that they show.

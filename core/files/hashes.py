@@ -70,7 +70,7 @@ def file_facts(path: Path | str) -> dict[str, Any]:
 
 
 def unaltered(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Return whether all of these files exist in `folder` with the recorded size and hash; read only unknown ones."""
+    """Return whether these files all exist in `folder` with the recorded size and hash; known ones are not reread."""
     index, inside = _index(), os.fspath(folder)
     try:
         return all(_as_known(f"{inside}/{name}", known, index) for name, known in files.items())
