@@ -123,8 +123,8 @@ def medium_of(path: Path) -> str:
 def pixel_aspect(path: Path) -> float:
     """Return the ratio of a pixel's width to its height in a video's upright frames, or 1.0 if the file states none.
 
-    For a folder of pictures it is 1.0 (see `stated_density`). Raise BenchError above 4 and below 1/4, values that occur
-    only in a damaged header.
+    For a folder of pictures it is 1.0 (see `stated_density`). Raise BenchError for a ratio above 4 or below 1/4, which
+    occurs only in a damaged header.
     """
     if path.is_dir():
         return 1.0

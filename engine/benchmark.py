@@ -165,7 +165,7 @@ class Benchmark:
         }
 
     def _finish(self, records: dict[str, CellRecord], failures: list[str], key: str | None) -> bool:
-        """Write run.json as finished, unless it already has the same content; return whether it was written."""
+        """Write run.json, marked as finished, unless it already has the same content; return whether it was written."""
         facts = {**self._facts(records), "finished": True, "failures": failures, "key": key}
         facts["missing"] = self._not_supplied(records)
         facts = json.loads(json.dumps(facts, allow_nan=False))

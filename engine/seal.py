@@ -132,7 +132,7 @@ def _text(files: dict[str, Any]) -> str:
 
 
 def _files(run: Path) -> list[str]:
-    """Return the names of a run's files within it, sorted.
+    """Return the paths of a run's files, relative to its folder and sorted.
 
     The manifest is left out, as are locks and temporary files and folders, whose names begin with a dot.
     """

@@ -45,7 +45,7 @@ class Style(Strict):
 
 
 class Face(Strict):
-    """A template: the person on it, identified by a portrait and a number."""
+    """A template: the person that it shows, identified by a portrait and a number."""
 
     name: str
     portrait: str

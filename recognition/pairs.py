@@ -13,7 +13,7 @@ from megbench.recognition.samples import Labelled
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Drivers on templates.
+    """Pairs of drivers and templates.
 
     drivers, templates: (M,), indices of samples; a template is the onset of its sample. used: (F, M) bool, the pairs on
     which each fold is trained, which never include the held-out person, either as a driver or as a template.

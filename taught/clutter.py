@@ -1,4 +1,4 @@
-"""The surroundings of a rendered face: clothes, hats and backgrounds other than those of the one portrait.
+"""The surroundings of a rendered face: clothes, hats and backgrounds other than those in the portrait.
 
 Networks trained with only one collar mistake the edges of other collars for the corners of a mouth.
 """

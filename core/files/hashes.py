@@ -70,7 +70,7 @@ def file_facts(path: Path | str) -> dict[str, Any]:
 
 
 def unaltered(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Return whether these files all exist in `folder` with the recorded size and hash; known ones are not reread."""
+    """Return whether all these files are in `folder` with the recorded size and hash, rereading only changed ones."""
     index, inside = _index(), os.fspath(folder)
     try:
         return all(_as_known(f"{inside}/{name}", known, index) for name, known in files.items())

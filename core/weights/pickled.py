@@ -65,7 +65,7 @@ def read_published(path: Path) -> dict[str, State]:
     check_size(path)
     check_weights(path)
     try:
-        # Pass an open file, since torch chooses another reader for some names.
+        # Pass an open file, since torch chooses another reader for some file names.
         with path.open("rb") as file, torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's remarks on pickles written by other programs
             content = torch.load(file, map_location="cpu", weights_only=True)
