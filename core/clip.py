@@ -1,4 +1,4 @@
-"""Clips (sequences of frames with their metadata), templates (still faces) and cells (a clip on a template).
+"""Clips (sequences of frames with their metadata), templates (still faces) and cells (pairs of a clip and a template).
 
 On disk a clip is a folder: `frames/00000.png ...`, `known.npz` for rendered clips, and `clip.json`, written last.
 """
@@ -67,12 +67,12 @@ class Clip:
     `box` is the square (left, top, right, bottom) that was cropped from the upright original picture, in display
     pixels; it may extend beyond the picture (megbench.faces.crop), and is None for rendered clips. `content` is the
     hash of the frames. `recording` is the clip's unique name across all databases ("casme2/sub19_EP01_01f"), which
-    shows whether a model was trained on it; it is "" for clips of no database. `rendered` is true for clips rendered by
-    this suite. `faces` lists the widths in display pixels of the faces in the original first frame, largest first;
-    `face` is the user's choice among them ("left", "right", or a rank by size), "" for the largest. `medium` states how
-    the file format affects motion (a GIF, an interlaced video), "" for ordinary files. `problem` states why the frames
-    cannot be used (no face was found, the video is damaged): cells with this clip fail with that reason and the run
-    continues. It is "" for a usable clip.
+    shows whether a model was trained on it; it is "" for clips that belong to no database. `rendered` is true for clips
+    rendered by this suite. `faces` lists the widths in display pixels of the faces in the original first frame, largest
+    first; `face` is the user's choice among them ("left", "right", or a rank by size), "" for the largest. `medium`
+    states how the file format affects motion (a GIF, an interlaced video), "" for ordinary files. `problem` states why
+    the frames cannot be used (no face was found, the video is damaged): cells with this clip fail with that reason and
+    the run continues. It is "" for a usable clip.
     """
 
     folder: Path
@@ -104,12 +104,12 @@ class Clip:
     def frames(self) -> Frames:
         """Return all frames, uint8 (T, 256, 256, 3) RGB.
 
-        Raise BenchError if a file is missing or was altered, CellFailed if the clip has a problem.
+        Raise BenchError if a file is missing or has been altered, and CellFailed if the clip has a problem.
         """
         if self.problem:
             raise CellFailed(self.problem)
         frames = check_frames(read_frames(self.folder / "frames", self.n_frames), f"Clip {self.name}")
-        kept = load_clip(self.folder)  # hashes the files, which are a fifth of the size of the pixels
+        kept = load_clip(self.folder)  # hashes the files, which are a fifth as large as the pixels
         if (kept is None or kept.content != self.content) and content_hash(frames) != self.content:
             raise BenchError(f"{self.folder}: frames were altered. Run the same command again to recreate them.")
         return frames
@@ -217,7 +217,7 @@ def load_clip(folder: Path) -> Clip | None:
 
 @dataclass(frozen=True)
 class Template:
-    """A still face. `image` is uint8 (256, 256, 3) RGB, prepared like every frame; `content` is its hash."""
+    """A still face. `image` is uint8 (256, 256, 3) RGB, prepared in the same way as frames; `content` is its hash."""
 
     name: str
     subject: str
@@ -234,7 +234,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Cell:
-    """One driver on one template under a protocol.
+    """A driver whose motion is to be transferred to a template, as listed by a protocol.
 
     driver: the clip passed to methods.
     reference: the clip that outputs are scored against. For a rendered clip it shows the same motion with different

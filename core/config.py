@@ -26,7 +26,7 @@ Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
-# An overlay takes about a page; a file larger than this is a mistake or an attack.
+# An overlay is about a page long; a file larger than this is a mistake or an attack.
 LARGEST_OVERLAY_BYTES = 100_000
 # Settings nest four levels deep; thousands of levels would exhaust the parser.
 DEEPEST_OVERLAY = 20
@@ -178,7 +178,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _explained(kind: Any, error: ErrorDetails, where: str) -> BenchError:
-    """Return an error that names the setting that pydantic rejected in a list of one `kind`."""
+    """Return an error that names the setting rejected by pydantic, which was given a list with a single `kind`."""
     path = error["loc"][1:]
     place, name = (".".join(map(str, [where, *keys] if where else keys)) for keys in (path[:-1], path))
     if error["type"] == "unexpected_keyword_argument":

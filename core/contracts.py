@@ -57,8 +57,10 @@ class Method(Protocol):
         """Load weights onto `device`. The worker calls this once, before the first cell."""
 
     def animate(self, template: Template, driver: Clip) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB, as many as the driver has. Raise CellFailed, with the reason, if
-        that is impossible."""
+        """Return RGB frames, uint8 (T, 256, 256, 3), as many as the driver has.
+
+        Raise CellFailed, with the reason, if that is impossible.
+        """
 
 
 class Control(Protocol):
@@ -72,10 +74,10 @@ class Control(Protocol):
     is_control: bool
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what a method's `identity` returns."""
+        """Return the same facts as `Method.identity`."""
 
     def animate_cell(self, cell: Cell) -> Frames:
-        """Return frames uint8 (T, 256, 256, 3) RGB."""
+        """Return RGB frames, uint8 (T, 256, 256, 3)."""
 
 
 @dataclass(frozen=True)
@@ -178,8 +180,8 @@ class Score:
 
 
 class Metric(Protocol):
-    """A metric. `version` changes whenever its numbers may change; `figures` contain everything that tables and pages
-    show about them.
+    """A metric. `version` changes whenever its numbers may change; `figures` describes each of these numbers as tables
+    and pages show it.
 
     Figures whose `pooling` is "mean" are averaged by the suite. A metric with any other pooling also has a method
     `combine(partials)`, which returns a Score for each such figure over any set of cells.
@@ -197,7 +199,7 @@ class Metric(Protocol):
     figures: tuple[Figure, ...]
 
     def measure(self, cell: Cell, seen: Any) -> Partial:
-        """Measure one cell and return the result; `seen` (docs/seen.md) has its output, driver, template and truth."""
+        """Measure one cell. seen: the cell's output, driver, template and truth (docs/seen.md)."""
 
 
 class CellSource(Protocol):

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class BenchError(Exception):
-    """An error that the user can correct. The message names the thing, its value, the choices and the remedy."""
+    """An error that the user can correct. The message names what is wrong, its value, the choices and the remedy."""
 
 
 class CellFailed(BenchError):
@@ -19,7 +19,7 @@ class NotSupplied(CellFailed):
 
 
 class Unavailable(BenchError):
-    """Something that the user can supply is absent (weights, another program's output).
+    """Something that the user can supply is missing (weights, another program's output).
 
     The suite looks for it again in the next run, unless the metric's `sources` name the missing file.
     """
@@ -43,7 +43,7 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-# Terminals' escape codes: colours, cursor movements, titles.
+# Terminal escape codes: colours, cursor movements, titles.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
 # A sentence shorter than the first length says too little on its own ("Error tokenizing data."); a sentence longer than
 # the second is shortened.
@@ -74,7 +74,7 @@ def few(names: Sequence[str], most: int = 5) -> str:
 
 
 def plural(count: int, one: str, more: str = "") -> str:
-    """Return a number with its noun: "1 frame", "1,200 frames". more: the plural, if it is not `one` with an s."""
+    """Return a number with its noun: "1 frame", "1,200 frames". more: the plural form, if it is not `one` plus "s"."""
     return f"{count:,} {one if count == 1 else more or f'{one}s'}"
 
 

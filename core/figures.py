@@ -11,7 +11,7 @@ from typing import Literal
 Pooling = Literal["mean", "pooled", "set"]
 Grade = Literal["good", "fair", "bad"]
 
-# The leaderboard's groups of columns, in order; groups that only a plug-in names come last.
+# The leaderboard's groups of columns, in order; groups that occur only in plug-ins come last.
 MOTION = "Motion, against the driver"
 TIME = "Time, against the driver"
 MOTION_V1 = "Motion, against the driver (version 1)"
@@ -40,7 +40,8 @@ class Figure:
     title, short: its name in a sentence and above a column (if `short` is "", the title is used there, too).
     target: what the output is compared with, "driver", "truth" or "template"; "output" for a property of the output
     alone.
-    ideal: the value of a perfect output. None if no value is better than another: counts, properties of the inputs.
+    ideal: the value of a perfect output. None if no value is better than another, as for counts and properties of the
+    inputs.
     still: the value of a still face (the template repeated); None if that depends on the clips or does not exist.
     formula, source: the definition as one expression, and the paper or the repository that it comes from.
     group: its group of columns in the leaderboard; "" shows it only in the list of all figures. order: its position in
@@ -121,7 +122,9 @@ class Figure:
         return abs(value - self.ideal)
 
     def shade(self, value: float) -> float:
-        """Return 1 for the ideal, 0 at the distance of a still face's value, and down to -1 at greater distances."""
+        """Return 1 for the ideal, 0 for a value as far from it as a still face's, and down to -1 for values farther
+        away.
+        """
         if self.still is None:
             raise ValueError(f"{self.name} states no value for a still face")
         return min(max(1 - self.distance(value) / self.distance(self.still), -1.0), 1.0)

@@ -70,7 +70,7 @@ class Generator:
     allow. landmarks: whether it needs a face's 68 landmarks. options: what can be chosen besides the mode, the default
     first. mode_variants: whether NAME@MODE means the demo weights in that mode. later: networks that only a later stage
     of the training adds, with that stage. published: None if published checkpoints are read directly, without an
-    import. settings_of: the function of the model's module that returns the settings of such a checkpoint; "" for the
+    import. settings_of: the function in the model's module that returns the settings of such a checkpoint; "" for the
     defaults.
     """
 

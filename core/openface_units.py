@@ -43,7 +43,7 @@ def shares(units: Mapping[str, Any]) -> UnitTable:
 
 
 def needed(batch: Mapping[str, Any], name: str) -> Any:
-    """Return the action units `name` of a training batch. Raise BenchError if the training clips have none."""
+    """Return a training batch's action units, stored under `name`. Raise BenchError if the training clips have none."""
     if name not in batch:
         raise BenchError(
             "These clips have no action units, but this method learns from them. Train on --clips demo, whose units"

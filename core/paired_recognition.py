@@ -48,7 +48,7 @@ def _by_person(true: Labels, said: Labels, n_classes: int, member: Labels, numbe
 
 
 def _mean(score: Callable[[Float64s], Float64s], counts: Float64s) -> Float64s:
-    """Return the mean of a score over the seeds of matrices (..., S, K, K)."""
+    """Return the mean over seeds of a score computed from matrices (..., S, K, K)."""
     return np.asarray(score(counts).mean(-1))
 
 

@@ -21,10 +21,10 @@ from megbench.core.files.wrong_file import mistaken_download
 Picture = npt.NDArray[np.uint8]
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-# What systems add to a numbered file's name when it is copied: "003 (1)", "003 - Copy (2)", "003 copy 2".
+# What operating systems add to a numbered file's name when it is copied: "003 (1)", "003 - Copy (2)", "003 copy 2".
 COPY = re.compile(r"(?<=\d)(?: - Copy| copy)?(?: \(\d+\)| \d+)?$", re.IGNORECASE)
 MAX_PIXELS = 64_000_000
-# The face detector would pad a strip one pixel high on all sides and thereby enlarge it a hundredfold.
+# The face detector pads pictures on all sides, which would enlarge a strip one pixel high a hundredfold.
 MAX_SIDE = 30_000
 TIFF = (b"II*\0", b"MM\0*")
 
@@ -81,7 +81,7 @@ def check_numbers(folder: Path, pictures: Sequence[Path]) -> None:
 
 
 def missing_numbers(pictures: Sequence[Path]) -> list[int]:
-    """Return the numbers that are missing from a series of pictures, given the smallest step between two of them.
+    """Return the numbers missing from a series of pictures, whose step is the smallest difference between two of them.
 
     Return [] if the numbers in the names do not count frames.
     """
@@ -192,8 +192,8 @@ def check_size(path: Path, width: int, height: int) -> None:
 def stated_density(path: Path) -> str:
     """Return a picture's horizontal and vertical density as "16:15" if its header says that they differ, or "".
 
-    The suite does not apply it: viewers ignore it, and FFmpeg writes the pixel aspect of a video into PNG and JPEG the
-    opposite way from what both formats define (findings/ffmpeg_picture_aspect.sh), so the header alone proves nothing.
+    The suite does not apply it: viewers ignore it, and FFmpeg writes the inverse of what both formats define into PNG
+    and JPEG pictures (findings/ffmpeg_picture_aspect.sh), so the header alone proves nothing.
     """
     try:
         with warnings.catch_warnings():

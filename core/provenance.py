@@ -162,7 +162,7 @@ def module_of(compute: Any) -> str:
 
 @functools.cache
 def code_version(module: str) -> str:
-    """Return a hash of a module's source and of all modules that it imports, directly or indirectly.
+    """Return a hash of the sources of a module and of all modules that it imports, directly or indirectly.
 
     The modules of this checkout count and, for a plug-in, those installed with it or beside it. Everything that cannot
     change a number is left out: comments, layout, docstrings, error texts, types, tables of names
@@ -268,7 +268,7 @@ def _file_in(folder: Path, module: str) -> Path | None:
 
 @functools.cache
 def _distributions(top: str) -> tuple[str, ...]:
-    """Return the distributions that provide the import `top`, or their usual name if none is installed."""
+    """Return the distributions that provide the package `top`, or its usual distribution if none is installed."""
     usual = DISTRIBUTIONS.get(top, top)
     return (usual,) if version_of(usual) else tuple(dict.fromkeys(_installed().get(top, (usual,))))
 

@@ -17,7 +17,7 @@ def recipe(
     trainer: Callable[..., Trainable],
     networks: Callable[[Any], dict[str, nn.Module]] | None = None,
 ) -> Any:
-    """Return a class of settings for training: a frozen dataclass with one field per part, which is its default.
+    """Return a class of settings for training: a frozen dataclass with one field per part, whose default is that part.
 
     Its method `trainer()` returns `trainer(part, ...)` with fresh weights. networks: a function that returns the
     networks of a published checkpoint from the model's settings, for training as published.

@@ -38,8 +38,8 @@ class Source:
 def read_source(path: Path) -> Source:
     """Return everything in a source file that may change a number.
 
-    That excludes docstrings, error texts, types and tables of names; in a compiled module, every byte counts. The
-    result is remembered across processes as long as the bytes are the same.
+    Docstrings, error texts, types and tables of names are left out; in a compiled module, every byte counts. The result
+    is remembered across processes as long as the bytes are the same.
     """
     found = file_hash(path)
     if path.suffix != ".py":
@@ -69,7 +69,7 @@ def _parse(path: Path) -> Source:
 
 
 class _Deciding(ast.NodeTransformer):
-    """A transformer that removes everything from a tree that cannot change a number. makers: from `_makers`."""
+    """A transformer that removes from a syntax tree everything that cannot change a number. makers: from `_makers`."""
 
     def __init__(self, makers: set[str]) -> None:
         self.makers = makers

@@ -50,7 +50,7 @@ class Spline:
 
     @staticmethod
     def _between(first: Values, second: Values, share: npt.NDArray[Any]) -> Values:
-        """Return the mean of two pictures, with weight `share` on the second, computed in place in the first."""
+        """Return the mean of two pictures, weighted by 1 - `share` and `share`, computed in place in the first."""
         second -= first
         second *= cv2.merge([share] * second.shape[-1]) if second.ndim == 3 else share
         first += second

@@ -21,7 +21,7 @@ from megbench.core.files.wrong_file import mistaken_download
 from megbench.core.gif import gif_rate, gif_size, is_gif, read_gif
 from megbench.core.pictures import Picture, check_numbers, check_size, pictures_in, read_picture
 from megbench.core.video_writing import EXACT
-from megbench.core.video_writing import write_video as write_video  # scripts use this module to read and write videos
+from megbench.core.video_writing import write_video as write_video  # lets scripts write videos with this module, too
 
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
 # Extensions that cameras and recorders use for formats that the same decoders read.
@@ -91,7 +91,7 @@ def first_size(path: Path) -> tuple[int, int]:
 
 
 def frame_rate(path: Path) -> float | None:
-    """Return a video's average frame rate, or None if the file does not state it or is a folder of pictures."""
+    """Return a video's average frame rate, or None for a folder of pictures or a file that does not state it."""
     if path.is_dir():
         return None
     if is_gif(path):
@@ -123,8 +123,8 @@ def medium_of(path: Path) -> str:
 def pixel_aspect(path: Path) -> float:
     """Return the ratio of a pixel's width to its height in a video's upright frames, or 1.0 if the file states none.
 
-    For a folder of pictures it is 1.0 (see `stated_density`). Raise BenchError above 4 and below 1/4, values that occur
-    only in a damaged header.
+    For a folder of pictures it is 1.0 (see `stated_density`). Raise BenchError for a ratio above 4 or below 1/4, which
+    occurs only in a damaged header.
     """
     if path.is_dir():
         return 1.0

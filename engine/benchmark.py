@@ -137,7 +137,7 @@ class Benchmark:
         return hopeless + failed
 
     def _not_supplied(self, records: dict[str, CellRecord]) -> dict[str, list[str]]:
-        """Return the cells of each row whose input was not supplied; their records have the reasons."""
+        """Return, for each row, the cells whose input was not supplied; their records state the reasons."""
         found: dict[str, list[str]] = {}
         for job in self.jobs:
             if records[job.key].status == "missing":
@@ -165,7 +165,7 @@ class Benchmark:
         }
 
     def _finish(self, records: dict[str, CellRecord], failures: list[str], key: str | None) -> bool:
-        """Write run.json as finished, unless it already has the same content; return whether it was written."""
+        """Write run.json, marked as finished, unless it already has the same content; return whether it was written."""
         facts = {**self._facts(records), "finished": True, "failures": failures, "key": key}
         facts["missing"] = self._not_supplied(records)
         facts = json.loads(json.dumps(facts, allow_nan=False))
@@ -217,7 +217,7 @@ def _keep_picture(image: Frames, target: Path) -> None:
 
 
 def forget_others(run: Path, jobs: Sequence[Job]) -> int:
-    """Remove cells of rows and names that are no longer requested; return the number of cells removed."""
+    """Remove the cells whose row or name is no longer requested; return the number of cells removed."""
     wanted = {cell_folder(run, job) for job in jobs}
     stale = [folder for folder in (run / "cells").glob("*/*") if folder not in wanted]
     for folder in stale:
@@ -246,7 +246,7 @@ def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, An
 
 
 def seen_facts(row: Row, cells: Sequence[Cell]) -> dict[str, list[str]]:
-    """Return the drivers on which a row's model was trained, and those whose person appears in its other clips."""
+    """Return the drivers on which a row's model was trained, and the other drivers on whose person it was trained."""
     clips, people = {without_camera(clip) for clip in row.seen.get("clips", ())}, set(row.seen.get("people", ()))
     drivers = by_name(cell.driver for cell in cells if cell.driver.recording)
     known = [name for name, driver in drivers.items() if without_camera(driver.recording) in clips]

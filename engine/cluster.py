@@ -24,7 +24,7 @@ from megbench.core.worker import THREADS, Lane, Outcome, answer, set_up, timed_o
 CONNECT_S = 20
 # How many times a batch may be started; it is lost if its worker is restarted because of another batch.
 MOST_TIMES = 10
-# The last lane for which a worker process was set up, by its pickle. The next batch reuses what its method has loaded.
+# The last lane that was set up in this process, keyed by its pickle. The next batch reuses what its method has loaded.
 _ready: dict[bytes, Callable[[Any], Any]] = {}
 
 

@@ -38,7 +38,7 @@ PLAIN: Mapping[str, float] = {
     **{"flow_warp": 0.017, "apex_ramp": 0.006, "reversed": 0.006, "wrong_driver": 0.015, "rigid": 0.005},
     **{"still": 0.0, "still_noise": 0.002, "ceiling": 0.001, "truth": 0.001},
 }
-# Seconds to magnify the motion of a driver's frame and to reduce the motion of the output's frame again.
+# Seconds to magnify the motion of a driver's frame and, afterwards, to reduce that of the output's frame.
 MAGNIFYING_S = 0.06
 # Seconds to write a frame of any row and to link it into the run.
 KEEPING_S = 0.003
@@ -52,9 +52,9 @@ SCORED = (
 )
 # Seconds to encode a frame of a clip for the page.
 CODING_S = 0.006
-# Seconds to start a worker process, with the libraries that it imports.
+# Seconds to start a worker process, including the import of its libraries.
 START_S = 3.0
-# The machine on which these times were measured, and the seconds that the fixed piece of work takes on it.
+# The machine on which these times were measured, and the time in seconds that the fixed piece of work takes there.
 MEASURED_ON = "two idle cores of an AMD EPYC"
 PACE_S = 0.013
 
@@ -114,7 +114,7 @@ def to_measure(folder: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> list[J
 
 
 def _page_frames(jobs: Sequence[Job], media_all: bool) -> int:
-    """Return the number of frames in the page's clips: inputs and rows in every cell, controls in two cells or all."""
+    """Return the number of frames in the page's clips: inputs and rows in all cells, controls in two or in all."""
     cells = list(dict.fromkeys(job.cell.name for job in jobs))
     with_controls = cells if media_all else cells[:2]
     shown = [job for job in jobs if not job.row.is_control or job.cell.name in with_controls]

@@ -32,7 +32,7 @@ def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
 
 
 def check_files(jobs: Sequence[Job]) -> None:
-    """Raise BenchError if the files of a row with pending jobs cannot be loaded, so that no worker need try."""
+    """Raise BenchError if the files of a row with pending jobs cannot be loaded, before any worker tries to."""
     for row in {job.row.label: job.row for job in jobs}.values():
         method = row.maker(row.variant, row.options)
         try:

@@ -258,7 +258,7 @@ def cell_folder(run: Path, job: Job) -> Path:
 
 @dataclass(frozen=True)
 class Progress:
-    """Records of finished jobs by key, the finished jobs that only the store has, and the pending jobs."""
+    """Records of finished jobs by key, the finished jobs that are only in the store, and the pending jobs."""
 
     done: dict[str, CellRecord]
     stored: list[Job]

@@ -20,7 +20,7 @@ COLUMNS = [
     *("method", "is_control", "scope", "group", "driver", "template", "database", "emotion"),
     *("metric", "figure", "value", "status", "reason", "warning", "n_scored", "n_cells"),
 ]
-# Combined rows are written for all cells together and for every value of these functions.
+# Combined rows are written for all cells together and for every value that these functions return.
 SCOPES: dict[str, Callable[[Cell], str]] = {
     "all": lambda cell: "",
     "database": lambda cell: cell.driver.database,

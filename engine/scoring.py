@@ -36,7 +36,8 @@ Partials = dict[str, dict[str, Partial]]
 class Scorer:
     """Everything scoring needs besides the cells.
 
-    metrics: the metrics' classes. look: prepares a cell for the metrics. The other fields are as in Settings.
+    metrics: the metrics' classes. look: the function that prepares a cell for the metrics. The other fields are as in
+    Settings.
     """
 
     metrics: Sequence[Callable[[], Metric]]

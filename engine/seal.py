@@ -64,7 +64,7 @@ def _is_within(name: str, places: Iterable[str]) -> bool:
 
 
 def sealed(run: Path) -> bool:
-    """Return whether a run has an unaltered manifest and exactly the files in it, each unchanged.
+    """Return whether a run has an unaltered manifest and exactly the files that it lists, each unchanged.
 
     Files are read only if size, modification time or inode has changed (megbench.core.files.hashes).
     """
@@ -83,7 +83,7 @@ def measured_digest(run: Path) -> str | None:
 
 
 def page_as_sealed(run: Path) -> bool:
-    """Return whether a run's page, its summary, its log and the clips beside the page are as they were sealed."""
+    """Return whether a run's page, its summary, its log and the clips beside the page are as they were when sealed."""
     files = _read(run) or {}
     page = [*PAGES, *(name for name in files if name == SPOTTING_LOG or name.startswith(f"{MEDIA_FOLDER}/"))]
     return all(name in files for name in page) and unaltered(run, {name: files[name] for name in page})
@@ -132,7 +132,7 @@ def _text(files: dict[str, Any]) -> str:
 
 
 def _files(run: Path) -> list[str]:
-    """Return the names of a run's files within it, sorted.
+    """Return the paths of a run's files, relative to its folder and sorted.
 
     The manifest is left out, as are locks and temporary files and folders, whose names begin with a dot.
     """

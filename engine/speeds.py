@@ -25,5 +25,5 @@ def keep_speeds(store: Path, speeds: Mapping[str, float]) -> None:
 
 
 def measuring(metrics: list[str]) -> str:
-    """Return the name of the kind of work "measuring with these metrics", since the time depends on the metrics."""
+    """Return the name of the kind of work "measuring with these metrics", whose time depends on the metrics."""
     return f"measuring {' '.join(sorted(metrics))}"

@@ -47,13 +47,13 @@ def score(
     """Measure generators' outputs against their drivers; return a table with one row per driver and template.
 
     outputs: a folder with one video, GIF or folder of pictures per cell, named `<driver>__<template>`, or with other
-    names and a `mapping.csv`; or a mapping from such names, or from (driver, template), to paths or arrays uint8
-    (T, H, W, 3) RGB; or one array. drivers: a folder of videos and folders of pictures, or a mapping from names to
-    paths or arrays; or one array, named "driver". templates: a folder of portraits, or a mapping from names to paths or
-    arrays uint8 (H, W, 3) RGB; or one array, named "template". All are cropped and compared as with `--protocol
-    folder`. metrics: as `--metrics`: names that replace the defaults, or +NAME to add to them. face: as `--face`.
-    workers: the number of worker processes; 0: one per core. store: a folder that keeps prepared clips and scores for
-    later calls; None: they are not kept.
+    names and a `mapping.csv`; or a mapping from such names, or from (driver, template), to paths or uint8 arrays (T, H,
+    W, 3) in RGB; or one array. drivers: a folder of videos and folders of pictures, or a mapping from names to paths or
+    arrays; or one array, named "driver". templates: a folder of portraits, or a mapping from names to paths or uint8
+    arrays (H, W, 3) in RGB; or one array, named "template". All are cropped and compared as with `--protocol folder`.
+    metrics: as for `--metrics`, names that replace the defaults, or +NAME to add to them. face: as for `--face`.
+    workers: the number of worker processes; 0 means one per core. store: a folder that keeps prepared clips and scores
+    for later calls; if it is None, they are not kept.
 
     The table has the columns driver and template, one column per figure (NaN where it is absent), and reason, which
     explains every absent figure. `attrs["over_all_cells"]` holds each figure aggregated as in the leaderboard, or None
@@ -100,7 +100,7 @@ class Result:
 
     @property
     def scores(self) -> pd.DataFrame:
-        """Every figure of every row: per cell (scope "cell"), and aggregated over all cells and groups of cells."""
+        """Every figure of every row, per cell (scope "cell") and aggregated over all cells and over groups of cells."""
         return read_scores(self.folder)
 
     @property
@@ -129,9 +129,9 @@ def run(
 ) -> Result:
     """Run a benchmark as the command line does, with options of the same names and meanings; return the finished run.
 
-    methods, metrics: names, in a sequence or separated by commas. out: the run's folder; None: runs/<protocol>-<hash>
-    in the current folder, which also holds the store (.megbench). Raise BenchError for wrong names and inputs; failed
-    cells are listed in `Result.failures`.
+    methods, metrics: names, in a sequence or separated by commas. out: the run's folder; None means
+    runs/<protocol>-<hash> in the current folder, which also holds the store (.megbench). Raise BenchError for wrong
+    names and inputs; failed cells are listed in `Result.failures`.
     """
     from megbench.engine.runner import Settings
 

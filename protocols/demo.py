@@ -35,7 +35,9 @@ class Strict(BaseModel):
 
 
 class Style(Strict):
-    """A recording style, named like a database. `exposures`: the moments, in frames, averaged in each frame."""
+    """A recording style, named like a database. `exposures`: the instants, in frames, that are averaged into each
+    frame.
+    """
 
     colour: Literal["grey", "rgb"]
     fps: float
@@ -43,7 +45,7 @@ class Style(Strict):
 
 
 class Face(Strict):
-    """A template: the person on it, identified by a portrait and a number."""
+    """A template: the person that it shows, identified by a portrait and a number."""
 
     name: str
     portrait: str

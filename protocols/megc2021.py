@@ -129,7 +129,7 @@ class Megc2021:
         return path if path and (is_video(path) or (path.is_dir() and pictures_in(path))) else None
 
     def _picture_path(self, names: Names) -> Path | None:
-        """Return the template's picture under any of its names, from the kit's template folder or else from the kit."""
+        """Return the template's picture under any of its names, from the kit's template folder or its top folder."""
         for folder in (_child(self.data, ("target_template_face",)), self.data):
             path = _child(folder, names) if folder else None
             if path and is_picture(path):

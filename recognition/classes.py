@@ -39,5 +39,8 @@ CLASSES: dict[str, Callable[[str, str], str | None]] = {MEGC2019: three_classes,
 
 
 def classes(name: str) -> Callable[[str, str], str | None]:
-    """Return the function from database and emotion to class that `--classes` selects. Raise BenchError if unknown."""
+    """Return the function selected by `--classes`, which maps a database and an emotion to a class.
+
+    Raise BenchError if `--classes` names no known choice.
+    """
     return CLASSES[check_choice("classes", name, CLASSES)]

@@ -1,4 +1,4 @@
-"""The training and predictions of one fold, which receives only the test pictures of the person held out."""
+"""Train and predict in one fold, which receives no pictures of the person held out other than the test pictures."""
 
 from __future__ import annotations
 

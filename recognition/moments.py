@@ -54,7 +54,8 @@ class Moment:
 class Measured:
     """The measurement of a clip.
 
-    picture: u, v, strain (3, 28, 28) float32. apex: the apex frame. pixels: hashes of the two frames, in grey.
+    picture: u, v, strain (3, 28, 28) float32. apex: the apex frame. pixels: hashes of the two frames after conversion
+    to grey.
     """
 
     picture: Float32s
@@ -85,7 +86,8 @@ def guessed_notes(whys: Sequence[str], things: str) -> list[str]:
 
 
 def measure(moments: Sequence[Moment], cache: Path | None, title: str, workers: int = 1) -> list[Measured | str]:
-    """Return the measurements of the clips, in order; a string states why a clip cannot be measured.
+    """Return the measurements of the clips, in order; for a clip that cannot be measured, return a string that states
+    why.
 
     Measurements in `cache` are reused. workers: the number of processes; 0 means one per processor that may be used.
     """

@@ -13,7 +13,7 @@ from megbench.recognition.samples import Labelled
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Drivers on templates.
+    """Pairs of drivers and templates.
 
     drivers, templates: (M,), indices of samples; a template is the onset of its sample. used: (F, M) bool, the pairs on
     which each fold is trained, which never include the held-out person, either as a driver or as a template.
@@ -29,7 +29,7 @@ def pairs_of(data: Labelled, folds: Folds, each: int = 1, seed: int = 0) -> Pair
 
     Each clip has a random order of all other people, seeded by its name, and one clip of each of them. A fold uses the
     first people in that order whom it does not hold out. All folds therefore share their pairs, except those with the
-    held-out person's face, and no clip is animated more than each + 1 times. Raise BenchError if there are fewer than
+    held-out person's face, and no clip is animated more than `each` + 1 times. Raise BenchError if there are fewer than
     three people.
     """
     number = len(folds.people)

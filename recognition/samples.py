@@ -25,7 +25,8 @@ class Sample:
 
     emotion: in the database's words. person: for example "smic/s11". clip: for example "smic/s11_ne_02". picture: u, v,
     strain (3, 28, 28) float32 (megbench.recognition.flow_picture). onset, apex: frame numbers. apex_coded: whether the
-    apex was coded; if not, it is the frame with the largest motion. pixels: hashes of both frames, in grey.
+    apex was coded; if not, it is the frame with the largest motion. pixels: hashes of both frames after conversion to
+    grey.
     """
 
     database: str

@@ -46,7 +46,8 @@ class StstNet:
     """STSTNet with the published schedule: Adam, a fixed number of epochs, the last of which counts, and several seeds.
 
     Channels are divided by their root mean square over the fold's training clips. A batch contains the same clips for
-    all folds, and each fold skips those that it holds out. It therefore learns the same as if it were trained alone.
+    all folds, and each fold skips those that it holds out. Each fold therefore learns exactly as if it were trained
+    alone.
     """
 
     epochs: int = 500

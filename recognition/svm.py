@@ -14,7 +14,7 @@ Products = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LinearSvm:
-    """One machine per fold (scikit-learn's SVC, linear, with rarer classes weighted more).
+    """One support vector machine per fold (scikit-learn's linear SVC, in which rarer classes have more weight).
 
     Channels are divided by their root mean square over the fold's training clips, so that no channel outweighs the
     others and amplitude is preserved. cost: the C of the machines, for pictures whose squares sum to 1 on average.

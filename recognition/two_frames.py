@@ -69,7 +69,7 @@ def rendered_origins(people: int) -> dict[str, Origin]:
 
 
 def as_drivers(samples: Sequence[Sample], origins: Mapping[str, Origin], cache: Path, workers: int) -> list[Clip]:
-    """Return samples as clips of onset and apex, stored in `cache`.
+    """Return samples as clips of two frames, onset and apex, stored in `cache`.
 
     origins: keyed by the clips' names in samples. A rendered clip counts as a recording: its motion is not passed to
     any method. workers: the number of processes; 0 means one per processor.

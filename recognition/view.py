@@ -109,7 +109,7 @@ def label(
 ) -> Labels:
     """Label everything shown, using a recogniser trained on `data`.
 
-    For each driver and template, the recogniser is trained without clips of the driver's person and of anyone whose
+    For each driver and template, the recogniser is trained without clips of the driver's person or of anyone whose
     frames include the driver's onset, the driver's apex or the template. Frames are compared by their pixels, people by
     name.
     """

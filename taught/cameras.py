@@ -18,7 +18,8 @@ GRAIN = np.random.default_rng(0).standard_normal((SIZE, SIZE, 3), dtype=np.float
 # Ranges for published pictures: size in filmed pixels, JPEG quality, blur in filmed pixels, noise in the [0, 1] range.
 # They include the values of MEGC2021's official kit: drivers of 140 to 256 pixels, templates of 128.
 PIXELS, QUALITY, LENS, NOISE = (112, 256), (50, 96), (0.6, 1.4), (0.005, 0.014)
-# Side lengths, in pixels, of downsampled pictures with only the coarse detail, and with only the coarse and middle one.
+# Side lengths, in pixels, of downsampled pictures with only the coarse detail, and with only the coarse and middle
+# detail.
 BANDS = (16, 64)
 # Templates are clean portraits, with only this much camera noise left.
 TEMPLATE_NOISE = 0.3
@@ -36,7 +37,7 @@ class Tone:
 
     @classmethod
     def draw(cls, settings: Variation, rng: np.random.Generator) -> Tone | None:
-        """Draw a random tone, or None for no change."""
+        """Return a random tone, or None for no change."""
         if rng.random() >= settings.tone_share:
             return None
         coarse = np.exp(settings.tone * rng.standard_normal((3, 4, 4))).astype(np.float32)
@@ -65,9 +66,9 @@ class Published:
 class Camera:
     """Lighting and camera of one person's frames.
 
-    table: (256, 3) float32, the brightness in [0, 1] of every grey level. shade: (256, 256, 1). blur: in pixels of 256,
-    0 for none. noise: in the [0, 1] range. published: None for a picture as it was filmed. tone: None for an unchanged
-    face.
+    table: (256, 3) float32, the brightness in [0, 1] of every grey level. shade: (256, 256, 1). blur: in pixels of the
+    256-pixel picture, 0 for none. noise: in the [0, 1] range. published: None for a picture as it was filmed. tone:
+    None for an unchanged face.
     """
 
     table: Float32s

@@ -1,4 +1,4 @@
-"""The surroundings of a rendered face: clothes, hats and backgrounds other than those of the one portrait.
+"""The surroundings of a rendered face: clothes, hats and backgrounds other than those in the portrait.
 
 Networks trained with only one collar mistake the edges of other collars for the corners of a mouth.
 """
@@ -17,7 +17,8 @@ from megbench.core.frames import SIZE, Frames
 # The number of scenes, which are drawn once and then mirrored, rotated and shifted at random, and the smallest and
 # largest number of shapes in a scene.
 SCENES, SHAPES = 96, (6, 26)
-# The face's mask is blurred by this many cells of 64; the threshold determines how much around the face is kept.
+# The face's mask, of 64 x 64 cells, is blurred by this many cells; the threshold determines how much around the face is
+# kept.
 SOFT, KEPT = 5.0, (0.06, 0.5)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from megbench.nets.geometry import coordinate_grid, in_float32, warp
 
-# The meaning of a painted 1: two pixels of the 256-pixel picture, in [-1, 1], and 5 % of the brightness range.
+# What a painted 1 means: two pixels of the 256-pixel picture, expressed in [-1, 1], or 5 % of the brightness range.
 STEP = 2 * 2 / 255
 BRIGHTER = 0.05
 

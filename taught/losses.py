@@ -25,9 +25,9 @@ def flow_losses(deformation: Tensor, grid: Tensor, face: Tensor) -> tuple[Tensor
 
     deformation, grid: (B, h, w, 2) in [-1, 1]. face: (B, h, w). error: the mean over the batch of mean|found - true| /
     (mean|true| + 0.05 px), so that a pair with micro-motion has the same weight as one with large motion. direction: 1
-    - the cosine between the two flow fields. shortfall: how much the projection onto the true flow falls short of it,
-    because an uncertain network minimises its error by predicting too small a motion. In all three losses, the face has
-    full weight and the background has a tenth of it.
+    - the cosine between the two flow fields. shortfall: how much the projection onto the true flow falls short of it;
+    without this loss, an uncertain network minimises its error by predicting too small a motion. In all three losses,
+    the face has full weight and the background has a tenth of it.
     """
     rest = coordinate_grid(grid.shape[1], grid.shape[2], grid)
     found, true = (deformation - rest) * PIXELS, (grid - rest) * PIXELS  # B h w 2
@@ -112,7 +112,8 @@ def attention_loss(heatmap: Tensor, points: Tensor, sigma: float = WINDOW) -> Te
 
 @in_float32
 def rest_loss(attention: Tensor, grid: Tensor) -> Tensor:
-    """Return the cross-entropy of attention (B, 1, H, W), whose target is where the true grid (B, h, w, 2) is at rest.
+    """Return the cross-entropy of attention (B, 1, H, W), whose target is 1 where the true grid (B, h, w, 2) is at
+    rest.
 
     Attention 1 keeps the source. If attention is learnt from pictures alone, it keeps the source wherever the motion is
     not exact, which is everywhere.
@@ -140,7 +141,7 @@ def nearest_mask_loss(mask: Tensor, points: Tensor, face: Tensor) -> Tensor:
 
 @in_float32
 def picture_losses(found: Tensor, true: Tensor, scales: int = 3) -> dict[str, Tensor]:
-    """Return picture losses of (B, 3, H, W) in [0, 1]: 10 x L1 of pixels and of gradients, summed over scales.
+    """Return the losses of pictures (B, 3, H, W) in [0, 1]: 10 x L1 of pixels and of gradients, summed over scales.
 
     They do not require the weights of any network.
     """

@@ -34,7 +34,7 @@ from megbench.core.files.whole_files import whole_file
 from megbench.faces.mesh import VERTICES, FittedMesh
 
 PORTRAIT, SERIES = "astronaut", "train"
-# The series from which the people in the file are drawn; expressions are tried on people of SERIES itself.
+# The series from which the people in the file are drawn; people of SERIES itself are used to test expressions.
 CAST_SERIES = f"{SERIES}0."
 FILE = Path(__file__).with_name("people.npz")
 REMEDY = "Restore it with git, or regenerate it: python -m megbench.commands.training_people HEADS"

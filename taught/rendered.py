@@ -161,7 +161,7 @@ class RenderedSet:
     def _states(self, rng: np.random.Generator) -> tuple[int, int]:
         """Draw two states, mostly starting at rest.
 
-        Few of them move the head, because more would mask the expression.
+        Few of them move the head, because head motion masks the expression.
         """
         pool = np.flatnonzero(self.still) if rng.random() < 1 - self.variation.turn_share else np.arange(self.n_states)
         s = 0 if rng.random() < self.variation.rest_share else int(rng.choice(pool))
@@ -210,7 +210,9 @@ def cells(count: int) -> Float32s:
 
 
 def at(values: npt.NDArray[Any], where: Float32s) -> Float32s:
-    """Return values (h, w, C) of a coarse grid at pixels `where` (h, w, 2), interpolated linearly, border repeated."""
+    """Return values (h, w, C) of a coarse grid at pixels `where` (h, w, 2), interpolated linearly, with the border
+    repeated.
+    """
     index = where * np.float32((len(values) - 1) / (SIZE - 1))
     x, y = cv2.split(index)
     # One by one: for two-channel images, OpenCV 5 resolves only 32 positions per cell (findings/remap_two_channels.sh).

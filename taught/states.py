@@ -18,9 +18,10 @@ from megbench.taught.people import SERIES, person, role
 # wide, because networks that know only micro-motion tear the mouth of a real smile.
 KINDS = ("micro", "plain", "micro", "wide", "micro", "plain")
 MICRO_RANGE, PLAIN_RANGE = (0.15, 1.2), (0.5, 6.0)
-# Pressed lips and lids are the first to fold.
+# Limits on the intensities of units that move the lips and lids, where the mesh folds first.
 CAPS = {"AU24": 0.84, "AU23": 1.3, "AU05": 1.7, "AU07": 1.7}
-# AU43 moves the lids' skin up to LIDS. From there to LIDS_MEET, a lid is drawn over the rest of the eye.
+# Up to the intensity LIDS, AU43 moves the skin of the lids. From there to LIDS_MEET, a lid is drawn over the rest of
+# the eye.
 LIDS, LIDS_MEET = 1.3, 2.8
 # Wide states: smallest and largest intensities. Dropped jaws, smiles that bare the teeth, speech, sneers, surprise and
 # blinks.

@@ -1,4 +1,4 @@
-"""TPS with relative action units, as in the demo weights: the maps that it paints move the template.
+"""TPS with relative action units, as trained for the demo weights: the maps that it paints move the template.
 
 The network receives no driver. It is trained to move the source by the maps that it paints (taught/displaced.py)
 instead of painting a picture.

@@ -1,9 +1,9 @@
 """Training on exact motion, for the demo weights. This is not the published training procedure.
 
 Rendered clips come with their true flow. Micro-motion of 0.5 to 3 pixels is so small that a still picture is a strong
-optimum of every photometric loss. The demo weights are therefore trained with full supervision: the motion part on the
-true backward grid, and the pictures on the true output on another face. Real databases provide neither and require the
-published losses.
+optimum of every photometric loss. The demo weights are therefore trained with full supervision: the motion networks
+with the true backward grid, and the pictures with the true output on another face. Real databases provide neither and
+require the published losses.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ from megbench.taught.states import Cue, draw_states
 VERSION = "5"
 BEGUN, DONE = "begun.json", "done"
 GRID = 64
-# People, states and seed of the demo weights' set.
+# The number of people, the number of states and the seed of the demo weights' set.
 DEMO_SET = (55, 160, 0)
 # One person in this many wears glasses.
 WEARERS = 5

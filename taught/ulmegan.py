@@ -1,4 +1,4 @@
-"""ULME-GAN as in the demo weights: the maps that it paints move the template, and action units act as gates.
+"""ULME-GAN as trained for the demo weights: the maps that it paints move the template, and action units act as gates.
 
 Without displacement, short training ends with attention 1 everywhere, which keeps the source, because the blur of
 painted pictures outweighs the changes that they show.
@@ -68,10 +68,11 @@ def networks(config: DisplacedUlmeConfig) -> dict[str, nn.Module]:
 
 
 class TaughtUlme:
-    """ULME-GAN's generator at its own size, without a discriminator.
+    """ULME-GAN's generator, trained at its own picture size and without a discriminator.
 
-    The colour map is trained as a separate picture, and attention on where the truth is at rest. If they were trained
-    through the composite, attention would hide the colours before they became useful and would never reveal them again.
+    The colour map is trained as a separate picture, and attention is trained to be 1 where the truth is at rest. If
+    they were trained through the composite, attention would hide the colours before they became useful and would never
+    reveal them again.
     """
 
     def __init__(self, config: DisplacedUlmeConfig) -> None:

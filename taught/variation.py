@@ -41,7 +41,8 @@ class Variation:
     varies smoothly. noise: the largest camera noise, in the [0, 1] range. landmark_px: the error of landmarks.
     published_share: share of people whose pictures look like published kits: soft, small, saved as JPEG and enlarged.
     clutter_share: share of people with clothes, hats and backgrounds other than the portrait's.
-    tone_share: share of people whose features have a different contrast and colour; tone: spread of the logarithms.
+    tone_share: share of people whose features have a different contrast and colour; tone: spread of the logarithms of
+    these changes.
     """
 
     flip_share: float = 0.5
@@ -105,7 +106,7 @@ def placed(settings: Variation, rng: np.random.Generator, centre: Float32s) -> M
 
 
 def bent(settings: Variation, rng: np.random.Generator) -> Float32s | None:
-    """Draw a smooth bend (256, 256, 2) in pixels, or None with the probability that a person is not placed."""
+    """Return a random smooth bend (256, 256, 2) in pixels, or None, as often as a person is not placed."""
     if rng.random() >= settings.place_share or not settings.bend_px:
         return None
     coarse = settings.bend_px * np.clip(rng.standard_normal((BEND_CELLS, BEND_CELLS, 2)), -2, 2)

@@ -1,4 +1,4 @@
-"""Read external files completely, but never more bytes than a file of their kind can have."""
+"""Read external files completely, unless they are larger than any file of their kind can be."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from megbench.core.errors import BenchError
 
 
 def read_bounded(path: Path, largest: int, remedy: str) -> bytes:
-    """Return the bytes of a file. Raise BenchError, ending in `remedy`, if it is unreadable or exceeds `largest` bytes.
+    """Return the bytes of a file. Raise BenchError, with `remedy`, if it is unreadable or exceeds `largest` bytes.
 
     Endless devices and pipes are read only up to that limit.
     """

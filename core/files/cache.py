@@ -156,7 +156,7 @@ def save_failure(folder: Path, record: CellRecord) -> CellRecord:
 
 
 def read_cell(folder: Path, key: str) -> CellRecord | None:
-    """Return the record of the cell with this key, or None if it is absent or altered, or has another key."""
+    """Return the record of the cell in `folder`, or None if it is missing or altered, or has a key other than `key`."""
     try:
         record = CellRecord(**(read_kept(folder / "cell.json") or {}))
     except TypeError:
@@ -186,7 +186,7 @@ def link_file(source: Path, target: Path) -> None:
 
 
 def touch(entry: Path) -> None:
-    """Mark a store entry as used now, for `trim`."""
+    """Mark a store entry as just used, so that `trim` keeps it longer."""
     with contextlib.suppress(OSError):
         os.utime(entry)
 
@@ -197,7 +197,7 @@ def _files(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One entry of the store: its size in bytes and the bytes freed by deleting it (files without links from runs)."""
+    """One entry of the store: its size in bytes, and how many of them deleting it frees (files not linked by runs)."""
 
     path: Path
     size: int

@@ -1,4 +1,4 @@
-"""Hashes of files. The keys of results include those of all files that determine numbers, except clips' frames.
+"""Hashes of files. The keys of results include the hashes of all files that determine numbers, except clips' frames.
 
 As in git, a file is not read again if its size, modification time and inode are those of a file that was hashed before;
 hard links share all three. For a file with a single name, the change time, which no program can set, counts too, so
@@ -64,13 +64,13 @@ def bytes_facts(data: bytes) -> dict[str, Any]:
 
 
 def file_facts(path: Path | str) -> dict[str, Any]:
-    """Return the size and the hash of a file, read only if `file_hash` must. Raise OSError if it cannot be read."""
+    """Return the size and the hash of a file, reading it only if its hash is unknown. Raise OSError if that fails."""
     facts = os.stat(path)
     return {"size": facts.st_size, "blake2b": _hash_of(facts, path, _index())}
 
 
 def unaltered(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Return whether all of these files exist in `folder` with their recorded size and hash; read only if necessary."""
+    """Return whether all these files are in `folder` with the recorded size and hash, rereading only changed ones."""
     index, inside = _index(), os.fspath(folder)
     try:
         return all(_as_known(f"{inside}/{name}", known, index) for name, known in files.items())
@@ -79,8 +79,7 @@ def unaltered(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
 
 
 def remember(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Store the facts of files that this process has just written into a folder, so that they need not be read
-    again."""
+    """Store the sizes and hashes of files that this process has just written, so that they need not be read again."""
     index, now = _index(), time.time_ns()
     for name, known in files.items():
         facts = os.stat(folder / name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# Enough for every mark below.
+# Enough bytes for every signature below.
 HEAD_BYTES = 4096
 PICKLE, JPEG, WEB_PAGE = "a Python pickle", "a JPEG picture", "a web page"
 UTF_32 = "text in UTF-32 instead of UTF-8"

@@ -60,7 +60,7 @@ def read_sheet(path: Path, limits: SheetLimits) -> Sheet:
 
 
 def table_called(path: Path) -> Path | None:
-    """Return the table named like `path` plus one of SUFFIXES, in upper or lower case, or None if there is none.
+    """Return the file whose name is that of `path` plus one of SUFFIXES, in upper or lower case; None if there is none.
 
     If there are several, return the first in the order of SUFFIXES.
     """

@@ -235,8 +235,8 @@ def weights_hash(path: Path) -> str:
 def _is_safetensors(path: Path) -> bool:
     """Return whether a file is safetensors: it begins with the length of a JSON header, followed by that header.
 
-    A file with that suffix counts too, unless it begins like a file from torch.save. Raise BenchError if it is
-    recognisably not weights.
+    A file with the suffix .safetensors counts, too, unless it begins like a file from torch.save. Raise BenchError if
+    it is recognisably not weights.
     """
     with path.open("rb") as file:
         head = file.read(9)

@@ -65,7 +65,7 @@ def read_published(path: Path) -> dict[str, State]:
     check_size(path)
     check_weights(path)
     try:
-        # Pass an open file, since torch chooses another reader for some names.
+        # Pass an open file, since torch chooses another reader for some file names.
         with path.open("rb") as file, torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's remarks on pickles written by other programs
             content = torch.load(file, map_location="cpu", weights_only=True)
@@ -113,7 +113,7 @@ def _bare(flat: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _copies(content: Mapping[Any, Any]) -> list[str]:
-    """Return the wrappers that contain tensors, such as a model and its average; only the first is read."""
+    """Return the wrappers that contain tensors, such as those of a model and of its average; only the first is read."""
     if any(name in content for name in MAIN_NETWORKS):
         return []
     return [key for key in WRAPPERS if isinstance(content.get(key), dict) and _has_tensors(content[key])]
