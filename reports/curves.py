@@ -23,7 +23,8 @@ GROUPS = {
     "mouth": "mouth",
     "head": "head (rigid)",
 }
-# SVG units, which are pixels on a wide screen: room for the unit, a panel with its tick labels, and its plot.
+# Sizes in SVG units, which are pixels on a wide screen. First, widths: room for the unit, a panel, its tick labels,
+# and its plot.
 UNIT = 14
 PANEL, LABELS, ACROSS = 217, 34, 173
 HEIGHT, TOP, BOTTOM = 190, 38, 168
@@ -110,7 +111,7 @@ class Plot:
 
 
 def on_one_scale(lines: Sequence[Line], panels: Mapping[str, str], apart: str = "") -> list[Plot]:
-    """Return plots on one scale, so that quiet regions look quiet.
+    """Return plots that share one scale, so that quiet regions look quiet.
 
     panels: titles by name. apart: the name of the panel that has a separate scale, or "".
     """

@@ -47,5 +47,8 @@ def _of_one_length(sums: Float64s) -> Float64s:
 
 
 def _difference(a: Float64s, b: Float64s, kept: Float64s, exchanged: Float64s) -> Float64s:
-    """Return pooled differences (draws,); each cluster counts `kept` times as is and `exchanged` times exchanged."""
+    """Return pooled differences (draws,).
+
+    Each cluster counts `kept` times as it is, and `exchanged` times with a and b exchanged.
+    """
     return pooled(kept @ a + exchanged @ b) - pooled(kept @ b + exchanged @ a)

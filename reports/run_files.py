@@ -203,7 +203,7 @@ class FinishedRun:
         return self._inside("inputs", "templates", f"{cell.template}.png")
 
     def motion_of(self, frames: Path) -> Path:
-        """Return the file with the motion of the clip in a frame folder. It is missing if scoring did not need it."""
+        """Return the path of a clip's motion, given its frame folder. There is no file if scoring did not need it."""
         place = frames.parent.relative_to(self.folder)
         return self._inside(MOTION_FOLDER, *place.parts[:-1], f"{place.name}.npz")
 

@@ -172,7 +172,7 @@ class Mean(Part):
 
 
 class CellResult(Part):
-    """A row on one cell: the figures that it has, and those that it lacks, by reason.
+    """A row's result in one cell: the figures that it has and, by reason, those that it lacks.
 
     sums: the products from which agreement over all cells is pooled, by metric and target.
     """
