@@ -32,7 +32,7 @@ from megbench.training.processes import Group
 
 Precision = Literal["float32", "bf16"]
 
-# The steps in one cycle of training: ULME-GAN's generator is updated only in every fifth step.
+# The number of steps in one cycle of training: ULME-GAN's generator is updated only in every fifth step.
 CYCLE = 5
 HOURGLASS = {"hourglass": {"block_expansion": 8, "max_features": 32}}
 NARROW = {"block_expansion": 8, "max_features": 32}

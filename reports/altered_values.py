@@ -51,7 +51,10 @@ def at_half_rate(run: FinishedRun) -> bool:
 
 
 def shared_cells(run: FinishedRun, other: FinishedRun, label: str, figure: Figure) -> list[str]:
-    """Return the cells with the row's figure, or the sums to pool it, in both runs; [] for a figure of all outputs."""
+    """Return the cells for which both runs have the row's figure or the sums from which it is pooled.
+
+    Return [] for a figure that is computed from all outputs as a set.
+    """
     if figure.pooling == "set":
         return []
     of = of_cells if figure.pooling == "mean" else products
@@ -83,7 +86,10 @@ def _far(figure: Figure, value: float) -> float:
 
 
 def order_entry(figure: Figure, values: Values) -> Entry:
-    """Return tau between the two orders of rows, and how many pairs changed places ("1 of 6"). values: from `both`."""
+    """Return tau between the two orders of rows, and how many pairs changed places ("1 of 6").
+
+    values: what `both` returns.
+    """
     if len(values) < 2:
         return Entry(None, NO_ORDER)
     before, after = ([_far(figure, of[i]) for of in values.values()] for i in (0, 1))

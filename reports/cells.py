@@ -82,7 +82,10 @@ def with_outputs(run: FinishedRun) -> tuple[CellFacts, ...]:
 
 
 def two_cells(cells: tuple[CellFacts, ...]) -> list[CellFacts]:
-    """Return the first cell, and the first one that differs in template and emotion (or the last cell); [] if none."""
+    """Return the first cell and the first one that differs from it in both template and emotion.
+
+    If no cell does, return the first and the last cell; return [] if there are no cells.
+    """
     if not cells:
         return []
     first = cells[0]
@@ -173,7 +176,7 @@ def amplification(reach: float) -> int:
 
 
 def stretch(moves: float) -> int:
-    """Return the largest power of two from 1 to 64 that lengthens arrows of `moves` pixels and lets them fit."""
+    """Return the largest power of two (1 to 64) by which arrows of `moves` pixels can be lengthened and still fit."""
     return max((factor for factor in (1, 2, 4, 8, 16, 32, 64) if factor * moves <= ARROW), default=1)
 
 

@@ -175,7 +175,7 @@ def ticks_between(low: float, high: float, steps: int, least: float = 0.0) -> It
 
 
 def path_of(curve: Sequence[float], step: float, scale: Scale, frames: Sequence[int] = ()) -> str:
-    """Return an SVG path through a curve's values, with gaps for absent ones.
+    """Return an SVG path through a curve's values, with gaps where values are absent.
 
     step: the width of a frame in SVG units. frames: the frames of the values, () for all.
     """
@@ -190,6 +190,6 @@ def path_of(curve: Sequence[float], step: float, scale: Scale, frames: Sequence[
 
 
 def dots_of(curve: Sequence[float], step: float, scale: Scale, frames: Sequence[int]) -> str:
-    """Return an SVG path with a dot at each value of some frames, or "" for a curve of all frames."""
+    """Return an SVG path with a dot at each value of a curve over only some frames, or "" for a curve over all frames."""
     values = zip(frames, curve, strict=bool(frames))
     return "".join(f"M{step * frame:.1f} {scale.height(value)}h0" for frame, value in values if math.isfinite(value))

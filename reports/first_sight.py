@@ -50,7 +50,7 @@ class Sight:
 
 
 def first_sight(run: FinishedRun, views: Sequence[CellView]) -> list[Sight]:
-    """Return the cells with the highest and lowest agreement of any row but controls, or [] if none was scored.
+    """Return the cells with the highest and lowest agreement of any row except controls, or [] if none was scored.
 
     If only one cell was scored, return that cell alone. Pictures show the frame at which the page opens the cell.
     """

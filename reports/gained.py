@@ -72,7 +72,10 @@ Compared = dict[tuple[str, str], Paired]
 
 
 def differences(gain: Gain) -> dict[str, Compared]:
-    """Compare all rows with "real only", and generators also with controls, in each figure; p has Holm's correction."""
+    """Compare generators and controls with "real only", and generators with controls, in each figure.
+
+    p-values have Holm's correction.
+    """
     real = [row for row in gain.rows if row.kind == "real"]
     controls = [row for row in gain.rows if row.kind == "control"]
     generators = [row for row in gain.rows if row.kind == "generator"]

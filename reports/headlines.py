@@ -67,7 +67,10 @@ def left_out(run: FinishedRun, only_brief: bool = False) -> list[str]:
 
 
 def against_truth(figure: Figure, form: str) -> str:
-    """Return a figure's short title, inserted into `form` if it leaves a comparison with the truth unmentioned."""
+    """Return a figure's short title, which mentions the truth if outputs are compared with it.
+
+    form: text that mentions the truth; a title that does not is inserted into it.
+    """
     named = figure.target != "truth" or "truth" in figure.label
     return figure.label if named else form.format(figure.label)
 

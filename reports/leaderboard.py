@@ -16,7 +16,7 @@ from megbench.reports.table import Column, Entry, Section, Table
 # The number of columns of the table in a terminal if a run has none of the brief figures.
 FEW = 6
 FLOOR_CONTROL = "wrong_driver"
-# A percentile of fewer cells is hardly more than their maximum.
+# A percentile over fewer cells is hardly more than their maximum.
 FEWEST_FOR_FLOOR = 5
 # The scopes by which cells can be broken down.
 SCOPES = ("database", "emotion", "template")

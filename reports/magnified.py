@@ -72,7 +72,7 @@ def _shown(values: tuple[float, ...]) -> str:
 
 
 def _verdict(before: tuple[float, ...], after: tuple[float, ...]) -> str:
-    """Return in words whether agreement and error stay alike, improve, worsen, or change in opposite directions."""
+    """Return in words whether agreement and error stay the same, improve, worsen, or change in opposite directions."""
     better = [after[0] - before[0], before[2] - after[2]]
     if max(map(abs, better)) < ALIKE:
         return "changes nothing"

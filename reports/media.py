@@ -45,7 +45,7 @@ TRIED = 8
 # Largest mean size of a frame, so that a demo report stays under 25 MB after base64.
 BYTES_PER_FRAME = 3300
 BASE_QUALITY = 92
-# From this `reach` (grey levels of luma) on, both codings are tried; below it, differences were always better.
+# If `reach` (grey levels of luma) is at least this, both codings are tried; below it, differences were always better.
 FAR = 50.0
 # Coding up to this many frames takes less time than starting other processes.
 FEW_FRAMES = 300

@@ -34,7 +34,7 @@ TRACK = re.compile(r"_track_AU")
 
 @dataclass(frozen=True)
 class Judged:
-    """A metric's score (higher is better) of a judged output or, for a pooled figure, of a row with judged outputs."""
+    """The score (higher is better) that a metric gives a judged output or, if pooled, a row with judged outputs."""
 
     score: float
     label: str

@@ -27,7 +27,7 @@ Gap = tuple[str, str, str, str]  # what, reason, label, cell
 
 
 def _without_frames(run: FinishedRun, supplied: bool) -> Iterator[Gap]:
-    """Yield the cells without frames. supplied: choose those whose inputs were supplied (True) or were not (False)."""
+    """Yield the cells without frames. supplied: whether to choose those whose inputs were supplied, or the others."""
     for method in run.facts.methods:
         for cell in run.facts.cells:
             failure = run.failure(method.label, cell)

@@ -24,7 +24,7 @@ def products(run: FinishedRun, label: str, figure: str) -> dict[str, list[float]
 def paired_pooled(first: Products, second: Products, cluster_of: Mapping[str, str]) -> tuple[float, float, Paired]:
     """Compare two methods over the cells that both have; return each one's pooled agreement and their difference.
 
-    The interval resamples drivers and pools again; p exchanges the two methods' cells by driver.
+    The interval resamples drivers and pools again; for p, the two methods' cells are exchanged by driver.
     """
     cells = sorted(first.keys() & second.keys())
     names = [cluster_of[cell] for cell in cells]

@@ -47,7 +47,7 @@ class Recognised(Facts):
     """The complete file.
 
     seeds: the number of seeds, 1 for a recogniser without seeds. of_classes: the number of clips of each class that it
-    learned from. emotions: the class of each driver, None if its emotion is in none. rows: labels by row and cell.
+    learned from. emotions: the class of each driver, None if it has none. rows: labels by row and cell.
     drivers: the labels of the drivers themselves.
     """
 

@@ -1,7 +1,7 @@
 """A cell's scores in plain words: what a method got right or wrong, for a reader who is new to the figures.
 
 Every sentence comes from a rule on figures that are shown beside it: a figure's own thresholds (megbench.core.figures),
-or a rule here on several figures or curves. A figure that is absent gives no sentence.
+or a rule here on several figures or curves. An absent figure yields no sentence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,8 @@ from megbench.core.figures import Figure, Grade
 
 # An output with less than this share of the driver's motion is called still.
 STILL = 0.15
-# Bounds of a gain that is neither too weak nor too strong; also of a region's peak as a share of the driver's.
+# A gain between these is neither too weak nor too strong. The same bounds apply to a region's peak as a share of the
+# driver's peak there.
 WEAK, STRONG = 0.6, 1.6
 # Below this share of the driver's motion, a region that the driver moves is missing from the output.
 MISSING = 0.35
@@ -80,7 +81,10 @@ def _motion(values: Values, figures: Mapping[str, Figure]) -> list[Remark]:
 
 
 def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
-    """Return remarks on timing, and on regions that are missing, weak, strong, unlike the driver's or needless."""
+    """Return remarks on when and where an output moves.
+
+    Regions may be missing, too weak, too strong, unlike the driver's, or moved needlessly.
+    """
     groups = [group for group in driver if group in output and group != "head"]
     share = motion_share(values)
     if not groups or share is None or share < STILL:
@@ -91,7 +95,7 @@ def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
     if strongest <= 0:
         return []
     moved = {g: shown[g] / wanted[g] for g in groups if wanted[g] >= MOVED * strongest}
-    # A region that is quiet in the driver moves needlessly if it moves enough to count as moving in a driver.
+    # A region moves needlessly if it is quiet in the driver but moves as much as a region that counts as moved there.
     added = [g for g in groups if g not in moved and shown[g] > max(MOVED * strongest, 2 * wanted[g])]
     missing = [g for g, share in moved.items() if share < MISSING]
     alike = {g: values.get(f"agreement_{g}") for g in moved if g not in missing}

@@ -140,7 +140,7 @@ class FinishedRun:
         return self._index.get((label, "all", "", "", metric.name, figure.name), NOT_SCORED)
 
     def cell_values(self, label: str, figure: str) -> list[float]:
-        """Return all scored values of one figure over the cells, without absent ones."""
+        """Return the values of one figure in all cells that have one."""
         found = (self.of_cell(label, cell, figure).value for cell in self.facts.cells)
         return [value for value in found if value is not None]
 

@@ -110,7 +110,7 @@ def number(value: float | None, figure: FigureFacts) -> str:
 
 
 def aim(figure: FigureFacts) -> str:
-    """Return the direction of better values: ↑, ↓, or an arrow to an ideal that may be missed on either side.
+    """Return the direction of better values: ↑, ↓, or an arrow and the ideal if it lies between the bounds.
 
     Return "" if there is no ideal.
     """

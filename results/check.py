@@ -111,7 +111,7 @@ def _kind(made: Submission) -> Iterator[str]:
 
 
 def _controls(made: Submission) -> Iterator[str]:
-    """Yield the rows that the run's request includes and the file lacks."""
+    """Yield the rows that the run's request includes but the file lacks."""
     if made.asked is None:
         return
     if not made.asked.controls:

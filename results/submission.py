@@ -19,7 +19,7 @@ FORMAT = "megbench-results-1"
 MOST_ROWS, MOST_CELLS, MOST_METRICS, MOST_FIGURES, MOST_NAMES = 200, 2_000, 100, 1_000, 5_000
 LONGEST_NAME, LONGEST_TEXT = 200, 2_000
 
-# The status of a row's weights: the suite's (by their marks), the user's own, or none because nothing is learnt. The
+# The status of a row's weights: the suite's (by their marks), the user's own, or none because nothing is learned. The
 # last two values are for outputs of other programs or people.
 Status = Literal[
     "published weights",

@@ -192,7 +192,7 @@ class TrainingRun:
     def _set_modes(self, name: str, stage: StagePlan, step: int, loader: Loader) -> None:
         """Put all networks into training mode.
 
-        From `freeze_batch_norm_at` on, batch normalisation keeps settled statistics instead.
+        From step `freeze_batch_norm_at` on, batch normalisation keeps settled statistics instead.
         """
         for network in self.networks.values():
             network.train()
