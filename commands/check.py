@@ -49,7 +49,7 @@ def check(
 
 
 def _tested(source: CellSource, protocol: str, make: Callable[[Sequence[Cell]], Iterator[Line]]) -> Iterator[Line]:
-    """Yield the lines for a protocol's first cells, which are rendered or prepared before the first line."""
+    """Render or prepare a protocol's first cells, then yield the lines of the test on them."""
     cells = [cell for cell in (source.few() if hasattr(source, "few") else source.cells()) if not cell.problem]
     if not cells:
         raise BenchError(

@@ -108,7 +108,7 @@ def _refuse(imported: Imported) -> None:
 
 
 def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
-    """Write and return a run's judgements: the new ones, and earlier ones of other outputs or by other experts."""
+    """Write and return a run's judgements: the new ones, and earlier ones that these do not replace."""
     from megbench.experts.judgements import FILE, read_judgements, write_judgements
 
     path = folder / FILE

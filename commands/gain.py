@@ -31,7 +31,8 @@ PEOPLE = 12
 VERSION = "1"
 CONTROL, CONTENDER = "still", "flow_warp"
 FILE, PAGE = "gain.json", "gain.html"
-# CPU seconds on the machine in docs/performance.md: STSTNet for one picture and epoch, and the flow of one pair.
+# CPU seconds on the machine described in docs/performance.md: training STSTNet on one picture for one epoch, and
+# measuring the flow of one pair.
 LEARNING_S, FLOW_S = 0.0003, 0.15
 
 
@@ -241,5 +242,5 @@ def _forecast(
         f" animating {duration(animating.animate)}, their flow {duration(measuring)},"
         f" {recogniser.name} on {people} folds of each row {duration(learning)}."
     )
-    untimed = [*animating.untimed, "flow", recogniser.name]  # neither is timed as a run goes on
+    untimed = [*animating.untimed, "flow", recogniser.name]  # a run never measures the time of either
     yield from dataclasses.replace(animating, untimed=untimed).basis()

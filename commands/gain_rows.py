@@ -118,7 +118,7 @@ def seen_motion(
 def copies_of(plan: Plan, row: Row, jobs: Sequence[Job], motion: Sequence[Measured | str]) -> Copies:
     """Return the copies that a row adds.
 
-    jobs: the row's, in the order of the pairs. motion: what `seen_motion` returned for them.
+    jobs: the row's jobs, in the order of the pairs. motion: what `seen_motion` returned for them.
     """
     made = {place: one for place, one in enumerate(motion) if isinstance(one, Measured)}
     reasons = [one for one in motion if isinstance(one, str)]

@@ -28,7 +28,7 @@ def page() -> str:
 
 
 def _table(found: Iterable[Generator]) -> Iterator[str]:
-    """Yield the table of all generators."""
+    """Yield the lines of the table of all generators."""
     yield "| row | generator | paper ([BibTeX](citations.bib)) | licence of the original | driven by | weights |"
     yield "|---|---|---|---|---|---|"
     for each in found:
@@ -37,7 +37,7 @@ def _table(found: Iterable[Generator]) -> Iterator[str]:
 
 
 def _section(each: Generator) -> Iterator[str]:
-    """Yield the section on a generator."""
+    """Yield the lines of the section on a generator."""
     yield ""
     yield f"## {each.title} (`{each.name}`)"
     yield ""
@@ -73,7 +73,7 @@ def _options(each: Generator) -> Iterator[str]:
 
 
 def _default(each: Generator) -> str:
-    """Return the default mode in words. It depends on the weights if it needs a network trained in a later stage."""
+    """Return the default mode in words. If it needs a network from a later stage, it depends on the weights."""
     first, *_ = each.modes
     later = [network for network in each.modes[first].networks if network in each.later]
     if not later:

@@ -1,7 +1,7 @@
 """Compare a device's results with the CPU's: the frames and one training step of every generator.
 
 Both start from the demo weights and use the same pictures (commands/gpu_material.py), with TensorFloat-32 off, so that
-only the order of sums and the choice of algorithms differ.
+only the order of summation and the choice of algorithms differ.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from megbench.training.loop import TrainingRun
 from megbench.training.plan import Plan, StagePlan
 from megbench.training.processes import Group
 
-# Number of pairs in the training step. Batch normalisation sees both.
+# The number of pairs in the training step; batch normalisation sees both of them.
 PAIRS = 2
 
 

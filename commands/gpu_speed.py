@@ -32,13 +32,13 @@ from megbench.training.processes import Group
 
 Precision = Literal["float32", "bf16"]
 
-# Number of steps after which training repeats itself: ULME-GAN's generator is updated in one step out of five.
+# The number of steps in one cycle of training: ULME-GAN's generator is updated only in every fifth step.
 CYCLE = 5
 HOURGLASS = {"hourglass": {"block_expansion": 8, "max_features": 32}}
 NARROW = {"block_expansion": 8, "max_features": 32}
 LIKE_FOMM = {"detector": HOURGLASS, "dense_motion": HOURGLASS, "generator": {**NARROW, "num_bottleneck_blocks": 1}}
 LIKE_TPS = {"resnet_width": 16, "dense_motion": HOURGLASS, "inpainting": NARROW}
-# Widths with which a CPU finishes everything within a minute.
+# Network widths at which a CPU finishes everything within a minute.
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "fpfomm": {**LIKE_FOMM, "discriminator": NARROW},
     "fomm": LIKE_FOMM,

@@ -20,7 +20,7 @@ from megbench.commands.request import make_protocol
 from megbench.core.errors import plural
 from megbench.core.generator import Generator, Status
 
-# What the listing says of supplied weights with each status.
+# What the listing says about supplied weights, by their status.
 STATUSES: dict[Status, str] = {
     "published": "the published model",
     "reproducing": "trained here to reproduce the published model",

@@ -108,7 +108,7 @@ def _why_no_gpu() -> str:
 
 
 def _has_no_gpu() -> bool:
-    """Return whether this is Linux without the device files of the NVIDIA, AMD and WSL drivers."""
+    """Return whether this is a Linux system without the device files of the NVIDIA, AMD and WSL drivers."""
     return sys.platform == "linux" and not any(Path("/dev", name).exists() for name in ("nvidiactl", "kfd", "dxg"))
 
 

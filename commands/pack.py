@@ -51,7 +51,7 @@ def pack(
 
 
 def _challenge_names(run: FinishedRun) -> dict[str, str]:
-    """Return the names of an entry's videos by cell, or {} if the protocol is not that of a challenge.
+    """Return the names of an entry's videos by cell, or {} if the protocol is not a challenge's.
 
     Raise BenchError if the run lacks cells that the challenge requires.
     """

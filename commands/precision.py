@@ -8,13 +8,13 @@ from megbench.core.errors import plural
 from megbench.core.provenance import bfloat16_instructions
 from megbench.engine.runner import Job
 
-# Measured for docs/performance.md, by kind of bfloat16 instructions.
+# How much faster bf16 is with each kind of bfloat16 instructions, as measured for docs/performance.md.
 GAINS = {
     "AVX-512": "demo networks animate 1.2 to 1.3 times as fast as in float32, full-size FPB-FOMM 1.1 to 1.4 times",
     "AMX": "an earlier version animated published sizes twice as fast as in float32; this one was not measured",
 }
 COST = "With demo weights, its frames have a PSNR of 60 to 67 dB to float32's, and agreement changes by at most .003"
-# The number of frames from which a hint is worthwhile: ten minutes on one core with demo networks in float32.
+# The number of frames that makes a hint worthwhile: ten minutes on one core with demo networks in float32.
 MANY_FRAMES = 10_000
 
 

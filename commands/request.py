@@ -77,7 +77,7 @@ def make_rows(request: Request) -> list[Row]:
 
 
 def possible_rows(rows: Sequence[Row], request: Request, cells: Sequence[Cell]) -> list[Row]:
-    """Return the rows without companions that these cells do not allow, unless they were requested by name."""
+    """Return all rows except companions that these cells do not allow and that were not requested by name."""
     return [row for row in rows if row.label in request.methods or not impossible(row, cells)]
 
 

@@ -48,7 +48,7 @@ def report(
         with locked_existing(run, RUN):
             print(make_report(run, media_all, no_media, reference))
             if forms:
-                # Part of a confusion matrix is meaningless, so all of it is exported.
+                # An incomplete confusion matrix would be meaningless, so all its columns are exported.
                 whole = ["recognition_confusion", *(["leaderboard"] if columns else [])]
                 tables = tables_of(run, names(columns), reference or asked_reference(FinishedRun(run)))
                 print(f"{plural(len(write_tables(run / TABLES, tables, forms, whole)), 'table')} in {run / TABLES}")

@@ -14,7 +14,7 @@ from megbench.core.clip import Cell
 from megbench.core.contracts import Figure, Metric
 from megbench.engine.score_table import COLUMNS, SCORES
 
-# Why recordings have no figures that compare with the truth, and which protocols have a truth.
+# Why recordings lack the figures that compare outputs with the truth, and which protocols have a truth.
 NO_TRUTH = "the true result is not known; use the protocol demo, demo_kit or self (megbench.run)"
 OVER_ALL = "over_all_cells"
 OF_ALL = f"defined only for all cells together: attrs[{OVER_ALL!r}]"

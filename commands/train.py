@@ -98,7 +98,7 @@ def train(
 
 
 def default_config(name: str, label: str, recipe: type) -> Path | None:
-    """Return the demo weights' settings for rendered people, otherwise the recipe's published settings, or None."""
+    """Return the demo weights' settings for rendered people, otherwise the recipe's published ones; None if absent."""
     from megbench.taught import CONFIGS
     from megbench.training.command import published_config
 

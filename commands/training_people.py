@@ -1,7 +1,7 @@
 """`python -m megbench.commands.training_people HEADS [FILE]` writes taught/people.npz, the people of the training set.
 
-HEADS is a folder of further portraits. This is the only step in rendering a training set that requires dlib, to find
-the portraits' faces and choose the people.
+HEADS is a folder of further portraits. No other step in rendering a training set requires dlib, which is used
+here to find the portraits' faces and to choose the people.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from megbench.core.contracts import Metric, Partial
     from megbench.core.frames import Frames
 
-# The start of a line: a passed test, a fault, something that may be intended, or ("") mere information.
+# The start of a line, which reports a passed test, a fault, something that may be intended, or ("") just a fact.
 Verdict = Literal["ok", "FAULT", "WARN", ""]
 Line = tuple[Verdict, str]
 # Tolerance for the value that a figure states for a still face, relative to its distance from the ideal.

@@ -22,7 +22,7 @@ from megbench.core.errors import BenchError, check_choice
 if TYPE_CHECKING:
     from megbench.core.clip import Cell
 
-# Columns of the figure: the driver's frames at these fractions of its length, and the strongest frame.
+# The figure's columns are the driver's frames at these fractions of its length, and its strongest frame.
 SHARES = (0.0, 0.5, 1.0)
 
 
@@ -56,7 +56,7 @@ def ulme_maps(
 
 
 def draw(generator: Any, cell: Cell, title: str) -> Any:
-    """Return a figure of a prepared ULME-GAN on a cell: attention, colour map and picture, with a column per frame."""
+    """Draw what a prepared ULME-GAN paints for a cell (attention, colour map, picture), with a column per frame."""
     from matplotlib.figure import Figure
 
     from megbench.baselines.ulmegan.model import outside

@@ -62,7 +62,7 @@ def import_files(paths: Sequence[Path], names: Names, blinded: Blinded | None = 
 
 
 def _tasks(path: Path) -> list[tuple[Grid, str, str]]:
-    """Return each sheet with scores as its grid, its name in messages, and the expert to whom it belongs."""
+    """Return the grid of each sheet with scores, its name in messages, and the expert who gave the scores."""
     grids = read_grids(path)
     scored = [grid for grid in grids if header(grid)] or grids[:1]
     if not scored:

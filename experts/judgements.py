@@ -27,7 +27,7 @@ Item = Literal["sum", "motion", "upper", "lower", "noise"]
 ITEMS: tuple[Item, ...] = ("upper", "lower", "noise")
 BEST = 3
 PERFECT = BEST * len(ITEMS)
-# Scores as written in a table.
+# The possible scores, as written in a table.
 SCORES = tuple(map(str, range(BEST + 1)))
 LARGEST_BYTES = 20_000_000
 

@@ -37,7 +37,7 @@ class Asks(BaseModel):
     questions: list[tuple[str, str]]
 
     def outputs(self, number: int) -> tuple[BlindedOutput, BlindedOutput]:
-        """Return the left and the right output of a question, counted from 0."""
+        """Return the left and the right output of question `number`, counting from 0."""
         left, right = self.questions[number]
         return self.key.codes[left], self.key.codes[right]
 

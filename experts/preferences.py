@@ -75,7 +75,7 @@ def fit(answers: Sequence[Compared], methods: int) -> Strengths:
     if not _connected(pairs, methods):
         return Strengths(None, None, len(answers), UNCONNECTED)
     outcomes = np.array([answer.outcome for answer in answers])
-    # The likelihood only needs the number of answers with the same pair and the same outcome.
+    # The likelihood depends only on how many answers have the same pair and the same outcome.
     kinds, kind_of, counts = np.unique(
         np.column_stack([pairs, outcomes]), axis=0, return_inverse=True, return_counts=True
     )

@@ -33,7 +33,7 @@ HEADINGS = {
 FIELDS = {name: field for field, names in HEADINGS.items() for name in names}
 TOTALS = ("total", "sum", "合计", "总分", "总计")
 COLOURS = ("gray", "grey", "color", "colour", "rgb")
-# The header is searched in this many rows, because titles and instructions may precede it.
+# The header is expected within this many rows, because titles and instructions may precede it.
 HEADER_WITHIN = 30
 
 

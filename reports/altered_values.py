@@ -1,4 +1,4 @@
-"""Compare runs without and with altered drivers: a figure of each row, and the order of the rows."""
+"""Compare a run with its repetition on altered drivers: one figure of every row, and the order of the rows."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Values = Mapping[str, tuple[float, float]]
 
 
 def both(run: FinishedRun, other: FinishedRun, figure: Figure, rows: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Return a figure of each row without and with altered drivers, over the cells that have it in both runs.
+    """Return each row's value of a figure without and with altered drivers, over the cells that have it in both runs.
 
-    Values in frames count frames of the unaltered drivers. Values that may miss the ideal on both sides are replaced by
-    their distance from it. Return {} if the two runs' frame rates cannot be compared.
+    Values in frames count frames of the unaltered drivers. If values may lie on either side of the ideal,
+    they are replaced by their distance from it. Return {} if the two runs' frame rates cannot be compared.
     """
     if not comparable(other, figure):
         return {}
@@ -51,7 +51,10 @@ def at_half_rate(run: FinishedRun) -> bool:
 
 
 def shared_cells(run: FinishedRun, other: FinishedRun, label: str, figure: Figure) -> list[str]:
-    """Return the cells that have the row's figure, or the sums to pool it, in both runs; [] for a figure of a set."""
+    """Return the cells for which both runs have the row's figure or the sums from which it is pooled.
+
+    Return [] for a figure that is computed from all outputs as a set.
+    """
     if figure.pooling == "set":
         return []
     of = of_cells if figure.pooling == "mean" else products
@@ -83,7 +86,10 @@ def _far(figure: Figure, value: float) -> float:
 
 
 def order_entry(figure: Figure, values: Values) -> Entry:
-    """Return tau of the two orders of rows and how many pairs changed places ("1 of 6"). values: see `both`."""
+    """Return tau between the two orders of rows, and how many pairs changed places ("1 of 6").
+
+    values: what `both` returns.
+    """
     if len(values) < 2:
         return Entry(None, NO_ORDER)
     before, after = ([_far(figure, of[i]) for of in values.values()] for i in (0, 1))

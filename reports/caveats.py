@@ -30,7 +30,7 @@ SEEN = (
     " Its scores there reflect what it remembers as well as what it can do. For a comparison, train it without them.",
 )
 SEVERAL_FACES = "Drivers that show several faces."
-# The number of drivers that the notice at the top names.
+# The largest number of drivers that a note names; the others are only counted.
 MOST_NAMED = 5
 
 

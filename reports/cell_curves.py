@@ -22,9 +22,9 @@ from megbench.reports.curves import (
 from megbench.reports.run_facts import CellFacts
 from megbench.reports.run_files import Series
 
-# The number of CSS colours for methods; a ninth method has the first colour again.
+# The number of CSS colours for methods; a ninth method gets the first colour again.
 COLOURS = 8
-# The metric of facial motion, and the metric whose intensities have the same unit as those in rendered clips.
+# The metric that measures facial motion, and the metric whose intensities have the unit of those in rendered clips.
 MOTION = "motion_agreement"
 RENDERED_UNIT = "au_flow"
 KNOWN = "known"
@@ -44,7 +44,8 @@ Kept = Mapping[str, Mapping[str, Series]]
 class Curves:
     """Pictures of curves with a common key. roles: the lines drawn in ink. methods: the coloured lines' titles.
 
-    more: further pictures, which the page folds under `summary`. text: what is shown, without a full stop.
+    more: further pictures, which the page folds under `summary`. text: a description of the pictures, without a full
+    stop.
     """
 
     metric: str
@@ -140,7 +141,7 @@ def _apart(names: Iterable[str]) -> list[frozenset[str]]:
 
 
 def _rows(units: Sequence[Sequence[Plot]]) -> Iterator[list[Plot]]:
-    """Yield rows of panels, with as many complete units as fit but at least one, in the given order."""
+    """Yield rows of panels in the given order; each row has as many complete units as fit, but at least one."""
     row: list[Plot] = []
     for plots in units:
         if row and len(row) + len(plots) > MOST_PANELS:
@@ -152,7 +153,7 @@ def _rows(units: Sequence[Sequence[Plot]]) -> Iterator[list[Plot]]:
 
 
 def _lines(kept: Kept, metric: str) -> list[Line]:
-    """Return the curves that a metric stored for a cell, in drawing order, the driver's on top."""
+    """Return the curves that a metric stored for a cell, in drawing order, so that the driver's is on top."""
     series = [(number, of[metric]) for number, of in enumerate(kept.values()) if metric in of]
     inks = {role: next((line for _, s in series if (line := s.of(role))), {}) for role in ("truth", "driver")}
     frames = series[0][1].frames if series else ()
@@ -173,7 +174,7 @@ def _keys(kept: Kept, lines: Sequence[Line]) -> tuple[tuple[str, ...], tuple[tup
 
 
 def known_curves(cell: CellFacts, measured: Iterable[str]) -> dict[str, Sequence[float]]:
-    """Return the known intensities under a metric's names: AU14 is also used for "AU14+20"."""
+    """Return the known intensities under the names of a metric's units; those of AU14 also stand for "AU14+20"."""
     own = {name: numbers(name) for name in measured}
     return {
         name: curve

@@ -18,7 +18,7 @@ from megbench.reports.softness import sharpness_of
 
 # The number of grey levels on either side of mid-grey that the amplified difference may use.
 FULL_CONTRAST = 127
-# Longest arrow of a motion field in pixels: somewhat more than the distance to the next arrow.
+# The longest arrow of a motion field, in pixels: somewhat more than the distance to the next arrow.
 ARROW = 22
 # Factors by which the page magnifies facial motion, and the peak motion in pixels that magnification aims at.
 FACTORS = (4, 8, 16)
@@ -71,7 +71,7 @@ class MediaList:
         self.wanted: dict[tuple[Path, int], int] = {}
 
     def place(self, path: Path, count: int) -> int:
-        """Return the index of a frame folder (or picture) among the page's media, and add it if it is new."""
+        """Return the index of a frame folder (or picture) among the page's media, after adding it if it is new."""
         return self.wanted.setdefault((path, count), len(self.wanted))
 
 
@@ -82,7 +82,10 @@ def with_outputs(run: FinishedRun) -> tuple[CellFacts, ...]:
 
 
 def two_cells(cells: tuple[CellFacts, ...]) -> list[CellFacts]:
-    """Return the first cell and the first with another template and emotion (or the last one); [] if there are none."""
+    """Return the first cell and the first one that differs from it in both template and emotion.
+
+    If no cell does, return the first and the last cell; return [] if there are no cells.
+    """
     if not cells:
         return []
     first = cells[0]
@@ -117,7 +120,7 @@ def cell_view(run: FinishedRun, cell: CellFacts, media: MediaList | None, with_c
 
 
 def first_frame(cell: CellFacts, driver: Mapping[str, Sequence[float]]) -> int:
-    """Return the frame at which a cell opens: its coded apex, otherwise where a region of the driver moves most."""
+    """Return the frame at which a cell opens: its coded apex, otherwise the peak of the driver's strongest region."""
     if cell.apex_frame is not None:
         return cell.apex_frame
     facial = [curve for group, curve in driver.items() if group != "head"]
@@ -145,7 +148,7 @@ def _player(
 
 
 def score_lines(run: FinishedRun, cell: CellFacts, method: MethodFacts) -> Iterator[ScoreLine]:
-    """Yield the leaderboard's figures of one cell, without those that exist only over many cells."""
+    """Yield the leaderboard's figures of one cell, leaving out those that are defined only over many cells."""
     for figure in headlines(run):
         if figure.pooling == "pooled" or (figure.target == "truth" and not cell.has_truth):
             continue
@@ -168,12 +171,12 @@ def _sharp(run: FinishedRun, cell: CellFacts, role: str, what: str) -> str:
 
 
 def amplification(reach: float) -> int:
-    """Return the power of two from 2 to 32 that brings differences of `reach` grey levels near full contrast."""
+    """Return the power of two from 2 to 32 that brings differences of `reach` grey levels closest to full contrast."""
     return max((factor for factor in (2, 4, 8, 16, 32) if factor * reach <= FULL_CONTRAST), default=2)
 
 
 def stretch(moves: float) -> int:
-    """Return the power of two from 1 to 64 that lengthens arrows of `moves` pixels as far as they fit."""
+    """Return the largest power of two (1 to 64) by which arrows of `moves` pixels can be lengthened and still fit."""
     return max((factor for factor in (1, 2, 4, 8, 16, 32, 64) if factor * moves <= ARROW), default=1)
 
 

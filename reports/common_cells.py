@@ -70,14 +70,14 @@ def _counted(cells: Sequence[CellFacts]) -> str:
 
 
 def summary(run: FinishedRun) -> Table:
-    """Return the leaderboard for a terminal, with warnings and, if rows differ in cells, means over common cells."""
+    """Return the leaderboard for a terminal, with warnings and, if rows differ in cells, means over shared cells."""
     table = brief(run)
     lines = (told(run), *table.footnotes, caution(run))
     return dataclasses.replace(table, footnotes=tuple(filter(None, lines)))
 
 
 def _mean(run: FinishedRun, method: MethodFacts, figure: str, cells: tuple[CellFacts, ...]) -> Entry:
-    """Return the mean of a row's values, with the numbers of cells with a value and of all cells if they differ."""
+    """Return the mean of a row's values; if some cells have no value, a remark such as "5/7" counts those that do."""
     found = [run.of_cell(method.label, cell, figure) for cell in cells]
     values = [one.value for one in found if one.value is not None]
     if not values:

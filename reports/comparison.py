@@ -26,7 +26,7 @@ UNCORRECTED = f"not corrected: only {', '.join(FAMILY)} are"
 
 @dataclasses.dataclass(frozen=True)
 class Test:
-    """A figure of two rows over their shared cells."""
+    """The comparison of two rows in one figure, over the cells that they share."""
 
     first: float
     second: float

@@ -23,7 +23,8 @@ GROUPS = {
     "mouth": "mouth",
     "head": "head (rigid)",
 }
-# SVG units, which are pixels on a wide screen: room for the unit, a panel with its tick labels, and its plot.
+# Sizes in SVG units, which are pixels on a wide screen. First, widths: room for the unit, a panel, its tick labels,
+# and its plot.
 UNIT = 14
 PANEL, LABELS, ACROSS = 217, 34, 173
 HEIGHT, TOP, BOTTOM = 190, 38, 168
@@ -110,7 +111,7 @@ class Plot:
 
 
 def on_one_scale(lines: Sequence[Line], panels: Mapping[str, str], apart: str = "") -> list[Plot]:
-    """Return plots on one scale, so that quiet regions look quiet.
+    """Return plots that share one scale, so that quiet regions look quiet.
 
     panels: titles by name. apart: the name of the panel that has a separate scale, or "".
     """
@@ -174,7 +175,7 @@ def ticks_between(low: float, high: float, steps: int, least: float = 0.0) -> It
 
 
 def path_of(curve: Sequence[float], step: float, scale: Scale, frames: Sequence[int] = ()) -> str:
-    """Return an SVG path through a curve's values, with gaps for absent ones.
+    """Return an SVG path through a curve's values, with gaps where values are absent.
 
     step: the width of a frame in SVG units. frames: the frames of the values, () for all.
     """
@@ -189,6 +190,6 @@ def path_of(curve: Sequence[float], step: float, scale: Scale, frames: Sequence[
 
 
 def dots_of(curve: Sequence[float], step: float, scale: Scale, frames: Sequence[int]) -> str:
-    """Return an SVG path with a dot at each value of some frames, or "" for a curve of all frames."""
+    """Return an SVG path with a dot at each value of a curve over some frames only, or "" for one over all frames."""
     values = zip(frames, curve, strict=bool(frames))
     return "".join(f"M{step * frame:.1f} {scale.height(value)}h0" for frame, value in values if math.isfinite(value))

@@ -91,7 +91,7 @@ def _at(series: Series, name: str) -> dict[int, float]:
 
 
 def _correlation(one: dict[int, float], other: dict[int, float]) -> Iterator[float]:
-    """Yield the correlation over the frames that both curves have, or nothing if it does not exist."""
+    """Yield the correlation over the frames that both curves have, or nothing if it is undefined."""
     a, b = (np.array([of[frame] for frame in sorted(one.keys() & other.keys())]) for of in (one, other))
     kept = np.isfinite(a) & np.isfinite(b)
     a, b = a[kept], b[kept]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-# Pixels; the steps are 0.03 px near zero.
+# In pixels. Near zero, one step of the code is 0.03 pixels.
 KNEE, FARTHEST = 1.0, 32.0
 COLUMNS = 32
 # WebP allows pictures of up to 16383 pixels per side.
@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.floating]
 
 
 def read_field(path: Path, count: int) -> Floats | None:
-    """Return the motion of a clip of `count` frames that scoring stored: (T, G, G, 2), pixels since frame 0.
+    """Return the motion that scoring stored for a clip of `count` frames: (T, G, G, 2), pixels since frame 0.
 
     Return None if scoring stored nothing or the file is damaged.
     """
@@ -36,7 +36,7 @@ def read_field(path: Path, count: int) -> Floats | None:
 
 
 def read_head(path: Path) -> Floats | None:
-    """Return the head's motion since frame 0 as scoring stored it: (T, 2, 3), pixels, or None as in `read_field`."""
+    """Return the head's stored motion since frame 0: (T, 2, 3), in pixels; None in the same cases as `read_field`."""
     head = _kept(path, "head")
     whole = head is not None and head.shape[1:] == (2, 3) and np.issubdtype(head.dtype, np.floating)
     return head if whole else None

@@ -50,7 +50,7 @@ class Sight:
 
 
 def first_sight(run: FinishedRun, views: Sequence[CellView]) -> list[Sight]:
-    """Return the cells with the most and least agreement among rows other than controls, or [] if none was scored.
+    """Return the cells with the highest and lowest agreement of any row except controls, or [] if none was scored.
 
     If only one cell was scored, return that cell alone. Pictures show the frame at which the page opens the cell.
     """
@@ -96,7 +96,7 @@ def _sight(run: FinishedRun, heading: str, method: MethodFacts, view: CellView) 
 
 
 def _numbers(run: FinishedRun, method: MethodFacts, cell: CellFacts) -> str:
-    """Return a cell's agreement, gain and error as text, without absent ones."""
+    """Return a cell's agreement, gain and error as text, leaving out absent values."""
     values = ((name, run.of_cell(method.label, cell, name).value) for name in FAMILY)
     return ", ".join(f"{name} {value:.2f}" for name, value in values if value is not None)
 

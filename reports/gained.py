@@ -72,7 +72,10 @@ Compared = dict[tuple[str, str], Paired]
 
 
 def differences(gain: Gain) -> dict[str, Compared]:
-    """Compare rows in each figure: all with real only, generators also with controls; p is corrected by Holm."""
+    """Compare generators and controls with "real only", and generators with controls, in each figure.
+
+    p-values have Holm's correction.
+    """
     real = [row for row in gain.rows if row.kind == "real"]
     controls = [row for row in gain.rows if row.kind == "control"]
     generators = [row for row in gain.rows if row.kind == "generator"]
@@ -87,7 +90,7 @@ def differences(gain: Gain) -> dict[str, Compared]:
 
 
 def gain_json(gain: Gain, show_leak: bool) -> dict[str, Any]:
-    """Return clips, predictions, scores and differences as JSON values. Absent ones are null with a reason."""
+    """Return clips, predictions, scores and differences as JSON values. Absent values are null, with a reason."""
     return {
         **{name: getattr(gain, name) for name in ("recogniser", "epochs", "seeds", "templates", "classes", "notes")},
         "databases": {name: {"clips": clips, "people": people} for name, (clips, people) in gain.databases.items()},

@@ -67,7 +67,10 @@ def left_out(run: FinishedRun, only_brief: bool = False) -> list[str]:
 
 
 def against_truth(figure: Figure, form: str) -> str:
-    """Return a figure's short title, inserted into `form` if it omits that the figure is compared with the truth."""
+    """Return a figure's short title, which mentions the truth if outputs are compared with it.
+
+    form: text that mentions the truth; a title that does not is inserted into it.
+    """
     named = figure.target != "truth" or "truth" in figure.label
     return figure.label if named else form.format(figure.label)
 
@@ -130,7 +133,7 @@ def figure_facts(figure: Figure) -> list[str]:
 
 
 def entry(found: Found, link: str = "", interval: tuple[float, float] | None = None) -> Entry:
-    """Return a score as a table shows it, with its warning, and the numbers of cells if some lack it."""
+    """Return a score as a table shows it, with its warning and, if some cells lack it, the numbers of cells."""
     if found.value is None:
         return Entry(None, found.reason or found.status, "", link)
     counts = f"{found.n_scored}/{found.n_cells}" if found.n_scored not in (None, found.n_cells) else ""

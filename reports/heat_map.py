@@ -11,7 +11,7 @@ NOT_SUPPLIED = "not supplied (see Missing)"
 
 
 def heat_maps(run: FinishedRun) -> list[tuple[str, Table]]:
-    """Return the heat map, with the figure's name, of each figure that is shown as one and has a value."""
+    """Return a heat map, with its figure's name, for each figure that is shown in this form and has a value."""
     return [
         (figure.name, heat_map(run, figure.name))
         for figure in headlines(run)

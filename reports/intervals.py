@@ -51,7 +51,7 @@ def compared(run: FinishedRun, figure: str) -> dict[tuple[str, str], Paired]:
 
 
 def groups(pairs: Mapping[tuple[str, str], Paired]) -> dict[str, Entry]:
-    """Return the numbers of each method's tied groups, such as "1 2", from all pairs with the better one first.
+    """Return the numbers of each method's tied groups, such as "1 2". pairs: all pairs, the better method first.
 
     A method that no test could separate from any other gets the reason instead. Return {} if there are no pairs.
     """
@@ -102,7 +102,7 @@ def paired_table(title: str, pairs: Mapping[tuple[str, str], Paired], decimals: 
 
 
 def unseparated(pairs: Sequence[Paired]) -> list[str]:
-    """Return why no test over all these pairs could separate any two rows, and what still could; [] if a test could."""
+    """Return why no test over all these pairs can separate two rows, and what else can; [] if some test can."""
     why = why_untestable(pairs, len(pairs))
     if not why:
         return []

@@ -13,10 +13,10 @@ from megbench.reports.run_facts import MethodFacts, MetricFacts
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
-# Columns of the terminal's table if a run has none of the brief figures.
+# The number of columns of the table in a terminal if a run has none of the brief figures.
 FEW = 6
 FLOOR_CONTROL = "wrong_driver"
-# A percentile of fewer cells is hardly more than their maximum.
+# A percentile over fewer cells is hardly more than their maximum.
 FEWEST_FOR_FLOOR = 5
 # The scopes by which cells can be broken down.
 SCOPES = ("database", "emotion", "template")
@@ -130,7 +130,7 @@ def explained(run: FinishedRun) -> list[tuple[str, str]]:
 
 
 def floor(run: FinishedRun, figure: str = "agreement") -> float | None:
-    """Return the 95th percentile of the wrong-driver control's cells: what a wrong expression can score by chance.
+    """Return the 95th percentile of the wrong-driver control's scores, which a wrong expression can reach by chance.
 
     Return None if that control did not run or scored no cell.
     """

@@ -10,9 +10,9 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 FIGURES = ("agreement", "gain", "error")
-# Differences in agreement and error below this do not count.
+# Differences in agreement and error that are smaller than this are ignored.
 ALIKE = 0.01
-# Entries of an identity from the suite's own code, which differ once a method is wrapped.
+# Entries of a method's identity that come from the suite's own code: they differ once the method is wrapped.
 CODE = ("source", "packages", "magnify")
 
 
@@ -72,7 +72,7 @@ def _shown(values: tuple[float, ...]) -> str:
 
 
 def _verdict(before: tuple[float, ...], after: tuple[float, ...]) -> str:
-    """Return in words whether agreement and error improved, worsened, or one of each."""
+    """Return in words whether agreement and error stay the same, improve, worsen, or change in opposite directions."""
     better = [after[0] - before[0], before[2] - after[2]]
     if max(map(abs, better)) < ALIKE:
         return "changes nothing"

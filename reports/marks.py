@@ -77,7 +77,7 @@ def exported(table: Table, *runs: FinishedRun) -> Table:
 
 
 def _measured(run: FinishedRun) -> list[MetricFacts]:
-    """Return the metrics that produced any number in the run, excluding those that could not be computed."""
+    """Return the metrics that produced at least one number in the run."""
     return [
         metric
         for metric in run.facts.metrics

@@ -7,8 +7,8 @@ which is fine near zero and coarse far from it, so nothing is clipped. The page 
 from d alone.
 
 For recordings of large motion, the opposite holds (27 dB for differences, 29 dB for frames, fewer specks of colour), so
-clips that reach far from frame 0 are tried both ways and the better one is kept. Everything is coded from the lossless
-frames. Coding and quality are chosen on a few of a clip's frames; then the clip is coded once.
+clips that differ much from frame 0 are tried both ways and the better one is kept. Everything is coded from the
+lossless frames. Coding and quality are chosen on a few of a clip's frames; then the clip is coded once.
 """
 
 import base64
@@ -45,7 +45,7 @@ TRIED = 8
 # Largest mean size of a frame, so that a demo report stays under 25 MB after base64.
 BYTES_PER_FRAME = 3300
 BASE_QUALITY = 92
-# If a clip reaches this far (grey levels of luma), both codings are tried; below, differences were always better.
+# If `reach` (grey levels of luma) is at least this, both codings are tried; below it, differences were always better.
 FAR = 50.0
 # Coding up to this many frames takes less time than starting other processes.
 FEW_FRAMES = 300

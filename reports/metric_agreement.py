@@ -34,7 +34,7 @@ TRACK = re.compile(r"_track_AU")
 
 @dataclass(frozen=True)
 class Judged:
-    """A judged output, or a judged row for a pooled figure: the metric's score (higher is better) and its origin."""
+    """The score (higher is better) that a metric gives a judged output or, if pooled, a row with judged outputs."""
 
     score: float
     label: str
@@ -43,7 +43,7 @@ class Judged:
 
 
 def metrics_against_experts(run: FinishedRun, judgements: Sequence[Judgement], everything: bool = False) -> Table:
-    """Return how each figure's order agrees with the experts': tau over all outputs, accuracy within cells, and counts.
+    """Return how far each figure's order agrees with the experts': tau over all outputs, accuracy in cells, and counts.
 
     Figures without an ideal are left out, and so are tracks of single action units unless `everything` is set.
     Raise BenchError if no output of the run was judged.

@@ -27,7 +27,7 @@ Gap = tuple[str, str, str, str]  # what, reason, label, cell
 
 
 def _without_frames(run: FinishedRun, supplied: bool) -> Iterator[Gap]:
-    """Yield the cells without frames whose inputs were supplied or, if not `supplied`, those whose inputs were not."""
+    """Yield the cells without frames. supplied: whether to choose those whose inputs were supplied, or the others."""
     for method in run.facts.methods:
         for cell in run.facts.cells:
             failure = run.failure(method.label, cell)

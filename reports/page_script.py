@@ -29,7 +29,7 @@ def script_of(files: Sequence[Path]) -> Markup:
 
 
 def policy(script: str, beside: bool = False, pictures: bool = True) -> str:
-    """Return a page's Content-Security-Policy, which allows the page's own script, by hash, and styles.
+    """Return a page's Content-Security-Policy, which allows styles and, by its hash, the page's own script.
 
     beside: also allow scripts in files beside the page. Clips are stored as such scripts, because a page on disk may
     read nothing else there. pictures: also allow pictures that the script makes.

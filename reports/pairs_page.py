@@ -24,7 +24,7 @@ FASTEST, USUAL = 100.0, 25.0
 
 
 def write_pairs_folder(run: FinishedRun, folder: Path, asks: Asks, cache: Path = CACHE) -> Path:
-    """Write a rater's folder and return its page. Clips are numbered in the key's random order, with inputs last."""
+    """Write a rater's folder; return its page's path. Clips are numbered in the key's random order, inputs last."""
     cells = {(cell.driver, cell.template): cell for cell in run.facts.cells}
     clips: dict[Wanted, int] = {}
     asked = {code for question in asks.questions for code in question}

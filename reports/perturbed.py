@@ -44,7 +44,7 @@ UNDECIDING = ("perturb", "media_all", "named_metrics", "reference")
 
 
 def altered_runs(run: FinishedRun) -> dict[str, FinishedRun]:
-    """Return the finished runs on altered drivers within a run, by alteration.
+    """Return the finished runs on altered drivers that are in a run's folder, by alteration.
 
     Runs with a different request, or with methods or metrics that have changed since, are left out.
     """

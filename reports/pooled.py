@@ -24,7 +24,7 @@ def products(run: FinishedRun, label: str, figure: str) -> dict[str, list[float]
 def paired_pooled(first: Products, second: Products, cluster_of: Mapping[str, str]) -> tuple[float, float, Paired]:
     """Compare two methods over the cells that both have; return each one's pooled agreement and their difference.
 
-    The interval resamples drivers and pools again; p exchanges the two methods' cells by driver.
+    The interval resamples drivers and pools again; for p, the two methods' cells are exchanged by driver.
     """
     cells = sorted(first.keys() & second.keys())
     names = [cluster_of[cell] for cell in cells]
@@ -47,5 +47,8 @@ def _of_one_length(sums: Float64s) -> Float64s:
 
 
 def _difference(a: Float64s, b: Float64s, kept: Float64s, exchanged: Float64s) -> Float64s:
-    """Return pooled differences (draws,); each cluster counts `kept` times as is and `exchanged` times exchanged."""
+    """Return pooled differences (draws,).
+
+    Each cluster counts `kept` times as it is, and `exchanged` times with a and b exchanged.
+    """
     return pooled(kept @ a + exchanged @ b) - pooled(kept @ b + exchanged @ a)

@@ -21,8 +21,8 @@ class Answered(Facts):
     """One output's labels as class indices, one per seed, or () with the `reason`.
 
     content: hash of the output's frames, "" for a driver. apex: the frame that was used.
-    fewer: whether the recogniser learned from fewer than all classes, because the others occur only for the person held
-    out.
+    fewer: whether the recogniser learned from fewer than all classes, because the others occur only in clips of the
+    person held out.
     """
 
     answers: tuple[int, ...] = ()
@@ -47,7 +47,7 @@ class Recognised(Facts):
     """The complete file.
 
     seeds: the number of seeds, 1 for a recogniser without seeds. of_classes: the number of clips of each class that it
-    learned from. emotions: the class of each driver, None if it has none of these. rows: labels by row and cell.
+    learned from. emotions: the class of each driver, None if it has none. rows: labels by row and cell.
     drivers: the labels of the drivers themselves.
     """
 

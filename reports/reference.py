@@ -1,7 +1,7 @@
 """Scores of published outputs, measured elsewhere, beside a run's own on the same cells (`--reference`).
 
-They are only shown: no mean, interval, test or rank of a run includes them. They are figures of motion agreement 1, so
-they are shown only beside a run's figures of that version.
+They are only shown: no mean, interval, test or rank of a run includes them. They come from version 1 of motion
+agreement, so they are shown only beside a run's scores of that version.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 METRIC, VERSION = "motion_agreement_v1", "1"
-# The run's figures, by the files' columns.
+# The run's figures, by the columns to which they correspond in the files.
 FIGURES = {"agreement": "agreement_v1", "gain": "gain_v1", "error": "error_v1"}
-# Protocols that have published rows, with the file that holds them; real_kit.md beside it describes them.
+# Protocols that have published rows, with the file that holds them; real_kit.md beside it describes the rows.
 REFERENCES = {"megc2021": HERE / "real_kit.csv"}
-# The end of the source of a row that only the independent program measured.
+# If only the independent program measured a row, its `source` ends with these words.
 PROTOTYPE_ONLY = "prototype only"
 WHAT = (
     "Measured elsewhere, once, by motion agreement 1, on outputs in published repositories. No mean, interval, test or"

@@ -1,7 +1,7 @@
 """A cell's scores in plain words: what a method got right or wrong, for a reader who is new to the figures.
 
 Every sentence comes from a rule on figures that are shown beside it: a figure's own thresholds (megbench.core.figures),
-or a rule here on several figures or curves. A figure that is absent gives no sentence.
+or a rule here on several figures or curves. An absent figure yields no sentence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,8 @@ from megbench.core.figures import Figure, Grade
 
 # An output with less than this share of the driver's motion is called still.
 STILL = 0.15
-# Gain outside these is too weak or too strong; so is a region's peak, as a share of the driver's peak there.
+# A gain between these is neither too weak nor too strong. The same bounds apply to a region's peak as a share of the
+# driver's peak there.
 WEAK, STRONG = 0.6, 1.6
 # Below this share of the driver's motion, a region that the driver moves is missing from the output.
 MISSING = 0.35
@@ -21,7 +22,7 @@ MOVED = 0.3
 # A moving region whose own agreement is below this does not move like the driver's.
 UNLIKE = 0.4
 SOFT, OVERSHARP = 0.7, 1.5
-# Frames by which a peak may be early or late without a remark, as a share of the clip.
+# How early or late a peak may be without a remark, as a share of the clip's frames.
 LATE_SHARE = 0.15
 # An output that has reached this share of its own peak when the driver peaks is on time.
 HELD = 0.8
@@ -80,7 +81,10 @@ def _motion(values: Values, figures: Mapping[str, Figure]) -> list[Remark]:
 
 
 def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
-    """Return remarks on timing and regions that are missing, weak, strong, unlike the driver's or moved needlessly."""
+    """Return remarks on when and where an output moves.
+
+    Regions may be missing, too weak, too strong, unlike the driver's, or moved needlessly.
+    """
     groups = [group for group in driver if group in output and group != "head"]
     share = motion_share(values)
     if not groups or share is None or share < STILL:
@@ -91,7 +95,7 @@ def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
     if strongest <= 0:
         return []
     moved = {g: shown[g] / wanted[g] for g in groups if wanted[g] >= MOVED * strongest}
-    # Moved needlessly: by as much as would count as motion of the driver, in a region where the driver is quiet.
+    # A region moves needlessly if it is quiet in the driver but moves as much as a region that counts as moved there.
     added = [g for g in groups if g not in moved and shown[g] > max(MOVED * strongest, 2 * wanted[g])]
     missing = [g for g, share in moved.items() if share < MISSING]
     alike = {g: values.get(f"agreement_{g}") for g in moved if g not in missing}

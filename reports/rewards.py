@@ -33,12 +33,12 @@ class Reward:
 
 
 def rewards(run: FinishedRun) -> list[Reward]:
-    """Return which rows are best in every figure of the table of rewards, in its order."""
+    """Return which rows are best in each figure of the table of rewards, in the table's order."""
     return [Reward(figure, best(figure, values(run, metric, figure))) for metric, figure in _measured(run)]
 
 
 def compared(run: FinishedRun) -> list[str]:
-    """Return the labels of COMPARED that the run has; [] if it has no still face, or nothing else."""
+    """Return the labels of COMPARED that the run has; [] if it lacks the still face or has nothing else."""
     there = {method.label for method in run.facts.methods}
     found = [label for label in COMPARED if label in there]
     return found if STILL in found and len(found) > 1 else []

@@ -140,7 +140,7 @@ class FinishedRun:
         return self._index.get((label, "all", "", "", metric.name, figure.name), NOT_SCORED)
 
     def cell_values(self, label: str, figure: str) -> list[float]:
-        """Return all scored values of one figure over the cells, without absent ones."""
+        """Return the values of one figure in all cells that have one."""
         found = (self.of_cell(label, cell, figure).value for cell in self.facts.cells)
         return [value for value in found if value is not None]
 
@@ -203,7 +203,7 @@ class FinishedRun:
         return self._inside("inputs", "templates", f"{cell.template}.png")
 
     def motion_of(self, frames: Path) -> Path:
-        """Return the file with the motion of the clip in a frame folder. It is missing if scoring did not need it."""
+        """Return the path of a clip's motion, given its frame folder. There is no file if scoring did not need it."""
         place = frames.parent.relative_to(self.folder)
         return self._inside(MOTION_FOLDER, *place.parts[:-1], f"{place.name}.npz")
 

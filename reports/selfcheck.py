@@ -24,7 +24,7 @@ class Finding(BaseModel):
 
 
 class Courses(BaseModel):
-    """How a detector's units follow the demo drivers' true intensities: median correlation and number of drivers."""
+    """How well a detector's units follow the demo drivers' true intensities: median correlation, number of drivers."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -28,7 +28,7 @@ WHOLE_CLIP = "whole clip"
 FIGURES = ("tp", "fp", "fn", "precision", "recall", "f1", "iou")
 RATES = tuple(f"{METRIC}_{name}" for name in FIGURES[3:])
 SHORT = {"tp": "TP", "fp": "FP", "fn": "FN", "f1": "F1", "iou": "IoU"}
-# What the metric stores for a cell, with its number of values.
+# What the metric stores for a cell, with the permitted numbers of values.
 KEPT = {"counts": (3,), "driver_interval": (2,), "output_interval": (0, 2), "whole_clip": (5,)}
 RESULTS = ("TP", "FP", "FN")
 COLUMNS = ("video", "method", "true_onset", "true_offset", "spotted_onset", "spotted_offset", "iou", "result")
@@ -111,7 +111,7 @@ def _shown(run: FinishedRun, label: str, figure: Figure) -> Entry:
 
 
 def caution(run: FinishedRun) -> str:
-    """Return a warning about the cells in which the whole clip itself counts as found, or "" if there are none.
+    """Return a warning about the cells in which the whole clip counts as a hit, or "" if there are none.
 
     This happens if the driver's interval fills most of a long clip, so that the still frames around it are too few.
     """
@@ -132,7 +132,7 @@ def _constant_row(answers: Sequence[Spotted]) -> tuple[Entry, ...]:
 
 
 def write_log(run: FinishedRun) -> None:
-    """Write the intervals of every row and of the constant answer to the run, or no file if nothing was measured."""
+    """Write the intervals of all rows and of the constant answer to the run's log, unless nothing was measured."""
     path, answers = run.folder / SPOTTING_LOG, constant_answers(run)
     if not answers:
         path.unlink(missing_ok=True)
@@ -165,7 +165,7 @@ def _spotted(run: FinishedRun, label: str, cell: CellFacts) -> Spotted | None:
 
 
 def _sums(run: FinishedRun, label: str, cell: CellFacts) -> dict[str, tuple[int, ...]]:
-    """Return what the metric stored for a cell, in whole frames, or {} if it is missing or has another form."""
+    """Return what the metric stored for a cell, as whole numbers, or {} if it is missing or has another form."""
     kept = run.sums(label, cell).get(METRIC, {})
     whole = {name: tuple(int(n) for n in numbers if math.isfinite(n)) for name, numbers in kept.items()}
     return whole if all(len(whole.get(name, ())) in lengths for name, lengths in KEPT.items()) else {}

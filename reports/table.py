@@ -203,8 +203,8 @@ class Table:
 
         A column with intervals is followed by two columns with their ends. Every column has a unique name (`keys`).
 
-        Remarks on a row's name and values, and why values are absent, are in an extra last column; each footnote is a
-        row of the section "note". Names stay text if a spreadsheet opens it
+        Remarks on a row's name and values, and the reasons for absent values, are in an extra last column; each
+        footnote is a row of the section "note". Names stay text if a spreadsheet program opens the file
         (`megbench.core.tables.spreadsheet_text.inert`).
         """
         out = io.StringIO()
@@ -240,7 +240,7 @@ class Table:
         return "; ".join(filter(None, (row[0].remark, *(f"{', '.join(of)}: {text}" for text, of in told.items()))))
 
     def markdown(self) -> str:
-        """Return a GitHub table per section, with reasons below."""
+        """Return a GitHub table per section, with the reasons for absent values below."""
         notes, parts = self.notes(), []
         head = [f"{name} {column.arrow}".rstrip() for name, column in zip(self.names(), self.columns, strict=True)]
         for section in self.sections:
@@ -268,7 +268,7 @@ class Table:
         return first and isinstance(entry.value, float | int) and entry.value == self.best(column)
 
     def text(self) -> str:
-        """Return aligned columns for a terminal, with reasons below. Control characters in names are escaped."""
+        """Return aligned columns for a terminal, with notes below. Control characters in names are escaped."""
         notes = self.notes()
         body = [[printable(self.cell_text(i, entry, notes)) for i, entry in enumerate(row)] for row in self.rows()]
         head = [f"{name} {column.arrow}".rstrip() for name, column in zip(self.names(), self.columns, strict=True)]

@@ -100,7 +100,7 @@ def _row_page(entry: Entry, row: Row, numbers: Sequence[PaperNumber]) -> str:
 
 
 def _reasons(row: Row, cell: str) -> dict[str, str]:
-    """Return why a cell lacks figures, by figure."""
+    """Return the reasons for a cell's absent figures, by figure."""
     return {figure: reason for reason, figures in row.cells[cell].absent.items() for figure in figures}
 
 
@@ -110,7 +110,7 @@ def number(value: float | None, figure: FigureFacts) -> str:
 
 
 def aim(figure: FigureFacts) -> str:
-    """Return the direction of better values: ↑, ↓, or an arrow to an ideal that values may miss on both sides.
+    """Return the direction of better values: ↑, ↓, or an arrow and the ideal if it lies between the bounds.
 
     Return "" if there is no ideal.
     """

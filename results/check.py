@@ -18,7 +18,7 @@ from megbench.results.means import mean_of, pooled_of, same
 from megbench.results.reading import form_faults
 from megbench.results.submission import FigureFacts, Row, Submission
 
-# reports.marks begins the mark of a row with these words if it was trained on clips or people it is scored on.
+# A row's mark (reports.marks) begins with these words if its model was trained on clips or people of its cells.
 SEEN_MARK = "trained on"
 # Marks that a status must have and no other status may have.
 MARK_OF = {"demo weights": DEMO_MARK, "reproducing": "reproducing", "untrained": "untrained"}
@@ -111,7 +111,7 @@ def _kind(made: Submission) -> Iterator[str]:
 
 
 def _controls(made: Submission) -> Iterator[str]:
-    """Yield the rows that the run's request includes and the file lacks."""
+    """Yield the rows that the run's request includes but the file lacks."""
     if made.asked is None:
         return
     if not made.asked.controls:

@@ -22,7 +22,7 @@ from megbench.results.means import kept
 from megbench.results.submission import FORMAT, LONGEST_TEXT, Submission
 
 CELL_FACTS = {"name", "driver", "template", "database", "emotion", "subject", "fps", "rendered", "foil"}
-# The depth in the file from which values are on one line: a cell's result, a figure over all cells, a figure's facts.
+# From this depth in the file on, a value takes one line: a cell's result, a figure over all cells, a figure's facts.
 LINES_FROM = 4
 UNTIMED = {"outputs": "made elsewhere; only read here", "external": "the memory of another program is not measured"}
 

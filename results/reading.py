@@ -13,7 +13,7 @@ from megbench.core.files.bounded import read_bounded
 from megbench.core.provenance import ROOT
 from megbench.results.submission import Submission
 
-# Bytes. A run of 20 rows on 18 cells with all metrics has about one million.
+# The size of the largest file that is read, in bytes. With all metrics, 20 rows on 18 cells take about one million.
 LARGEST = 16_000_000
 # The folder of the public table's submissions, one file each.
 ENTRIES = ROOT / "results" / "entries"

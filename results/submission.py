@@ -19,7 +19,7 @@ FORMAT = "megbench-results-1"
 MOST_ROWS, MOST_CELLS, MOST_METRICS, MOST_FIGURES, MOST_NAMES = 200, 2_000, 100, 1_000, 5_000
 LONGEST_NAME, LONGEST_TEXT = 200, 2_000
 
-# The status of a row's weights: the suite's (by their marks), the user's own, or none because nothing is learnt. The
+# The status of a row's weights: the suite's (by their marks), the user's own, or none because nothing is learned. The
 # last two values are for outputs of other programs or people.
 Status = Literal[
     "published weights",
@@ -172,7 +172,7 @@ class Mean(Part):
 
 
 class CellResult(Part):
-    """A row on one cell: the figures that it has, and those that it lacks, by reason.
+    """A row's result in one cell: the figures that it has and, by reason, those that it lacks.
 
     sums: the products from which agreement over all cells is pooled, by metric and target.
     """

@@ -35,7 +35,7 @@ from megbench.training.processes import Group, Machine
 PUBLISHED = "published"
 TOO_LARGE = "networks of these sizes do not fit. Set fewer channels (such as model.generator.max_features)."
 
-# The folders of an absolute path that is an argument or one of the paths in NAME=PATH,NAME=PATH.
+# The folder part of an absolute path that is an argument or one of the paths in NAME=PATH,NAME=PATH.
 ABSOLUTE = re.compile(r"(^|[=,])(?:[A-Za-z]:)?[/\\][^=,]*[/\\](?=[^/\\=,])")
 
 

@@ -56,7 +56,7 @@ class Loader:
         self.rank, self.world = rank, world
 
     def steps(self, steps: range) -> Iterator[tuple[int, list[Part]]]:
-        """Yield the training batches of `steps` in order, each as the parts of this process, on its device."""
+        """Yield each of `steps`, in order, with its training batch as the parts of this process, on its device."""
         waiting: deque[tuple[int, Future[list[Part]]]] = deque()
         todo = iter(steps)
         with ThreadPoolExecutor(THREADS) as pool:

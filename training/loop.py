@@ -90,7 +90,7 @@ class TrainingRun:
         return True
 
     def repeated(self, name: str) -> Iterator[Losses]:
-        """Repeat a stage's step on its first batch and yield the losses of each, for comparisons and measurements.
+        """Repeat a stage's step on its first batch and yield each repetition's losses, for comparison and measurement.
 
         After each step, the parameters hold the gradients that it used. Nothing is validated, logged or saved.
         """
@@ -192,7 +192,7 @@ class TrainingRun:
     def _set_modes(self, name: str, stage: StagePlan, step: int, loader: Loader) -> None:
         """Put all networks into training mode.
 
-        From `freeze_batch_norm_at` on, batch normalisation keeps settled statistics instead.
+        From step `freeze_batch_norm_at` on, batch normalisation keeps settled statistics instead.
         """
         for network in self.networks.values():
             network.train()
@@ -206,7 +206,7 @@ class TrainingRun:
             norm.eval()
 
     def _look_at(self, name: str, part: Part, step: int) -> Phase:
-        """Return the first phase of a batch, used only for its losses or its statistics."""
+        """Run the first phase on a part of a batch and return it, only for its losses or its batch statistics."""
         phase = self._phase(self.method.step(name, part.batch, 0, step, part.rng))
         assert phase is not None
         return phase

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from megbench.core.errors import BenchError, check_choice
 
-# Inches: a picture, a line of a column title, a character of a row title, and the widest margin for row titles.
+# Sizes in inches: a picture, a line of a column title, a character of a row title, and the widest margin that titles of
+# rows may have.
 SIDE, HEADER, LETTER, MOST_MARGIN = 1.25, 0.25, 0.075, 2.5
 FORMATS = ("png", "jpg", "svg", "pdf")
 SETTINGS: Any = {"font.family": "sans-serif", "font.size": 8, "svg.fonttype": "path", "text.parse_math": False}

@@ -27,7 +27,7 @@ def draw_prior(picture: Frames, points: Floats, one: Floats, every: Floats, chos
             panel.spines[:].set_visible(False)
         _points(panels[0], points, chosen)
         for panel, prior in zip(panels[1:], (one, every), strict=True):
-            # Darken where the prior is low, so that the face shows through where the detector looks.
+            # Darken areas where the prior is low, so that the face remains visible where the detector looks.
             panel.imshow(
                 prior, cmap="inferno", vmin=0, vmax=1, alpha=0.6, extent=(0, SIZE, SIZE, 0), interpolation="nearest"
             )

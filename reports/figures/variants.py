@@ -22,9 +22,9 @@ from megbench.reports.run_files import FinishedRun
 
 
 def draw_variants(run: FinishedRun, cells: Sequence[CellFacts], labels: Sequence[str]) -> Figure:
-    """Draw columns of source, driver and rows, with two lines per cell: its apex and its amplified change since onset.
+    """Draw the source, the driver and the run's rows as columns, with two lines per cell.
 
-    If no apex is coded, the middle frame is shown.
+    The first line shows the apex (the middle frame if no apex is coded), the second its amplified change since onset.
     """
     chosen = chosen_rows(run, labels)
     rows: list[Row] = []
