@@ -77,7 +77,7 @@ class Apart:
 
 
 def serve(set_up: Callable[[], Callable[[Arrays], Arrays]]) -> None:
-    """Serve as the process: call `set_up` once, then apply the function it returns to each message until stdin ends."""
+    """Run the child process: call `set_up`, then apply the function it returns to each message until stdin ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # the output of libraries must not be mixed with the replies
     answer = set_up()

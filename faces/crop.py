@@ -61,14 +61,14 @@ def whole_square(size: tuple[float, float]) -> Box:
 
 
 def square_at(left: float, top: float, side: int, size: tuple[float, float]) -> Box:
-    """Return the square nearest to this position that a picture of this size (width, height) allows (`face_square`)."""
+    """Return the square nearest to this position that suits a picture of size (width, height); see `face_square`."""
     side = min(side, round(max(size)))
     x, y = (_placed(start, side, extent) for start, extent in zip((left, top), size, strict=True))
     return x, y, x + side, y + side
 
 
 def _placed(start: float, side: int, extent: float) -> int:
-    """Return the start of a square in one direction: inside the picture or, if it is larger, centred on the picture."""
+    """Return the start of a square along one axis: inside the picture or, if it is larger, centred on the picture."""
     if side >= extent:
         return round((extent - side) / 2)
     return min(max(round(start), 0), math.floor(extent) - side)

@@ -91,7 +91,7 @@ def _cheek(points: Points, d: float, right: bool) -> Mask:
 
 
 def _mouth_corners(points: Points, d: float) -> tuple[Mask, Mask]:
-    """Return masks around landmarks 48 and 54: 0.14 d outwards, up and down; a fifth of the mouth's width inwards."""
+    """Return masks around landmarks 48 and 54: 0.14 `d` outwards, up and down; a fifth of the mouth's width inwards."""
     right, left = points[48], points[54]
     out, inside = 0.14 * d, 0.2 * (left[0] - right[0])
     return (

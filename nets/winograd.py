@@ -31,7 +31,8 @@ STRIP = 800_000
 
 
 def _weight_transform() -> Tensor:
-    """Return (6, 3): a filter as a polynomial at the six points, divided by factors that the tile transform omits."""
+    """Return the matrix (6, 3) that evaluates filters at the six points, divided by factors omitted in the tile
+    transform."""
     rows = [[1.0, 0.0, 0.0]]
     for point, other in ((NEAR, FAR), (FAR, NEAR)):
         for signed in (point, -point):
