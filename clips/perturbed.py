@@ -31,7 +31,7 @@ USUAL_FPS = 25.0
 class Kind:
     """One way of altering a driver.
 
-    says: a sentence with a placeholder for the strength. alter: returns altered frames, given frames uint8
+    says: what is done, with a placeholder for the strength. alter: returns altered frames, given frames uint8
     (T, 256, 256, 3), their clip and a strength; None if frames are only dropped. strength: the usual strength, or None
     if there is nothing to choose. least, most: the limits of the strength. whole: whether only whole numbers are
     allowed. nothing: the strength that has no effect, or None if every strength has one.

@@ -1,8 +1,8 @@
 """Third-party libraries in separate processes: arrays go in, arrays come out.
 
-Such a library takes seconds and much memory to import, changes the environment, or crashes the process; none of this
-may happen in a process that scores. A message is a length followed by .npz data. A process that has ended is restarted
-for the next request, so that a crash costs only one result.
+Importing such a library takes seconds and much memory, and it may change the environment or crash the process. None of
+this may happen in a process that scores. A message is a length followed by .npz data. A process that has ended is
+restarted for the next request, so that a crash costs only one result.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""MediaPipe's face landmarker in a separate process: blendshape coefficients that stand for action units.
+"""MediaPipe's face landmarker in a separate process: blendshape coefficients as a substitute for action units.
 
 Coefficients are between 0 and 1. They are neither FACS intensities nor linear, and how far a coefficient rises depends
 on the person, so only its time course is meaningful. The landmarker analyses every frame independently (IMAGE mode):

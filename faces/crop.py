@@ -42,10 +42,10 @@ def displayed(picture: npt.NDArray[np.uint8], aspect: float) -> npt.NDArray[np.u
 def face_square(face: Box, size: tuple[float, float]) -> Box:
     """Return the square that shows a face, from its box (left, top, right, bottom) and the picture's size.
 
-    The square is the box with a quarter of its width added on each side, shifted into the picture. In a direction in
-    which the square is larger than the picture, the picture is centred. The square is never larger than the one around
-    the whole picture. A picture that is already a face crop (the box is wider than 70 % of it, and its height is at
-    most 1.25 times its width) is kept whole. All values are in display pixels.
+    The square is the box with a quarter of its width added on each side, shifted into the picture. If the square is
+    larger than the picture along one axis, the picture is centred along that axis. The square is never larger than the
+    one around the whole picture. A picture that is already a face crop (the box is wider than 70 % of it, and its
+    height is at most 1.25 times its width) is kept whole. All values are in display pixels.
     """
     left, top, right, bottom = face
     width, height = size

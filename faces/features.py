@@ -241,7 +241,7 @@ def one_at_a_time(clip: SeenClip) -> Iterator[None]:
         yield
 
 
-@functools.lru_cache(maxsize=2)  # the rows of a cell are scored in succession, so its driver and truth are read once
+@functools.lru_cache(maxsize=2)  # a cell's outputs are scored in succession, so its driver and truth are read once
 def _seen_clip(role: str, clip: Clip, cache: Path | None) -> SeenClip:
     return SeenClip(role, clip.frames, clip.content, cache)
 

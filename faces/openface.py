@@ -118,7 +118,7 @@ def within(values: Scores, where: str, first: int) -> tuple[Scores, str]:
 
 
 def keep(content: str, scores: Scores) -> Path:
-    """Store the scores of the clip whose frames have the hash `content`, for the metric; return the file's path."""
+    """Store a clip's scores for the metric and return the file's path. content: the hash of the clip's frames."""
     table = pd.DataFrame(scores, columns=COLUMNS)
     table.insert(0, "frame", np.arange(1, len(scores) + 1))
     table.insert(1, "success", (~np.isnan(scores).all(1)).astype(int))

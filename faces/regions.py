@@ -1,7 +1,7 @@
 """Twelve regions of a face, defined by its 68 landmarks, and the part of the face that expressions do not move.
 
-Mouth corners, upper lip and lower lip are separate, because their motions cancel in a single mean over the mouth (AU14,
-AU20, AU24).
+Mouth corners, upper lip and lower lip are separate, because their motions would cancel in a single mean over the mouth
+(AU14, AU20, AU24).
 """
 
 from dataclasses import dataclass

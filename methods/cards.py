@@ -26,7 +26,8 @@ def demo_weights(name: str) -> Path:
 
 
 def find_weights(name: str, variant: str) -> Path:
-    """Return a variant's weights file. If there is none, raise BenchError with where to put it or how to train it."""
+    """Return a variant's weights file. If it is missing, raise BenchError that says where to put it or how to train
+    it."""
     if variant == DEMO:
         path = demo_weights(name)
         if not path.is_file():

@@ -42,11 +42,11 @@ class Detector:
     """The properties of a detector.
 
     units: names of its columns, "AU12" or, if several are estimated as one, "AU14+20". apart: units that are scored
-    only in separate figures. moves: the change above which a unit counts as moving. onset_frames: the number of
-    leading frames that form the onset. one_scale: whether the values of two clips may be compared in size (ICC, error)
-    and not only in their time course. course_only: whether even the units of one clip may not be compared in size, so
-    that only the time course is scored. share: the smallest change, as a share of the strongest unit's change, at which
-    a unit still counts as moving. word: the detector's name in brackets after the titles of columns.
+    only in separate figures. moves: the change above which a unit counts as moving. onset_frames: the number of leading
+    frames that form the onset. one_scale: whether the values of two clips may be compared in size (ICC, error) and not
+    only in their time course. course_only: whether not even the units of one clip may be compared in size, so that only
+    the time course is scored. share: the smallest change, as a share of the strongest unit's change, at which a unit
+    still counts as moving. word: the detector's name in brackets after the titles of columns.
     """
 
     title: str

@@ -1,7 +1,7 @@
 """Fidelity on luma: every frame compared with the truth's, and frame 0 with the template.
 
 A still face is perfect in the second comparison by definition and does well in the first, so these figures are only
-guards beside the motion figures.
+safeguards alongside the motion figures.
 """
 
 import cv2

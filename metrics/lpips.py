@@ -1,6 +1,6 @@
 """LPIPS 0.1 (Zhang et al. 2018): how different pictures look to a network.
 
-A still face has no drift at all, and LPIPS hardly registers micro-expressions: it is a guard, not a measure of
+A still face has no drift at all, and LPIPS hardly registers micro-expressions: it is a safeguard, not a measure of
 expression.
 """
 

@@ -119,7 +119,7 @@ class KeyPointGenerator(Generator):
         self.variance = motion.variance
 
     def motion(self, small: Tensor, source: KeyPoints, driving: KeyPoints) -> Motion:
-        """Return the dense motion of a small source (B or 1, 3, h, w); key points may be from pictures of any size."""
+        """Return the dense motion of a small source (B or 1, 3, h, w); key points may come from any picture size."""
         size = (small.shape[2], small.shape[3])
         heatmaps = heatmap_difference(source.value, driving.value, size, self.variance)
         motion: Motion = self.dense_motion_network(small, heatmaps, sparse_motions(source, driving, size))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 LAYERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)
 # The layers that give the five feature maps (torchvision's numbers): relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
 TAPS = (2, 7, 12, 21, 30)
-# The same for VGG-16.
+# The channels of VGG-16, and its layers that give the five feature maps.
 LAYERS_16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512)
 TAPS_16 = (2, 7, 12, 19, 26)
 MEAN = (0.485, 0.456, 0.406)

@@ -100,7 +100,7 @@ class MraaGenerator(Generator):
         self.revert_axis_swap = config.revert_axis_swap
 
     def motion(self, small: Tensor, source: Regions, driving: Regions, background: Tensor | None = None) -> Motion:
-        """Return the dense motion of a small source (B or 1, 3, h, w); regions may be from pictures of any size.
+        """Return the dense motion of a small source (B or 1, 3, h, w); regions may come from any picture size.
 
         background: (B, 3, 3) from the background predictor, or None for a background at rest.
         """

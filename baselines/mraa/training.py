@@ -1,4 +1,4 @@
-"""The published training procedure of MRAA, in two stages: everything but the AVD network, then the AVD network."""
+"""The published training procedure of MRAA, in two stages: first all networks except the AVD network, then that one."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ returns the published choices, which published weights need:
 - `points` "sigmoid": pixels are mapped by 2 sigmoid(x) - 1, so that practically every point is (1, 1), all splines are
   equal and only the background's motion is useful. "normalised" (default): 2 x / (W - 1) - 1.
 - `condition` "planes": the action units are constant planes appended to the decoder's features. The instance norms
-  remove them except for what the zero padding leaves at the border (6e-5 of the picture inside). "modulation"
+  remove them except for what the zero padding leaves at the border (elsewhere, pictures change by 6e-5). "modulation"
   (default): the action units scale and shift the features after each norm. "none": the published network without
   action units.
 """

@@ -16,8 +16,8 @@ NOISE = 2.0
 class Camera:
     """A recording style.
 
-    exposures: the moments, in frames, over which one frame is averaged (motion blur). look: the look of published
-    frames, or None for frames as filmed.
+    exposures: the moments, in frames, whose pictures are averaged into one frame (motion blur). look: the look of
+    published frames, or None for frames as filmed.
     """
 
     colour: Literal["grey", "rgb"] = "rgb"
