@@ -26,8 +26,7 @@ def demo_weights(name: str) -> Path:
 
 
 def find_weights(name: str, variant: str) -> Path:
-    """Return a variant's weights file. If it is missing, raise BenchError that says where to put it or how to train
-    it."""
+    """Return a variant's weights file. If it is missing, raise BenchError that says how to obtain it."""
     if variant == DEMO:
         path = demo_weights(name)
         if not path.is_file():

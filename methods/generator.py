@@ -120,8 +120,7 @@ class GeneratorMethod(ABC):
 
     @property
     def weights(self) -> Path:
-        """The variant's weights file. If it is missing, raise BenchError that says where to put it or how to train
-        it."""
+        """The variant's weights file. If it is missing, raise BenchError that says how to obtain it."""
         return find_weights(self.name, DEMO if self.is_control else self.whose)
 
     def settings(self) -> dict[str, Any]:
