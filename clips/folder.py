@@ -27,9 +27,9 @@ from megbench.core.provenance import package_versions
 from megbench.core.video import frame_rate, is_video, medium_of, pixel_aspect, read_clip
 from megbench.faces.crop import crop
 
-# 2: squares in display proportions, around a face chosen by its score; previously, faces could be stretched. 3:
-# mirrored videos are read as players display them. 5: truncated AVIs, and folders in which two pictures have the same
-# number, are refused.
+# The number is increased when clips are prepared differently. 2: squares in display proportions, around a face chosen
+# by its score; previously, faces could be stretched. 3: mirrored videos are read as players display them. 5: truncated
+# AVIs, and folders in which two pictures have the same number, are refused.
 PREPARATION = "crop-5"
 
 

@@ -35,12 +35,12 @@ def drivers_folder(given: Given, target: Path) -> Path:
 
 
 def templates_folder(given: Given, target: Path) -> Path:
-    """Return a folder of portraits, as `drivers_folder` does. A portrait is a picture or an array uint8 (H, W, 3)."""
+    """Return a folder of portraits, like `drivers_folder`. A portrait is a picture or an array uint8 (H, W, 3)."""
     return _folder("templates", given, target, TEMPLATE)
 
 
 def outputs_folder(given: Given, target: Path) -> Path:
-    """Return a folder of outputs, as `drivers_folder` does, named (driver, template) or "driver__template"."""
+    """Return a folder of outputs, like `drivers_folder`; their names are (driver, template) or "driver__template"."""
     if isinstance(given, Mapping):
         cells = {_cell_name(name): one for name, one in given.items()}
         if len(cells) < len(given):

@@ -23,7 +23,7 @@ from megbench.core.progress import track
 from megbench.core.provenance import recipe
 from megbench.core.video_writing import reencode
 
-# For clips whose frame rate is unknown, on which H.264 compression hardly depends.
+# Used for clips whose frame rate is unknown; H.264 compression hardly depends on it.
 USUAL_FPS = 25.0
 
 
@@ -31,7 +31,7 @@ USUAL_FPS = 25.0
 class Kind:
     """One way of altering a driver.
 
-    says: a sentence with a placeholder for the strength. alter: returns altered frames, given frames uint8
+    says: what is done, with a placeholder for the strength. alter: returns altered frames, given frames uint8
     (T, 256, 256, 3), their clip and a strength; None if frames are only dropped. strength: the usual strength, or None
     if there is nothing to choose. least, most: the limits of the strength. whole: whether only whole numbers are
     allowed. nothing: the strength that has no effect, or None if every strength has one.
@@ -83,7 +83,7 @@ def _rounded(values: np.ndarray) -> Frames:
 
 
 def _moved(maps: np.ndarray, by: int) -> np.ndarray:
-    """Return maps (N, 256, 256, C) shifted right and down by a whole number of pixels, with the border repeated."""
+    """Return maps (N, 256, 256, C) shifted right and down by a whole number of pixels; the border is repeated."""
     came_from = np.clip(np.arange(SIZE) - by, 0, SIZE - 1)
     return np.ascontiguousarray(maps[:, came_from][:, :, came_from])
 

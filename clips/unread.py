@@ -41,7 +41,7 @@ def counted(found: list[tuple[str, int]]) -> str:
 
 
 def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
-    """Return how to turn entries of a folder into clips, with one sentence per kind of entry; unknown kinds give []."""
+    """Return how to turn entries of a folder into clips, one sentence per kind of entry, or [] if no kind is known."""
     sentences = []
     nested = [entry for entry in entries if entry.is_dir()]
     for kind, suffixes in (("Pictures", PICTURES), ("Videos", VIDEOS)):

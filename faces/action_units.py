@@ -1,9 +1,9 @@
 """Relative intensity of action units, estimated from a face's motion without weights or labels.
 
 The flow from frame 0 is explained by the FACS basis on the fitted mesh together with an unconstrained head motion:
-ridge-regularised least squares with non-negative intensities, robustly weighted. An intensity of 1 is the unit of the
-basis (the vertex that moves farthest moves by 5 % of the eye distance), so values can be compared between faces, but
-not with a coder's A to E.
+ridge-regularised least squares with non-negative intensities, robustly weighted. At an intensity of 1, the vertex that
+moves farthest moves by 5 % of the eye distance. Values can therefore be compared between faces, but not with a coder's
+A to E.
 
 Validity: on rendered clips, in which each person has a different basis, the estimates follow the true intensities. On
 recordings they are only indicative: the basis explains about half of real facial motion (R2 of .08 to .68 on MEGC2021's
@@ -40,8 +40,8 @@ READ: dict[str, tuple[str, ...]] = dict(sorted({**_ALONE, **MERGED}.items()))
 UNITS = tuple(READ)
 # Lids move less than dense flow can resolve, so these units are reported separately.
 LIDS = ("AU05", "AU07", "AU43")
-# Camera noise of sigma 2 on a still face gives values up to this one: for eleven rendered people, 99 % of the values
-# are smaller, and 95 % are below .027.
+# The noise level: with camera noise of sigma 2 on the still faces of eleven rendered people, 99 % of the values are
+# below this one, and 95 % are below .027.
 NOISE_FLOOR = 0.05
 # Every third pixel of the face in x and y is used.
 STEP = 3
@@ -66,7 +66,7 @@ def intensities(flow: Callable[[int], Float32s], n_frames: int, points: Points) 
     return found
 
 
-@functools.lru_cache(maxsize=2)  # the outputs of many rows begin with the same template; 11 MB each
+@functools.lru_cache(maxsize=2)  # many outputs begin with the same template; 11 MB each
 def _reader(points: bytes) -> _Reader:
     return _Reader(np.frombuffer(points, np.float64).reshape(-1, 2))
 
@@ -103,7 +103,7 @@ class _Reader:
         return np.stack([fitted[:, place].sum(1) for place in places], axis=1)
 
     def _fit(self, motion: Intensities, weights: Intensities) -> Intensities:
-        """Return weighted fits (T, 18 + 4), with units non-negative and regularised by a ridge, and the head free.
+        """Return weighted fits (T, 18 + 4): units are non-negative and have a ridge penalty; the head is unconstrained.
 
         The head is eliminated first (Schur complement). NNLS then solves the units' normal equations in the form of
         their Cholesky root.

@@ -1,8 +1,8 @@
 """Third-party libraries in separate processes: arrays go in, arrays come out.
 
-Such a library takes seconds and much memory to import, changes the environment, or crashes the process; none of this
-may happen in a process that scores. A message is a length followed by .npz data. A process that has ended is restarted
-for the next request, so that a crash costs only one result.
+Importing such a library takes seconds and much memory, and it may change the environment or crash the process. None of
+this may happen in a process that scores. A message is a length followed by .npz data. A process that has ended is
+restarted for the next request, so that a crash costs only one result.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Apart:
 
 
 def serve(set_up: Callable[[], Callable[[Arrays], Arrays]]) -> None:
-    """Serve as the process: call `set_up` once, then apply the function it returns to each message until stdin ends."""
+    """Run the child process: call `set_up`, then apply the function it returns to each message until stdin ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # the output of libraries must not be mixed with the replies
     answer = set_up()

@@ -1,4 +1,4 @@
-"""MediaPipe's face landmarker in a separate process: blendshape coefficients that stand for action units.
+"""MediaPipe's face landmarker in a separate process: blendshape coefficients as a substitute for action units.
 
 Coefficients are between 0 and 1. They are neither FACS intensities nor linear, and how far a coefficient rises depends
 on the person, so only its time course is meaningful. The landmarker analyses every frame independently (IMAGE mode):
@@ -21,8 +21,8 @@ import numpy.typing as npt
 from megbench.core.frames import Frames
 from megbench.faces.apart import Apart, Arrays, serve
 
-# The coefficients that stand for a unit; those of both sides are averaged. Three units have none: cheekSquint (AU06)
-# and noseSneer (AU09) stay below .0001 even in a wide smile, and mouthDimple (AU14) does not follow its unit.
+# The coefficients that represent each unit; the left and right ones are averaged. Three units have none: cheekSquint
+# (AU06) and noseSneer (AU09) stay below .0001 even in a wide smile, and mouthDimple (AU14) does not follow its unit.
 BLENDSHAPES: Mapping[str, tuple[str, ...]] = {
     "AU01": ("browInnerUp",),
     "AU02": ("browOuterUpLeft", "browOuterUpRight"),
@@ -55,7 +55,7 @@ class Landmarker:
         self._apart = Apart("MediaPipe", "megbench.faces.blendshapes", [str(model.resolve())], OFFLINE)
 
     def units(self, frames: Frames) -> npt.NDArray[np.float64]:
-        """Return coefficients (T, 9) of UNITS from 0 to 1, for each frame independently; NaN if it shows no face.
+        """Return coefficients (T, 9) of UNITS from 0 to 1, for each frame independently; NaN if there is no face.
 
         Raise BenchError if the process ends or reports an error.
         """

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 # The meanings of the letters before a number, according to the FACS manual.
 SIDES = {"L": "left", "R": "right", "A": "asymmetric", "U": "unilateral", "T": "top", "B": "bottom"}
-# Numbers from this one on are positions of head and eyes, not units of the face.
+# This number and higher ones denote positions of the head and eyes, not units of the face.
 FIRST_POSITION = 51
 UNIT = re.compile(
     r"(?P<side>[LRAUTB](?:/[LRAUTB])?)?\s*(?P<kind>AU|AD|M)?\s*(?P<number>\d{1,3})\s*(?P<intensity>[A-E](?:/[A-E])?)?"
@@ -25,7 +25,7 @@ UNIT = re.compile(
 OR = re.compile(r"\bor\b", re.IGNORECASE)
 REFERENCE = re.compile(r"(?:ref)?\s*\(", re.IGNORECASE)
 SEPARATOR = re.compile("[+,;\uff0c]")
-# Longer text is not a coding.
+# Text longer than this is not a coding.
 LONGEST = 300
 UNKNOWN = {"?", "/", "-"}
 

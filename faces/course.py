@@ -54,7 +54,7 @@ def moves(curve: Curve) -> bool:
 
 @dataclass(frozen=True)
 class Course:
-    """The times, in frames, at which a face begins to move, reaches its apex and has moved back."""
+    """The times, in frames, at which a face begins to move, reaches its apex and moves back."""
 
     onset: float
     apex: float

@@ -42,10 +42,10 @@ def displayed(picture: npt.NDArray[np.uint8], aspect: float) -> npt.NDArray[np.u
 def face_square(face: Box, size: tuple[float, float]) -> Box:
     """Return the square that shows a face, from its box (left, top, right, bottom) and the picture's size.
 
-    The square is the box with a quarter of its width added on each side, shifted into the picture. In a direction in
-    which the square is larger than the picture, the picture is centred. The square is never larger than the one around
-    the whole picture. A picture that is already a face crop (the box is wider than 70 % of it, and its height is at
-    most 1.25 times its width) is kept whole. All values are in display pixels.
+    The square is the box with a quarter of its width added on each side, shifted into the picture. If the square is
+    larger than the picture along one axis, the picture is centred along that axis. The square is never larger than the
+    one around the whole picture. A picture that is already a face crop (the box is wider than 70 % of it, and its
+    height is at most 1.25 times its width) is kept whole. All values are in display pixels.
     """
     left, top, right, bottom = face
     width, height = size
@@ -61,14 +61,14 @@ def whole_square(size: tuple[float, float]) -> Box:
 
 
 def square_at(left: float, top: float, side: int, size: tuple[float, float]) -> Box:
-    """Return the square nearest to this position that a picture of this size (width, height) allows (`face_square`)."""
+    """Return the square nearest to this position that suits a picture of size (width, height); see `face_square`."""
     side = min(side, round(max(size)))
     x, y = (_placed(start, side, extent) for start, extent in zip((left, top), size, strict=True))
     return x, y, x + side, y + side
 
 
 def _placed(start: float, side: int, extent: float) -> int:
-    """Return the start of a square in one direction: inside the picture or, if it is larger, centred on the picture."""
+    """Return the start of a square along one axis: inside the picture or, if it is larger, centred on the picture."""
     if side >= extent:
         return round((extent - side) / 2)
     return min(max(round(start), 0), math.floor(extent) - side)

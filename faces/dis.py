@@ -28,7 +28,7 @@ def coarse_flow(first: Grey, later: Grey) -> Float32s:
 def finest_flow(first: Grey, later: Grey) -> Float32s:
     """Return the flow from `first` to `later`, computed at full size after a Gaussian blur of 1 pixel.
 
-    Types are those of `coarse_flow`, which is eight times as fast.
+    It takes and returns the same types as `coarse_flow`, which is eight times as fast.
     """
     smooth = [cv2.GaussianBlur(image, (0, 0), BLUR) for image in (first, later)]
     return np.asarray(_dis(0, 10).calc(smooth[0], smooth[1], None), np.float32)

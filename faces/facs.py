@@ -1,8 +1,8 @@
 """Facial action units as motion of the face mesh: a basis that follows the descriptions in the FACS manual.
 
 Lengths are in face units: eye distances, with the origin between the eyes, x to the person's left and y down the face.
-At value 1 of any unit, the vertex that moves farthest moves by 1. Clips use intensities, where 1 is that of a
-micro-expression: this vertex moves by 5 % of the eye distance.
+At value 1 of any unit, the vertex that moves farthest moves by 1. Clips use intensities, where 1 is the intensity of a
+micro-expression: this vertex then moves by 5 % of the eye distance.
 """
 
 from collections.abc import Callable, Mapping

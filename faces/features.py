@@ -106,7 +106,7 @@ class SeenClip:
     def _look(
         self, indices: Sequence[int], known: dict[int, Found], look: Callable[[Sequence[int]], list[Found]]
     ) -> Arrays:
-        """Return the results of `look` by frame number; of frames with equal pixels, only one is passed to it."""
+        """Return the results of `look` by frame number; it is called only once for frames with equal pixels."""
         pixels = {index: content_hash(self.frames[index]) for index in indices}
         found = {pixels[index]: known[index] for index in indices if index in known}
         new = {key: index for index, key in pixels.items() if key not in found}
@@ -241,7 +241,7 @@ def one_at_a_time(clip: SeenClip) -> Iterator[None]:
         yield
 
 
-@functools.lru_cache(maxsize=2)  # the rows of a cell are scored in succession, so its driver and truth are read once
+@functools.lru_cache(maxsize=2)  # a cell's outputs are scored in succession, so its driver and truth are read once
 def _seen_clip(role: str, clip: Clip, cache: Path | None) -> SeenClip:
     return SeenClip(role, clip.frames, clip.content, cache)
 

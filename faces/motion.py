@@ -58,7 +58,7 @@ class FacialMotion:
 
     @classmethod
     def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> FacialMotion:
-        """Return the motion whose method `arrays` returned these arrays."""
+        """Return the motion described by arrays in the form that `arrays` returns."""
         found: dict[str, Any] = {**arrays, "eye_distance": float(arrays["eye_distance"])}
         return cls(**found)
 
@@ -88,7 +88,7 @@ def facial_motion(flow: Callable[[int], Float32s], n_frames: int, points: Points
     lost = ~regions.masks.any((1, 2))
     trajectory[:, lost] = strain[:, lost] = np.nan
     turn, shift = fit_heads(pixels()[stable], samples)
-    strain[..., :2] -= turn.real[:, None, None]  # a head that approaches strains the whole face uniformly
+    strain[..., :2] -= turn.real[:, None, None]  # a head that approaches the camera strains the whole face uniformly
 
     def residual(read: npt.NDArray[np.floating], at: Complex) -> Float32s:
         """Return measurements (T, ..., 2) at points (...) minus the head's motion there."""

@@ -1,4 +1,4 @@
-"""Facial motion as in version 1 (DIS over the whole frame at the finest scale), for comparison with older figures."""
+"""Facial motion as version 1 measured it (finest DIS over the whole frame), for comparison with older figures."""
 
 import functools
 
@@ -12,7 +12,7 @@ from megbench.faces.motion import FacialMotion, facial_motion
 
 
 def motion_v1(clip: SeenClip) -> FacialMotion:
-    """Return the facial motion in every frame as in version 1. Raise CellFailed if frame 0 shows no face."""
+    """Return the facial motion in every frame as version 1 measured it. Raise CellFailed if frame 0 shows no face."""
     return FacialMotion.of(clip.kept("motion_v1", functools.partial(_measure, clip)))
 
 

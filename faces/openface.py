@@ -62,8 +62,8 @@ def read_table(
 
     presences: whether the `_c` columns are also required. clip: the clip's name in messages. own: whether the values
     are the user's: a row of zeros then means a face at rest, whereas in a program's table that does not state whether a
-    face was found, it means that there was none. Raise BenchError if the table cannot be read, lacks a column, has a
-    different number of frames or a second face, or contains a value that is not a number within SLACK of 0 to 5.
+    face was found, it means that there was none. Raise BenchError if the table cannot be read, lacks a column, has the
+    wrong number of frames, describes a second face, or contains a value that is not a number within SLACK of 0 to 5.
     """
     rows = numbered_rows(path, presences) if path.is_dir() else rows_of(path, presences)
     rows = [
@@ -118,7 +118,7 @@ def within(values: Scores, where: str, first: int) -> tuple[Scores, str]:
 
 
 def keep(content: str, scores: Scores) -> Path:
-    """Store the scores of the clip whose frames have the hash `content`, for the metric; return the file's path."""
+    """Store a clip's scores for the metric and return the file's path. content: the hash of the clip's frames."""
     table = pd.DataFrame(scores, columns=COLUMNS)
     table.insert(0, "frame", np.arange(1, len(scores) + 1))
     table.insert(1, "success", (~np.isnan(scores).all(1)).astype(int))

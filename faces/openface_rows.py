@@ -143,7 +143,7 @@ class _Reader:
         self.at = {name: lower.index(name.lower()) for name in (*needed, *FACTS) if name.lower() in lower}
 
     def text(self, cells: list[str], name: str) -> str:
-        """Return a cell, or "" if the file has no such column or the row is too short."""
+        """Return the text of a cell, or "" if the file has no such column or the row is too short."""
         at = self.at.get(name, len(cells))
         return cells[at].strip() if at < len(cells) else ""
 

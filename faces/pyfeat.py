@@ -67,7 +67,7 @@ def face_box(points: Points) -> npt.NDArray[np.float32]:
 def bare_package(name: str) -> None:
     """Allow modules of an installed package to be imported without running the package's `__init__`.
 
-    For py-feat, this avoids importing every detector with its libraries, which is a third of the process's start-up
+    For py-feat, this avoids importing every detector with its libraries and saves a third of the process's start-up
     time. Raise ModuleNotFoundError if the package is not installed.
     """
     if (spec := find_spec(name)) is None or spec.submodule_search_locations is None:

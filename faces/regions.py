@@ -1,7 +1,7 @@
 """Twelve regions of a face, defined by its 68 landmarks, and the part of the face that expressions do not move.
 
-Mouth corners, upper lip and lower lip are separate, because their motions cancel in a single mean over the mouth (AU14,
-AU20, AU24).
+Mouth corners, upper lip and lower lip are separate, because their motions would cancel in a single mean over the mouth
+(AU14, AU20, AU24).
 """
 
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ def _cheek(points: Points, d: float, right: bool) -> Mask:
 
 
 def _mouth_corners(points: Points, d: float) -> tuple[Mask, Mask]:
-    """Return masks around landmarks 48 and 54: 0.14 d outwards, up and down; a fifth of the mouth's width inwards."""
+    """Return masks around landmarks 48 and 54: 0.14 `d` outwards, up and down; a fifth of the mouth's width inwards."""
     right, left = points[48], points[54]
     out, inside = 0.14 * d, 0.2 * (left[0] - right[0])
     return (

@@ -27,9 +27,9 @@ from megbench.faces.regions import face_regions
 
 # The blur of the vertices' motion over time, in frames.
 TIME_BLUR = 1.0
-# Compensates for the motion that flow estimation, head removal and blur take from an expression. With this gain, the
-# strength relative to the exact motion of rendered truths is 1.00 (the mean over the demo's 18 cells, which range from
-# .87 to 1.07).
+# Compensates for the part of an expression's motion that flow estimation, head removal and blur lose. With this gain,
+# the strength relative to the exact motion of rendered truths is 1.00 (the mean over the demo's 18 cells, which range
+# from .87 to 1.07).
 GAIN = 1.165
 # The smallest area to which a pixel may shrink. Micro-expressions remain above it, but erroneous flow (where teeth
 # appear) does not.
@@ -56,11 +56,11 @@ class CarriedMotion:
         return CarriedMotion(self.expression - self.expression[0], self.head - self.head[0] + np.eye(2, 3))
 
 
-@functools.lru_cache(maxsize=2)  # the cells of one driver are processed in succession
+@functools.lru_cache(maxsize=2)  # cells with the same driver are processed one after another
 def lift_motion(driver: Clip) -> CarriedMotion:
     """Return a clip's motion, at rest in frame 0. Raise CellFailed if that frame shows no face.
 
-    In workers, it is measured once for all rows: a second process waits and finds the result in the store.
+    Worker processes measure it once for all rows: a second one waits and then finds the result in the store.
     """
     clip = seen_clip("driver", driver)
     with one_at_a_time(clip):
@@ -92,7 +92,7 @@ def still_face(image: Frames) -> StillFace:
     return _still_face(image.tobytes())
 
 
-@functools.lru_cache(maxsize=4)  # the rows of a cell are processed in succession
+@functools.lru_cache(maxsize=4)  # a cell is processed by one method after another
 def _still_face(pixels: bytes) -> StillFace:
     return StillFace(np.frombuffer(pixels, np.uint8).reshape(SIZE, SIZE, 3))
 

@@ -81,7 +81,7 @@ class PriorGuidedDetector(JacobianDetector):
 
 
 def networks(config: FpFommConfig) -> dict[str, nn.Module]:
-    """Return the networks of a configuration with fresh weights, keyed by their names in published checkpoints."""
+    """Return a configuration's networks, newly initialised and keyed by their names in published checkpoints."""
     return {
         "generator": KeyPointGenerator(config.generator, config.dense_motion, NUM_POINTS, config.align_corners),
         "kp_detector": PriorGuidedDetector(config.detector, config.prior, config.image_size),

@@ -22,7 +22,7 @@ MIRROR = (1, 0, 2, 5, 6, 3, 4, 8, 7, 11, 10, 9, 13, 12, 15, 14, 17, 16)
 
 
 def given_points(landmarks: Tensor) -> Tensor:
-    """Return the points (B, 18, 2) float32 for landmarks (B, 68, 2), in pixels x, y; some may be off the picture."""
+    """Return points (B, 18, 2) float32 for landmarks (B, 68, 2), in pixels x, y; they may lie outside the picture."""
     landmarks = landmarks.to(torch.float32)
     pushes = torch.tensor([PUSHES.get(index, (0, 0)) for index in range(NUM_POINTS)], dtype=torch.float32)
     pushes = pushes.to(landmarks.device, non_blocking=True)

@@ -43,7 +43,7 @@ AROUND = {"magnify": "megbench.methods.magnified:magnifying"}
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 16.0
 PLAIN_NUMBER = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 
-# The rows that follow the requested methods in every run: the method without training, then the controls.
+# The rows that follow the requested methods in every run: a method that needs no training, then the controls.
 COMPANIONS = ("flow_warp", "still", "still_noise", "rigid", "apex_ramp", "reversed", "wrong_driver", "ceiling", "truth")
 
 
@@ -58,7 +58,7 @@ def ignored_methods() -> list[tuple[str, str]]:
 
 
 def find_method(name: str) -> Any:
-    """Return the descriptor or class named `name`. If there is none, raise BenchError with the nearest name."""
+    """Return the descriptor or class named `name`. If there is none, raise BenchError and suggest the nearest name."""
     if name not in method_names():
         raise unknown_name("method", name, method_names())
     return load("method" if name in names("method", METHODS) else KIND, name, METHODS)

@@ -95,7 +95,7 @@ SEEN_BEFORE = {"flow": "megbench.methods.au_from_flow:seen_before"}
 
 
 def chosen(name: str, driver: Clip) -> str:
-    """Return the name of a driver's source: the one requested, or else the truth if it is known, or else flow."""
+    """Return the name of the source for a driver: the one requested, or else the truth if it is known, or else flow."""
     return name or ("truth" if driver.rendered else "flow")
 
 
@@ -148,7 +148,7 @@ def files_of(name: str, driver: Clip) -> list[Path]:
 def interpolates(name: str, driver: Clip) -> bool:
     """Return whether a source interpolates frames that are missing from the driver's table.
 
-    Raise CellFailed like `check`.
+    Raise CellFailed in the same cases as `check`.
     """
     if name not in TABLES:
         return False
@@ -214,7 +214,7 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
 
 
 def _bridged(values: UnitTable, path: Path, first: int) -> UnitTable:
-    """Return values (T, 17) with the gaps of `_gaps` interpolated linearly, and print which frames are interpolated."""
+    """Interpolate linearly the gaps that `_gaps` finds in values (T, 17), print their frames and return the result."""
     lacking = _gaps(values, path, first)
     if not lacking:
         return values

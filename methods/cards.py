@@ -26,7 +26,7 @@ def demo_weights(name: str) -> Path:
 
 
 def find_weights(name: str, variant: str) -> Path:
-    """Return a variant's weights file. If there is none, raise BenchError with where to put it or how to train it."""
+    """Return a variant's weights file. If it is missing, raise BenchError that says how to obtain it."""
     if variant == DEMO:
         path = demo_weights(name)
         if not path.is_file():
@@ -65,7 +65,7 @@ def is_displaced(config: Mapping[str, Any]) -> bool:
 
 
 def untrained_networks(card: Mapping[str, Any], later: Mapping[str, str]) -> set[str]:
-    """Return the networks of later stages that were not reached by the training described in a card.
+    """Return the networks whose stages the training described in a card did not reach.
 
     later: the stage of each network.
     """
@@ -96,7 +96,7 @@ def status_marks(weights: Weights) -> dict[str, str]:
 def card_marks(card: Mapping[str, Any], of_demo: Mapping[str, Any], demo: Weights | None) -> dict[str, str]:
     """Return the marks of a user's weights, a word for the tables and a sentence each, or {} if they have no card.
 
-    of_demo: the card of the generator's demo weights, or {} if it has none. demo: the entry for these weights in the
+    of_demo: the card of the generator's demo weights, or {} if it has none. demo: the entry for the demo weights in the
     generator's descriptor.
     """
     marks = _steps_mark(card)

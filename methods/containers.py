@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# The number of seconds that removing a container may take.
+# The number of seconds allowed for removing a container.
 REMOVAL_S = 60
 
 
@@ -34,6 +34,6 @@ def started(
 
 
 def remove(work: Path) -> None:
-    """Stop and remove the container that was started for `work`. It would outlive a client that is killed."""
+    """Stop and remove the container that was started for `work`, which would outlive its client if that were killed."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         subprocess.run(["docker", "rm", "--force", work.name], capture_output=True, timeout=REMOVAL_S, check=False)

@@ -1,4 +1,4 @@
-"""Run generators that receive the driver's action units, with their option `au_source`."""
+"""Run generators that receive the driver's action units, and read their option `au_source`."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class DrivenByUnits(GeneratorMethod):
             return False  # the cell fails with this reason
 
     def encoded(self, template: Template) -> Any:
-        """Return the template in the animator's form. Raise CellFailed if a face is needed but not found."""
+        """Return the template as encoded by the animator. Raise CellFailed if a face is needed but not found."""
         points = self.landmarks(template.image, f"template {template.name}") if self.generator.landmarks else None
         return self.animator.face(template.image, points)
 

@@ -58,7 +58,7 @@ class External:
 
     @classmethod
     def of(cls, variant: str, description: Description) -> External:
-        """Return the method for a description that differs from its file.
+        """Return the method for a description that need not be the one in its file.
 
         Raise BenchError in the same cases as __init__.
         """
@@ -92,7 +92,8 @@ class External:
         return marks
 
     def identity(self) -> Mapping[str, Any]:
-        """Return the description, the checkout's commit and code, the environment's versions and weight hashes."""
+        """Return the description, the checkout's commit and code, the environment's versions, and hashes of the
+        weights."""
         described = self.description
         checkout = Path(described.checkout or ".")
         git = ["git", "-C", str(checkout)]

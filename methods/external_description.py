@@ -109,7 +109,8 @@ class Description(BaseModel):
         return (int(match[1]), int(match[2])) if match else (1, 1)
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings in `config`, with placeholders as in STANDS_FOR. Raise BenchError if they are invalid."""
+        """Return the settings in `config`, with placeholders written as in STANDS_FOR. Raise BenchError if they are
+        invalid."""
         read = read_yaml(self._quoted, "config:")
         if not isinstance(read, dict):
             raise BenchError("config: must map names to values. Write the settings in YAML or JSON.")

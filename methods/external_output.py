@@ -69,7 +69,7 @@ def output_of(work: Path, described: Description, before: Mapping[Path, int]) ->
 
 
 def _left(place: Path, candidates: Sequence[Path]) -> str:
-    """Return the names of several outputs, or of other files if there are no outputs, for an error message."""
+    """Return, for an error message, the names of several outputs or, if there are none, of other files."""
     shown = candidates or sorted(path for path in place.rglob("*") if path.is_file())
     names = few([path.relative_to(place).as_posix() for path in shown]) or "nothing"
     return f"; `found` matches {names}" if candidates else f"; {{output}} contains {names}: correct `found`"

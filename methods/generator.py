@@ -41,7 +41,7 @@ from megbench.methods.cards import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# The variant with the demo networks and seeded random weights, which shows what these do before any training.
+# The variant with the demo networks and seeded random weights, which shows what the networks do before any training.
 UNTRAINED = "untrained"
 SEED = 0
 # The number of frames in one call on each kind of device. Rounding depends on it, so it is part of the identity.
@@ -102,7 +102,7 @@ class GeneratorMethod(ABC):
 
     @abstractmethod
     def encoded(self, template: Template) -> Any:
-        """Return the template in the animator's form, encoded once for all drivers."""
+        """Return the template as encoded by the animator, once for all drivers."""
 
     @abstractmethod
     def moved(self, template: Template, driver: Clip) -> Frames:
@@ -120,7 +120,7 @@ class GeneratorMethod(ABC):
 
     @property
     def weights(self) -> Path:
-        """The variant's weights file. If there is none, raise BenchError with where to put it or how to train it."""
+        """The variant's weights file. If it is missing, raise BenchError that says how to obtain it."""
         return find_weights(self.name, DEMO if self.is_control else self.whose)
 
     def settings(self) -> dict[str, Any]:

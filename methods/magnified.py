@@ -95,7 +95,7 @@ class Magnified:
         self._own: TemporaryDirectory[str] | None = None
 
     def identity(self) -> Mapping[str, Any]:
-        """Return the inner method's identity, its code, the factor and the operator's version."""
+        """Return the inner method's identity and code, the factor and the version of the magnification."""
         done = {"factor": self.factor, "operator": magnify.VERSION, "around": self._code}
         return {**self.method.identity(), "magnify": done}
 
@@ -127,7 +127,7 @@ class Magnified:
         return found
 
     def check(self, cell: Cell) -> None:
-        """Raise CellFailed or NotSupplied if the inner method does."""
+        """Raise CellFailed or NotSupplied if the inner method raises it."""
         self._inner("check", dict)(cell)
 
     def check_files(self) -> None:

@@ -1,6 +1,6 @@
 """The wording of marks, and the form of a mark that concerns only some of a row's cells."""
 
-# Marks rows whose action units are estimated from the same optical flow that is used to score outputs.
+# The mark of rows whose action units are estimated from the same optical flow that is used to score outputs.
 FROM_FLOW = "units from flow"
 
 

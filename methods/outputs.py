@@ -56,7 +56,7 @@ class Outputs:
         return self.folder.others({output.path for cell in cells if (output := self.folder.of(cell))})
 
     def identity(self) -> Mapping[str, object]:
-        """Return {}: each cell depends only on its own files (`sources`) and its line in the mapping."""
+        """Return {}, because each cell depends only on its own files (`sources`) and its line in the mapping."""
         return {}
 
     def sources(self, cell: Cell) -> Sequence[Path]:

@@ -1,4 +1,4 @@
-"""Average keypoint distance (Siarohin et al. 2019) from the truth, and of frame 0 from the template."""
+"""Average keypoint distance (Siarohin et al. 2019) of outputs from the truth, and of frame 0 from the template."""
 
 import numpy as np
 

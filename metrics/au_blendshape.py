@@ -56,7 +56,7 @@ class AuBlendshape(AuAgreement):
     def tracks(self, cell: Cell, clip: SeenClip) -> Tracks:
         """Return coefficients (T, 9), NaN in frames that `frames` does not select.
 
-        Raise Unavailable if MediaPipe or its model is missing, BenchError if MediaPipe's process ends.
+        Raise Unavailable if MediaPipe or its model is missing, and BenchError if MediaPipe's process ends.
         """
         if absent := self.missing():
             raise Unavailable(absent)

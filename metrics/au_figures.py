@@ -23,7 +23,7 @@ CORRELATION: dict[str, Any] = {"ideal": 1, "bounds": (-1, 1)}
 def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") -> tuple[Figure, ...]:
     """Return the figures of one detector. If `group` is given, the main ones are its columns in the leaderboard.
 
-    brief: the figure that is shown on a terminal whenever it is measured, "" for none.
+    brief: the figure that a terminal shows whenever it is measured, or "" for none.
     """
 
     def figure(part: str, title: str, text: str, **facts: Any) -> Figure:
@@ -57,7 +57,7 @@ def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") 
 
 
 def _overall(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield, for each figure over all units, its part of the name, its description and its properties.
+    """Yield, for each figure over all units, the middle part of its name, its description and its properties.
 
     Figures that compare sizes are included only if the detector's scale allows it.
     """

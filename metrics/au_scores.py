@@ -42,11 +42,11 @@ class Detector:
     """The properties of a detector.
 
     units: names of its columns, "AU12" or, if several are estimated as one, "AU14+20". apart: units that are scored
-    only in separate figures. moves: the change above which a unit counts as moving. onset_frames: the number of
-    leading frames that form the onset. one_scale: whether the values of two clips may be compared in size (ICC, error)
-    and not only in their time course. course_only: whether even the units of one clip may not be compared in size, so
-    that only the time course is scored. share: the smallest change, as a share of the strongest unit's change, at which
-    a unit still counts as moving. word: the detector's name in brackets after the titles of columns.
+    only in separate figures. moves: the change above which a unit counts as moving. onset_frames: the number of leading
+    frames that form the onset. one_scale: whether the values of two clips may be compared in size (ICC, error) and not
+    only in their time course. course_only: whether not even the units of one clip may be compared in size, so that only
+    the time course is scored. share: the smallest change, as a share of the strongest unit's change, at which a unit
+    still counts as moving. word: the detector's name in brackets after the titles of columns.
     """
 
     title: str
@@ -92,7 +92,7 @@ class Agreement:
 
 
 def members(unit: str) -> frozenset[str]:
-    """Return the units that a column stands for: AU14 and AU20 for "AU14+20"."""
+    """Return the units that a column combines: AU14 and AU20 for "AU14+20"."""
     return frozenset(f"AU{number}" for number in unit.removeprefix("AU").split("+"))
 
 
@@ -151,7 +151,8 @@ def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float |
 def curves(
     found: Mapping[str, Tracks], coded: str | None, frames: Sequence[int], detector: Detector
 ) -> dict[str, list[float]]:
-    """Return curves relative to the onset, named like "AU12_output", of units that are coded or move in any clip.
+    """Return the curves, relative to the onset, of units that are coded or move in any clip, by names like
+    "AU12_output".
 
     found: tracks (T, K) by role. frames: the frames to keep, () for all. Frames in which no face was found are NaN.
     """
@@ -254,7 +255,7 @@ class AuAgreement:
         )
 
     def driver_tracks(self, cell: Cell, seen: Seen) -> Tracks:
-        """Return the values of the driver with which the output is compared."""
+        """Return the units' values in the driver's clip, with which the output is compared."""
         return self.tracks(cell, seen.driver)
 
     def _against(self, output: Tracks, cell: Cell, role: str, tracks: Tracks) -> Agreement:

@@ -32,7 +32,8 @@ class Fid(SetDistance):
     weights = ("inception",)
 
     def features(self, clip: SeenClip, cell: Cell) -> Path:
-        """Return the file with Inception's last pooling layer (T, 2048). Raise Unavailable if weights are missing."""
+        """Return the file with values of Inception's last pooling layer (T, 2048). Raise Unavailable if weights are
+        missing."""
         weights = external_weights.require("inception")
         return clip.feature_file("inception-2048", lambda: {"features": inception_features(clip.frames)}, [weights])
 

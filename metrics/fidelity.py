@@ -1,7 +1,7 @@
 """Fidelity on luma: every frame compared with the truth's, and frame 0 with the template.
 
 A still face is perfect in the second comparison by definition and does well in the first, so these figures are only
-guards beside the motion figures.
+safeguards alongside the motion figures.
 """
 
 import cv2
@@ -23,7 +23,7 @@ STABLE = (np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2))
 
 
 def _figures(part: str, title: str, target: str, which: str, still: bool) -> tuple[Figure, ...]:
-    """Return the figures SSIM, PSNR and L1 of the pictures that `which` describes.
+    """Return the figures SSIM, PSNR and L1 for the pictures that `which` describes.
 
     part: a template for the figures' names. still: whether a still face has the ideal value.
     """

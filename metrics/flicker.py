@@ -65,7 +65,7 @@ def _of_clip(clip: SeenClip) -> float:
     return flicker(clip.grey, face_regions(clip.landmarks).face)
 
 
-@functools.lru_cache(maxsize=1)  # the rows of a cell are scored one after another
+@functools.lru_cache(maxsize=1)  # all outputs for a cell are scored one after another
 def _of_driver(driver: SeenClip) -> float:
     return _of_clip(driver)
 

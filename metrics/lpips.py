@@ -1,6 +1,6 @@
 """LPIPS 0.1 (Zhang et al. 2018): how different pictures look to a network.
 
-A still face has no drift at all, and LPIPS hardly registers micro-expressions: it is a guard, not a measure of
+A still face has no drift at all, and LPIPS hardly registers micro-expressions: it is a safeguard, not a measure of
 expression.
 """
 
@@ -81,7 +81,7 @@ class Lpips:
     def measure(self, cell: Cell, seen: Seen) -> Partial:
         """Return the distances in one cell.
 
-        Raise CellFailed if the output and the truth differ in length, Unavailable if the weights are missing.
+        Raise CellFailed if the output and the truth differ in length, and Unavailable if the weights are missing.
         """
         weights = external_weights.require(self.weights[0])
         model = perceptual_model(self.net, weights)
@@ -155,7 +155,8 @@ class PerceptualModel:
         self._truth: tuple[str, Tensor] | None = None
 
     def compare(self, output: Frames, template: Frames, truth: SeenClip | None) -> Compared:
-        """Return the distances of an output (T, 256, 256, 3) from the template, its own first frame and any truth."""
+        """Return the distances of an output (T, 256, 256, 3) from the template, from its own first frame and, if known,
+        the truth."""
         import torch
 
         with torch.inference_mode():

@@ -34,7 +34,7 @@ VELOCITY_LAG = 3
 # Median peak residual motion, in eye distances, below which a driver counts as hardly moving.
 LOW_SIGNAL = 0.004
 NO_MOTION = "nothing moves in the {}, or in this part of it"
-# Why these figures have no value in a cell that was compared.
+# Reasons why figures have no value in a cell although its clips were compared.
 STILL_REASONS = {
     "head_correlation": "the head of the output or of the driver does not move",
     "head_peak_ratio": "the driver's head does not move",
@@ -235,7 +235,7 @@ def velocity(trajectory: Float32s) -> Float32s:
 
 
 def too_short(seen: Seen) -> Partial | None:
-    """Return a skipped partial if the output has too few frames to show when it moves, otherwise None."""
+    """Return a result marked "skipped" if the output has too few frames to show when it moves, otherwise None."""
     frames = len(seen.output.frames)
     if frames >= SHORTEST:
         return None

@@ -32,7 +32,7 @@ class OpenFaceIntensity(AuAgreement):
 
     @staticmethod
     def missing() -> str:
-        """Return how to import scores, or "" if some clips have scores."""
+        """Return how to import scores, or "" if any clip has scores."""
         return "" if openface.imported() else f"no OpenFace scores were imported: run {COMMAND} openface RUN CSVS"
 
     def sources(self, cell: Cell, output: str) -> Sequence[Path]:
@@ -45,7 +45,7 @@ class OpenFaceIntensity(AuAgreement):
         return _found(clip.role, clip.content, len(clip.frames))
 
     def driver_tracks(self, cell: Cell, seen: Seen) -> Tracks:
-        """Return the values of the driver as methods receive it.
+        """Return the values for the driver that methods receive.
 
         The reference, which has different noise, is not in the run's folder.
         """

@@ -27,7 +27,7 @@ class PyFeatOccurrence(AuAgreement):
     weights = ("pyfeat",)
 
     def tracks(self, cell: Cell, clip: SeenClip) -> Tracks:
-        """Return scores (T, 20). Raise CellFailed if frame 0 shows no face, Unavailable if the weights are missing."""
+        """Return scores (T, 20). Raise CellFailed if frame 0 shows no face, and Unavailable if weights are missing."""
         path = external_weights.require("pyfeat")
         found = clip.kept("pyfeat", lambda: {"scores": detector(path).scores(clip.frames, clip.landmarks)}, [path])
         return found["scores"]

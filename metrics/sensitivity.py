@@ -15,13 +15,13 @@ from scipy.stats import spearmanr
 Values = Mapping[tuple[str, float], float]
 
 # A figure sees a change that exceeds both the change caused by noise and the first of these shares of its whole range.
-# It sees a change that exceeds only the second share weakly, and it is blind to smaller changes.
+# It weakly sees a change that exceeds only the second share, and it is blind to smaller changes.
 SEEN_SHARE, WEAK_SHARE = 0.05, 0.02
 # Amplitude is judged from this scale upwards. Less motion than this is practically none, and `still` covers that case.
 LEAST_SCALE = 0.25
 # The rank correlation from which a figure counts as following a series.
 FOLLOWS = 0.8
-# The level of the noise series that corresponds to a camera.
+# The level of the noise series that corresponds to a camera's noise.
 CAMERA = ("noise", 2)
 UNHARMED = ("scale", 1.0)
 MEANING = {
@@ -113,7 +113,7 @@ def worth(figure: str, values: Values) -> Worth | None:
 
 
 def series_of(values: Values, name: str) -> dict[float, float]:
-    """Return the values of a series by level, {} if there are none; "scale" ends at level 1, where "over" begins."""
+    """Return the values of a series by level, or {} if there are none; "scale" ends at level 1, where "over" begins."""
     if name in ("scale", "over"):
         return dict(
             sorted(

@@ -1,8 +1,8 @@
 """Distances between two sets of pictures on one network's features: Frechet (as in FID) and kernel (as in KID).
 
 The outputs of all cells are compared with all frames of their drivers, and each driver is used only once. Both
-distances depend on the number of pictures: figures with different counts cannot be compared, and the Frechet distance
-is too large if there are few pictures.
+distances depend on the number of pictures: figures computed from different counts cannot be compared, and the Frechet
+distance is too large if there are few pictures.
 """
 
 from __future__ import annotations

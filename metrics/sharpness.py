@@ -109,7 +109,7 @@ def sharpness(frames: Grey, face: Mask) -> float:
     return float(np.mean([cv2.Laplacian(frame, cv2.CV_16S)[face].var(dtype=np.float64) for frame in frames]))
 
 
-@functools.lru_cache(maxsize=1)  # the rows of a cell are scored one after another
+@functools.lru_cache(maxsize=1)  # all outputs for a cell are scored one after another
 def _of_truth(truth: SeenClip, face: bytes) -> float:
     return sharpness(truth.grey, np.frombuffer(face, np.bool_).reshape(truth.grey.shape[1:]))
 

@@ -23,8 +23,8 @@ from megbench.metrics.motion_agreement import too_short
 
 # The IoU from which an interval counts as found.
 FOUND = 0.5
-# Still frames assumed around a clip. Cut clips are little more than the expression: without these frames, a prediction
-# that names the whole clip would nearly always be right.
+# Still frames assumed around a clip. Clips are cut to little more than the expression: without these frames, a
+# prediction that names the whole clip would nearly always be right.
 AROUND = 20
 IN_A_CELL = "counted over cells: see the rows over several cells"
 COUNTS = {

@@ -20,7 +20,7 @@ MOMENTS = {
     "offset": f"where the motion curve last falls below {FALLEN:.0%} of its peak, or the last frame if it does not",
 }
 STILL = "the {}'s face moves by no more than noise, or not at all"
-# A driver's rises and falls shorter than this, in frames, give no meaningful ratio.
+# If a driver's rise or fall is shorter than this, in frames, its ratio is not meaningful.
 SHORTEST = 1.0
 
 

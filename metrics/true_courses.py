@@ -33,8 +33,7 @@ def true_courses(metric: AuAgreement, cells: Sequence[Cell], cache: Path | None)
 
 
 def _correlations(units: Sequence[str], tracks: Tracks, known: KnownMotion) -> Iterable[tuple[str, float]]:
-    """Yield the correlation of each unit that occurs in the clip; a constant track counts as 0, because it follows
-    nothing."""
+    """Yield the correlation of each unit that occurs in the clip; a constant track follows nothing and counts as 0."""
     seen = ~np.isnan(tracks).any(1)
     for k, unit in enumerate(units):
         own = [column for column, name in enumerate(known.action_units) if name in members(unit)]

@@ -141,7 +141,7 @@ def _lengths(flow: Float32s) -> Float32s:
     return np.asarray(np.sqrt(x * x + y * y), np.float32)
 
 
-@functools.lru_cache(maxsize=1)  # the rows of a cell are scored one after another
+@functools.lru_cache(maxsize=1)  # all outputs for a cell are scored one after another
 def _answer(truth: Clip) -> _Answer | None:
     known = truth.known()
     return None if known is None else _Answer(known)

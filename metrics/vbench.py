@@ -104,8 +104,8 @@ def looked_at(frames: Grey, fps: float) -> Grey:
 
 
 def is_dynamic(frames: Grey, fps: float) -> bool:
-    """Return whether VBench would call frames (n, 256, 256) dynamic; `looked_at` has sampled them from `fps` per
-    second."""
+    """Return whether VBench would call frames (n, 256, 256) dynamic. fps: the frame rate before `looked_at` sampled
+    them."""
     flows = (FlowFrom(first)(later) for first, later in itertools.pairwise(frames))
     return enough([fastest(flow) for flow in flows], len(frames), fps)
 

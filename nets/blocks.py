@@ -158,7 +158,7 @@ def perceptron(widths: tuple[int, ...]) -> nn.Sequential:
 
 
 class AntiAliasDown(nn.Module):
-    """Downsampling by an integer factor: a Gaussian with sigma (factor - 1) / 2, then every factor-th pixel from 0.
+    """Downsampling by an integer factor: a Gaussian of sigma (factor - 1) / 2, then pixels 0, factor, 2 factor ...
 
     (B, C, H, W) -> (B, C, ceil(H / factor), ceil(W / factor)). Blur and subsampling are one strided convolution with
     zero padding. With factor 1, pictures pass through unchanged. As published, borders darken (because of the zero

@@ -31,10 +31,10 @@ class DenseMotionConfig:
 
 @dataclass(frozen=True)
 class Motion:
-    """For each cell, the position in the source from which it is sampled and its visibility there.
+    """For each cell, where in the source it is sampled and how visible it is there.
 
     deformation: (B, h, w, 2), backward grid in [-1, 1] (values may exceed this range). occlusion: (B, 1, h, w), 1 =
-    visible. mask: (B, K+1, h, w), sums to 1 over K+1, background first. warped: (B, K+1, 3, h, w), the source under
+    visible. mask: (B, K+1, h, w), sums to 1 over K+1, background first. warped: (B, K+1, 3, h, w), the source warped by
     each motion.
     """
 
@@ -89,6 +89,6 @@ def with_background(maps: Tensor) -> Tensor:
 
 
 def identity_motion(sparse: Tensor) -> Tensor:
-    """Return the background's motion at rest, (B, 1, h, w, 2), to be prepended to sparse motions (B, K, h, w, 2)."""
+    """Return the motion of a background at rest, (B, 1, h, w, 2), to be prepended to sparse motions (B, K, h, w, 2)."""
     batch, _, height, width, _ = sparse.shape
     return coordinate_grid(height, width, sparse).expand(batch, 1, -1, -1, -1)

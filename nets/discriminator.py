@@ -94,7 +94,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, pyramid: dict[int, Tensor], key_points: Tensor | None = None) -> list[Verdict]:
-        """Return one verdict per factor on pictures (B, 3, H, W) keyed by factor (see megbench.nets.losses.pyramid).
+        """Return one verdict per factor. pyramid: pictures (B, 3, H, W) by factor (see megbench.nets.losses.pyramid).
 
         key_points: (B, K, 2), required if use_kp is set; they are detached, so that the adversarial loss cannot move
         them.

@@ -92,7 +92,7 @@ def rearrange(network: nn.Module) -> None:
             module.fix()
         if isinstance(module, DenseMotion):
             joined = Joined([module.mask, module.occlusion])
-            # In the instance's dict: a submodule of this name would not hide the method.
+            # Set in the instance's dict, because a submodule of this name would not hide the method.
             vars(module)["heads"] = joined.to(memory_format=torch.channels_last)
         if isinstance(module, Hourglass):
             module.register_forward_pre_hook(_channels_last)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# With fewer channels, computing the row numbers costs more than the sampling.
+# With fewer channels, computing the row numbers takes longer than the sampling itself.
 FEWEST_CHANNELS = 16
 
 

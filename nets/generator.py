@@ -20,10 +20,10 @@ class GeneratorConfig:
 
     skips: False, as published for FOMM and FPB-FOMM; True adds MRAA's blending of warped source features and pixels by
     the occlusion map, which adds no parameters. resize_align_corners: how the grid is resized to the pictures'
-    resolution. The published False magnifies a warped picture by about 1 %. This is visible only in a generator with
-    skips; otherwise features are warped at the grid's resolution. picture_sampling: how the source's pixels are warped
-    for the last skip. The published bilinear sampling removes up to half of the contrast of the finest detail wherever
-    motion is half a pixel, which is typical of micro-motion.
+    resolution. False, the published value, magnifies a warped picture by about 1 %. This is visible only in a generator
+    with skips; otherwise features are warped at the grid's resolution. picture_sampling: how the source's pixels are
+    warped for the last skip. The published bilinear sampling removes up to half of the contrast of the finest detail
+    wherever motion is half a pixel, which is typical of micro-motion.
     """
 
     block_expansion: Count = 64
@@ -55,8 +55,8 @@ class Encoded:
 class Generator(nn.Module):
     """A generator that warps the source's features by a motion and paints the picture (Siarohin et al. 2019, sec. 3.2).
 
-    The motion network is registered first, under `motion_name`, as in published state dicts. Subclasses call this
-    network, whereas this class paints the `Motion` that it is given.
+    The motion network is registered first, under `motion_name`, as in published state dicts. Subclasses call that
+    network; this class only paints the `Motion` that it is given.
     """
 
     def __init__(self, config: GeneratorConfig, motion: nn.Module, motion_name: str, align_corners: bool) -> None:
@@ -102,7 +102,7 @@ class Generator(nn.Module):
         return tuple(maps)
 
     def decode(self, encoded: Encoded, motion: Motion) -> Tensor:
-        """Return the source under a motion: (B, 3, H, W) RGB in [0, 1].
+        """Return the source moved by a motion: (B, 3, H, W) RGB in [0, 1].
 
         An `encoded` of batch size 1 can be used with any batch of motions. Without skips, the coarsest features are
         warped, masked by the occlusion map and decoded. With skips, the warped source is blended in again at every
@@ -127,7 +127,7 @@ class Generator(nn.Module):
         return _blend(self.occlusion(painted, motion), pixels, painted)
 
     def warped(self, picture: Tensor, motion: Motion, sampling: Sampling = "bilinear") -> Tensor:
-        """Return a picture or feature map under the motion, at its own resolution: (B, C, h, w), zeros outside."""
+        """Return a picture or feature map warped by the motion at its own resolution: (B, C, h, w), zeros outside."""
         grid = resized_grid(motion.deformation, picture.shape[2], picture.shape[3], self.config.resize_align_corners)
         return warp(picture, grid, self.align_corners, sampling=sampling)
 

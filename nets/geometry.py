@@ -20,7 +20,7 @@ from megbench.nets.gather import gathered, suits
 Sampling = Literal["bilinear", "bicubic"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Determinants nearer to zero than this are moved away from it, so that an inverse is large but finite.
+# The magnitude of a determinant is raised to at least this, so that an inverse is large but finite.
 SMALLEST_DETERMINANT = 1e-8
 
 

@@ -44,7 +44,7 @@ class Painter(Protocol):
         """Encode a source (B, 3, H, W) RGB in [0, 1], once for all frames."""
 
     def decode(self, encoded: Encoded, motion: Motion) -> Tensor:
-        """Return the source under a motion: (B, 3, H, W) RGB in [0, 1]."""
+        """Return the source moved by a motion: (B, 3, H, W) RGB in [0, 1]."""
 
     def occlusion_biases(self) -> list[Tensor]:
         """Return the biases of the layers that predict occlusion, as logits of visibility."""
@@ -94,7 +94,7 @@ class Animator(Generic[Points]):
         return np.concatenate(frames)
 
     def paint(self, face: Face[Points], driving: Points, first: Points) -> Tensor:
-        """Return the template under one batch of the driver's points: (B, 3, H, W) RGB in [0, 1]."""
+        """Return the template moved by one batch of the driver's points: (B, 3, H, W) RGB in [0, 1]."""
         motion = self.motion(face.encoded.small, face.points, self.transfer(face.points, driving, first))
         return self.generator.decode(face.encoded, motion)
 

@@ -32,7 +32,7 @@ class KeyPoints:
     heatmap: Tensor | None = None
 
     def chunk(self, parts: int) -> list[KeyPoints]:
-        """Split the batch into equal parts: one detector call on torch.cat([source, driving]), then chunk(2)."""
+        """Split the batch into equal parts: after one detector call on torch.cat([source, driving]), use chunk(2)."""
         size = len(self.value) // parts
         return [self[start : start + size] for start in range(0, len(self.value), size)]
 
@@ -60,7 +60,7 @@ class DetectorConfig:
 
 
 class JacobianDetector(nn.Module):
-    """Base of both detectors; it predicts heatmaps and their jacobians from small pictures with `channels_in` channels.
+    """Base class of both detectors, which predict heatmaps and jacobians from small pictures (`channels_in` channels).
 
     Before training, every jacobian is the identity.
     """
@@ -80,7 +80,7 @@ class JacobianDetector(nn.Module):
 
     @in_float32
     def heatmap_and_jacobian(self, small: Tensor) -> tuple[Tensor, Tensor]:
-        """Return heatmaps (B, K, h', w') that sum to 1, and jacobians (B, K, 2, 2), averaged with these weights.
+        """Return heatmaps (B, K, h', w') that sum to 1, and jacobians (B, K, 2, 2), averaged with heatmaps as weights.
 
         small: (B, C, h, w). Everything is computed in float32, even under autocast.
         """
@@ -119,7 +119,7 @@ class KeyPointGenerator(Generator):
         self.variance = motion.variance
 
     def motion(self, small: Tensor, source: KeyPoints, driving: KeyPoints) -> Motion:
-        """Return the dense motion of a small source (B or 1, 3, h, w); key points may be from pictures of any size."""
+        """Return the dense motion of a small source (B or 1, 3, h, w); key points may come from any picture size."""
         size = (small.shape[2], small.shape[3])
         heatmaps = heatmap_difference(source.value, driving.value, size, self.variance)
         motion: Motion = self.dense_motion_network(small, heatmaps, sparse_motions(source, driving, size))

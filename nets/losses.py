@@ -30,8 +30,9 @@ class LossConfig:
     """Weights of the losses; the defaults are those of FOMM's vox-256, which MRAA shares where it uses them.
 
     perceptual: "vgg19" (published) or "vgg16", which require their ImageNet weights, or "pyramid", which requires none.
-    factors: the scales of all three losses. generator_gan: 0 means that no discriminator is run. equivariance_value:
-    also the weight of MRAA's shift loss. equivariance_jacobian: also the weight of MRAA's affine loss.
+    factors: the scales of the perceptual loss, whichever of the three it is. generator_gan: 0 means that no
+    discriminator is run. equivariance_value: also the weight of MRAA's shift loss. equivariance_jacobian: also the
+    weight of MRAA's affine loss.
     """
 
     perceptual: Literal["vgg19", "vgg16", "pyramid"] = "vgg19"
@@ -111,12 +112,12 @@ def _l1(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def generator_gan(fake: Sequence[Verdict]) -> Tensor:
-    """Return the generator's least-squares loss, summed over scales: fake pictures should be judged 1."""
+    """Return the generator's least-squares loss, summed over scales: fake pictures should score 1."""
     return torch.stack([((1 - widened(verdict.scores)) ** 2).mean() for verdict in fake]).sum()
 
 
 def discriminator_gan(fake: Sequence[Verdict], real: Sequence[Verdict]) -> Tensor:
-    """Return the discriminator's least-squares loss, summed over scales: 1 for real pictures, 0 for fake ones."""
+    """Return the discriminator's least-squares loss, summed over scales: real pictures should score 1, fake ones 0."""
     terms = [((1 - widened(r.scores)) ** 2 + widened(f.scores) ** 2).mean() for f, r in zip(fake, real, strict=True)]
     return torch.stack(terms).sum()
 

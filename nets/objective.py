@@ -41,10 +41,10 @@ class PublishedConfig(Protocol):
 
 
 class PublishedTrainer:
-    """Base of the published training procedures: the networks, the loss's VGG network, their optimisers, the transform.
+    """Base class of the published training procedures: networks, optimisers, the loss's VGG network and the transform.
 
     Raises BenchError if the config requires a VGG loss whose weights are missing. The weights of VGG-19 are first
-    searched for at `vgg`.
+    looked for at `vgg`.
     """
 
     stages: tuple[str, ...] = ("main",)
@@ -123,7 +123,7 @@ def pair_step(
 
 
 def appearance_loss(config: LossConfig, vgg: nn.Module | None, prediction: Tensor, driving: Tensor) -> Tensor:
-    """Return the weighted perceptual loss of predictions (B, 3, H, W): with `vgg` or, if it is None, "pyramid"."""
+    """Return the weighted perceptual loss of predictions (B, 3, H, W): by `vgg` or, if it is None, "pyramid"."""
     found, wanted = losses.pyramid(prediction, config.factors), losses.pyramid(driving, config.factors)
     if vgg is None:
         return config.perceptual_weight * losses.pyramid_distance(found, wanted)

@@ -1,4 +1,4 @@
-"""ResNet-18 with torchvision's names, of any width, which maps pictures to a vector of numbers.
+"""ResNet-18 of any width, with torchvision's names; it maps each picture to a vector of numbers.
 
 Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016.
 """
@@ -46,7 +46,7 @@ class ResNet18(nn.Module):
         self.fc = nn.Linear(8 * width, numbers)
 
     def forward(self, picture: Tensor) -> Tensor:
-        """Return the numbers for pictures (B, channels_in, H, W); H and W must be multiples of 32."""
+        """Return one vector for each of the pictures (B, channels_in, H, W); H and W must be multiples of 32."""
         x = self.maxpool(F.relu(self.bn1(self.conv1(picture))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         numbers: Tensor = self.fc(self.avgpool(x).flatten(1))

@@ -1,7 +1,8 @@
 """VGG features for the perceptual loss (Johnson et al. 2016): VGG-19 as used by FOMM, and VGG-16.
 
 The weights are torchvision's ImageNet weights; this file contains the architectures only. Published systems use VGG-19.
-VGG-16 has one convolution fewer in each of the third and fourth blocks; its taps are at the same layers.
+VGG-16 has one convolution fewer in each of the third and fourth blocks; its features are those of the layers with the
+same names.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from torch import Tensor, nn
 
 # Channels of the convolutions, each followed by a ReLU; 0 is a 2x2 max pool. The stack ends at relu5_1.
 LAYERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)
-# The layers at which the five taps end, in torchvision's numbering: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
+# The layers that give the five feature maps (torchvision's numbers): relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
 TAPS = (2, 7, 12, 21, 30)
-# The channels and tap layers of VGG-16.
+# The channels of VGG-16, and its layers that give the five feature maps.
 LAYERS_16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512)
 TAPS_16 = (2, 7, 12, 19, 26)
 MEAN = (0.485, 0.456, 0.406)

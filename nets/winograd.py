@@ -18,20 +18,21 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 # The numbers of channels (the smaller of input and output) and of pixels above which this is faster, with AVX2 and with
-# AVX-512 (docs/performance.md). The gradient of the weights gains most, so for trainable weights it pays off with fewer
-# channels, provided that input and output together have enough. The numbers are fixed rather than measured at start:
-# results differ from torch's in their last bits, so a machine must always make the same choice.
+# AVX-512 (docs/performance.md). The gradient of the weights gains most, so for trainable weights the method pays off
+# with fewer channels, provided that input and output together have enough. The numbers are fixed rather than measured
+# at start: results differ from torch's in their last bits, so a machine must always make the same choice.
 FEWEST_CHANNELS, FEWEST_LEARNING, FEWEST_TOGETHER = 128, 64, 192
 SMALLEST_MAP = 32 * 32
 
 NEAR, FAR = 0.5**0.5, 2**0.5
-# The maximum size of a strip of transformed tiles, so that it stays near a core's cache (3 MB). If the transformed
-# weights are larger, a strip may be as large as they are, because every strip reads them once.
+# The maximum size of a strip of transformed tiles, chosen so that a strip (3 MB) stays close to a core's cache in size.
+# If the transformed weights are larger, a strip may be as large as they are, because every strip reads them once.
 STRIP = 800_000
 
 
 def _weight_transform() -> Tensor:
-    """Return (6, 3): a filter as a polynomial at the six points, divided by factors that the tile transform omits."""
+    """Return the matrix (6, 3) that evaluates filters at the six points, divided by factors omitted in the tile
+    transform."""
     rows = [[1.0, 0.0, 0.0]]
     for point, other in ((NEAR, FAR), (FAR, NEAR)):
         for signed in (point, -point):

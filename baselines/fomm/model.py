@@ -58,7 +58,7 @@ class KeyPointDetector(JacobianDetector):
 
 
 def networks(config: FommConfig) -> dict[str, nn.Module]:
-    """Return the networks of a configuration with fresh weights, keyed by their names in published checkpoints."""
+    """Return a configuration's networks, newly initialised and keyed by their names in published checkpoints."""
     return {
         "generator": KeyPointGenerator(config.generator, config.dense_motion, config.num_kp, config.align_corners),
         "kp_detector": KeyPointDetector(config.detector, config.num_kp),
@@ -69,7 +69,7 @@ def networks(config: FommConfig) -> dict[str, nn.Module]:
 def animator(
     config: FommConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> Animator[KeyPoints]:
-    """Return FOMM's inference; for options["mode"] see megbench.nets.transfer."""
+    """Return an animator that runs FOMM; for options["mode"] see megbench.nets.transfer."""
     generator = nets["generator"]
     assert isinstance(generator, KeyPointGenerator)
     transfer = functools.partial(transfer_key_points, mode=options["mode"])  # type: ignore[arg-type]

@@ -100,7 +100,7 @@ class MraaGenerator(Generator):
         self.revert_axis_swap = config.revert_axis_swap
 
     def motion(self, small: Tensor, source: Regions, driving: Regions, background: Tensor | None = None) -> Motion:
-        """Return the dense motion of a small source (B or 1, 3, h, w); regions may be from pictures of any size.
+        """Return the dense motion of a small source (B or 1, 3, h, w); regions may come from any picture size.
 
         background: (B, 3, 3) from the background predictor, or None for a background at rest.
         """
@@ -145,7 +145,7 @@ def _numbers(shift: Tensor, affine: Tensor) -> Tensor:
 
 
 def networks(config: MraaConfig) -> dict[str, nn.Module]:
-    """Return the networks of a configuration with fresh weights, keyed by their names in published checkpoints."""
+    """Return a configuration's networks, newly initialised and keyed by their names in published checkpoints."""
     return {
         "generator": MraaGenerator(config),
         "region_predictor": RegionPredictor(config.detector, config.num_regions),
@@ -157,7 +157,7 @@ def networks(config: MraaConfig) -> dict[str, nn.Module]:
 def animator(
     config: MraaConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> Animator[Regions]:
-    """Return MRAA's inference in options["mode"], with the background at rest.
+    """Return an animator that runs MRAA in options["mode"], with the background at rest.
 
     "avd" needs an AVD network; "standard" uses the driver's regions unchanged, for a driver with the same face.
     """

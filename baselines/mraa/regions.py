@@ -45,7 +45,7 @@ class Regions:
     heatmap: Tensor | None = None
 
     def chunk(self, parts: int) -> list[Regions]:
-        """Split the batch into equal parts, for one call on torch.cat([source, driving]) followed by chunk(2)."""
+        """Split the batch into equal parts: after one detector call on torch.cat([source, driving]), use chunk(2)."""
         size = len(self.shift) // parts
         return [self[start : start + size] for start in range(0, len(self.shift), size)]
 

@@ -1,4 +1,4 @@
-"""The published training procedure of MRAA, in two stages: everything but the AVD network, then the AVD network."""
+"""The published training procedure of MRAA, in two stages: first all networks except the AVD network, then that one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from megbench.nets.geometry import product
 from megbench.nets.objective import PublishedTrainer, appearance_loss
 from megbench.nets.transform import RandomTransform
 
-# Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to resemble poses of another shape.
+# Poses are stretched along x and y by factors in [1 - STRETCH, 1 + STRETCH], to resemble poses of other faces.
 STRETCH = 0.25
 
 

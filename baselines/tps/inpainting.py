@@ -65,7 +65,7 @@ class InpaintingNetwork(nn.Module):
     def forward(
         self, picture: Tensor, features: tuple[Tensor, ...], motion: Motion, condition: Tensor | None = None
     ) -> Tensor:
-        """Return the moved and painted source: (B, 3, H, W) in [0, 1].
+        """Return the source, moved and repainted: (B, 3, H, W) in [0, 1].
 
         A source of batch size 1 can be used with any batch of motions. condition: (B, C) for networks that take a
         condition (baselines/tps_rau/model.py); this network takes none.
@@ -103,7 +103,7 @@ class InpaintingNetwork(nn.Module):
 
 
 def warped(picture: Tensor, motion: Motion, sampling: Sampling = "bilinear") -> Tensor:
-    """Return a picture or feature map under a motion, at its own resolution: (B, C, h, w), zeros outside."""
+    """Return a picture or feature map warped by a motion at its own resolution: (B, C, h, w), zeros outside."""
     grid = resized_grid(motion.deformation, picture.shape[2], picture.shape[3], align_corners=True)
     return warp(picture, grid, align_corners=True, sampling=sampling)
 
@@ -116,7 +116,7 @@ def visible(picture: Tensor, motion: Motion) -> Tensor:
 def warp_targets(
     source: tuple[Tensor, ...], driving: tuple[Tensor, ...], motion: Motion
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return what the warp loss compares, finest first: the warped source features and the driving features, masked.
+    """Return what the warp loss compares, finest first: masked features of the warped source and the driving picture.
 
     Only the deformation is trained by the loss: features and masks are used without their gradients.
     """

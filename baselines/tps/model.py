@@ -145,7 +145,7 @@ class SplineAvd(nn.Module):
 
     @in_float32
     def forward(self, identity: Tensor, pose: Tensor) -> Tensor:
-        """Return points, not squashed, with the shape of `identity` and the pose of `pose`; all are (B, 5K, 2)."""
+        """Return points, not limited to [-1, 1], with the shape of `identity` and the pose of `pose`: (B, 5K, 2)."""
         codes = [self.pose_encoder(pose.flatten(1)), self.id_encoder(identity.flatten(1))]
         out: Tensor = self.decoder(torch.cat(codes, dim=1)).unflatten(1, (-1, 2))
         return out
@@ -177,7 +177,7 @@ class TpsGenerator:
         return motion
 
     def decode(self, encoded: Encoded, motion: Motion) -> Tensor:
-        """Return the source under a motion: (B, 3, H, W) RGB in [0, 1]."""
+        """Return the source moved by a motion: (B, 3, H, W) RGB in [0, 1]."""
         painted: Tensor = self.inpainting(encoded.picture, encoded.features, motion)
         return painted
 
@@ -187,7 +187,7 @@ class TpsGenerator:
 
 
 def networks(config: TpsConfig) -> dict[str, nn.Module]:
-    """Return the networks of a configuration with fresh weights, keyed by their names in published checkpoints."""
+    """Return a configuration's networks, newly initialised and keyed by their names in published checkpoints."""
     return {
         "inpainting_network": InpaintingNetwork(config.inpainting),
         "dense_motion_network": SplineDenseMotion(config.dense_motion, config.num_tps, config.ridge),
@@ -198,7 +198,7 @@ def networks(config: TpsConfig) -> dict[str, nn.Module]:
 
 
 def generator(nets: Mapping[str, nn.Module]) -> TpsGenerator:
-    """Return the generator composed of TPS networks."""
+    """Return the generator composed of two of the TPS networks."""
     motion, inpainting = nets["dense_motion_network"], nets["inpainting_network"]
     assert isinstance(motion, SplineDenseMotion)
     assert isinstance(inpainting, InpaintingNetwork)
@@ -217,7 +217,7 @@ def transfer_points(source: Tensor, driving: Tensor, first: Tensor) -> Tensor:
 def animator(
     config: TpsConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> Animator[SplinePoints]:
-    """Return the inference of TPS in options["mode"], with the background at rest.
+    """Return an animator that runs TPS in options["mode"], with the background at rest.
 
     "avd" needs the AVD network; "standard" uses the driver's points unchanged, for a driver with the same face.
     """

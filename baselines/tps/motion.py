@@ -80,7 +80,7 @@ class SplineDenseMotion(nn.Module):
         self.maps = nn.Conv2d(width, motions, 7, padding=3)
         widths = [width // 2**step for step in range(round(math.log2(config.down)) + 1)]
         self.up = nn.ModuleList(UpBlock(wide, wide // 2, norm=instance_norm) for wide in widths[:-1])
-        coarser = 2 * config.hourglass.width(1)  # of the decoder, one level below its output
+        coarser = 2 * config.hourglass.width(1)  # channels of the decoder one level below its output
         self.occlusion = nn.ModuleList(nn.Conv2d(channels, 1, 7, padding=3) for channels in (coarser, *widths))
 
     @in_float32

@@ -9,7 +9,7 @@ returns the published choices, which published weights need:
 - `points` "sigmoid": pixels are mapped by 2 sigmoid(x) - 1, so that practically every point is (1, 1), all splines are
   equal and only the background's motion is useful. "normalised" (default): 2 x / (W - 1) - 1.
 - `condition` "planes": the action units are constant planes appended to the decoder's features. The instance norms
-  remove them except for what the zero padding leaves at the border (6e-5 of the picture inside). "modulation"
+  remove them except for what the zero padding leaves at the border (elsewhere, pictures change by 6e-5). "modulation"
   (default): the action units scale and shift the features after each norm. "none": the published network without
   action units.
 """
@@ -140,7 +140,7 @@ class ConditionedInpainting(InpaintingNetwork):
 
 
 def networks(config: RauConfig) -> dict[str, nn.Module]:
-    """Return the networks of a configuration with fresh weights, keyed by their names in published checkpoints."""
+    """Return a configuration's networks, newly initialised and keyed by their names in published checkpoints."""
     condition = config.condition
     inpainting = (
         InpaintingNetwork(config.inpainting)
@@ -206,7 +206,7 @@ class RauAnimator:
         presence: npt.NDArray[np.float64],
         landmarks: npt.NDArray[np.float64] | None = None,
     ) -> Frames:
-        """Return the template under the change since a driver's first frame: uint8 (T, H, W, 3) RGB.
+        """Return the template with the changes since a driver's first frame: uint8 (T, H, W, 3) RGB.
 
         intensity, presence: those of the driver, (T, 17) in OpenFace's order; presence is not used. landmarks: those of
         the driver's first frame, to which the template's geometry is moved, as published; None leaves it in place.
@@ -229,7 +229,7 @@ class RauAnimator:
     def animate(
         self, face: PointedFace, action_units: npt.NDArray[np.float32], driver: SplinePoints | None = None
     ) -> Frames:
-        """Return the template under differences in action units (T, 17): uint8 (T, H, W, 3) RGB.
+        """Return the template animated by differences in action units (T, 17): uint8 (T, H, W, 3) RGB.
 
         driver: the driver's points, to which the template's geometry is moved, as published; None leaves it in place,
         as in training.
@@ -242,7 +242,7 @@ class RauAnimator:
         )
 
     def paint(self, face: PointedFace, motion: Motion, units: Tensor) -> Tensor:
-        """Return the template under one motion and differences in action units (B, 17): (B, 3, H, W) in [0, 1]."""
+        """Return the template after one motion and differences in action units (B, 17): (B, 3, H, W) in [0, 1]."""
         painted: Tensor = self.nets["inpainting_network"](face.encoded.picture, face.encoded.features, motion, units)
         return painted.expand(len(units), -1, -1, -1)
 
@@ -250,5 +250,5 @@ class RauAnimator:
 def animator(
     config: RauConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> RauAnimator:
-    """Return the inference; the mode only decides whether it receives the driver's landmarks."""
+    """Return an animator that runs these networks; the mode only decides whether it receives the driver's landmarks."""
     return RauAnimator(nets, device, batch_size)

@@ -24,7 +24,7 @@ MODES: dict[str, tuple[bool, Fit]] = {
 
 # Columns of a published table: face, confidence, 17 intensities, the presence of 18 units.
 INTENSITIES = slice(2, 19)
-# Column of the presence of AU28, which has no intensity.
+# The column with the presence of AU28, a unit without an intensity.
 AU28 = 35
 # A unit is kept if it is present in at least this share of the frames.
 PRESENT = 0.5

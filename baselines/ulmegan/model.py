@@ -24,7 +24,7 @@ from megbench.core.openface_units import OPENFACE
 from megbench.nets.geometry import in_float32
 from megbench.nets.inference import Frames, parts, pictures
 
-# Standard deviation of fresh convolution weights.
+# Standard deviation of the initial convolution weights.
 INITIAL = 0.02
 LEAK = 0.01
 
@@ -47,9 +47,9 @@ class UlmeConfig:
 
     width: the number of channels of the generator's first layer. gan: the loss on the discriminator's patch map (both
     kinds have the gradient penalty). epochs, decay_epochs: the numbers of epochs with a constant and with a falling
-    learning rate. schedule: "published" begins the fall one epoch early, so that the learning rate of the last epoch is
-    0. au_noise: half the width of the uniform noise added to target action units (intensity / 5). critic_steps: the
-    number of discriminator steps for each step of the generator.
+    learning rate. schedule: with "published", the fall begins one epoch early, so that the learning rate of the last
+    epoch is 0. au_noise: half the width of the uniform noise added to target action units (intensity / 5).
+    critic_steps: the number of discriminator steps for each step of the generator.
     """
 
     image_size: Count = 128
@@ -179,7 +179,7 @@ def _initialise(network: nn.Module) -> None:
 
 
 def networks(config: UlmeConfig) -> dict[str, nn.Module]:
-    """Return both networks with fresh weights, keyed by their names in published files (`<epoch>_net_gen.pth`)."""
+    """Return both networks, newly initialised and keyed by their names in published files (`<epoch>_net_gen.pth`)."""
     return {"gen": UlmeGenerator(config), "dis": UlmeDiscriminator(config)}
 
 
@@ -212,7 +212,7 @@ class UlmeAnimator:
         presence: npt.NDArray[np.float64],
         landmarks: None = None,
     ) -> Frames:
-        """Return the template under a driver's action units, (T, 17) each: uint8 (T, 256, 256, 3) RGB."""
+        """Return the template animated by a driver's action units, (T, 17) each: uint8 (T, 256, 256, 3) RGB."""
         return self.animate(face, self.sequence(intensity, presence), SIZE, self.output == "published")
 
     @torch.inference_mode()
@@ -228,7 +228,7 @@ class UlmeAnimator:
         return painted
 
     def animate(self, face: Tensor, action_units: npt.NDArray[np.float32], size: int, as_published: bool) -> Frames:
-        """Return the template under action units (T, 17): uint8 (T, size, size, 3) RGB.
+        """Return the template animated by action units (T, 17): uint8 (T, size, size, 3) RGB.
 
         as_published: whether frames are truncated to eight bits and compressed as JPEG twice, before and after they are
         enlarged.
@@ -251,6 +251,6 @@ def generator(nets: Mapping[str, nn.Module]) -> UlmeGenerator:
 def animator(
     config: UlmeConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> UlmeAnimator:
-    """Return the inference with the generator; options: "mode", "fit" and "output", see UlmeAnimator."""
+    """Return an animator that runs the generator; options: "mode", "fit" and "output", see UlmeAnimator."""
     mode, fit, output = (options[name] for name in ("mode", "fit", "output"))
     return UlmeAnimator(nets["gen"], config.image_size, device, batch_size, mode, fit, output)

@@ -23,9 +23,9 @@ class UlmeTrainer:
     action units are those of other pictures in the batch, with noise. (If the batch is divided, they come from the same
     part; no other random choice depends on the division.) Published defects that are programming errors are not
     reproduced (the penalty's gradient is reshaped; a batch of one picture remains a batch). The defect of the learning
-    rate is a switch, `UlmeConfig.schedule`. Without gradients, as in validation, only the losses that indicate good
-    weights are computed: the loss of the action units that the discriminator reads in the fake picture, and the
-    reconstruction loss.
+    rate is a switch, `UlmeConfig.schedule`. Without gradients, as in validation, only those losses are computed that
+    indicate how good the weights are: the loss of the action units that the discriminator reads in the fake picture,
+    and the reconstruction loss.
     """
 
     stages: tuple[str, ...] = ("main",)
@@ -60,7 +60,7 @@ class UlmeTrainer:
         """Yield the phases of a step on pictures in [-1, 1] with their units (B, 17) and target units (B, 17).
 
         alpha: (B, 1, 1, 1), the weights with which real and fake pictures are mixed for the gradient penalty. In the
-        generator's phase, the updated discriminator judges the fake picture painted before.
+        generator's phase, the updated discriminator judges the fake picture that was painted for the first phase.
         """
         gen, dis, weights = self._networks["gen"], self._networks["dis"], self.config.weights
         if not torch.is_grad_enabled():
@@ -77,7 +77,7 @@ class UlmeTrainer:
             yield Phase(("gen",), weighted(weights.__dict__, self.generator_terms(source, wanted, fake, rebuilt)))
 
     def discriminator_terms(self, source: Tensor, units: Tensor, fake: Painted, alpha: Tensor) -> dict[str, Tensor]:
-        """Return the discriminator's losses, without their weights."""
+        """Return the discriminator's losses before weighting."""
         dis = self._networks["dis"]
         judged, read = dis(source)
         invented = fake.picture.detach()
@@ -90,7 +90,7 @@ class UlmeTrainer:
         }
 
     def generator_terms(self, source: Tensor, wanted: Tensor, fake: Painted, rebuilt: Painted) -> dict[str, Tensor]:
-        """Return the generator's losses, without their weights."""
+        """Return the generator's losses before weighting."""
         judged, read = self._networks["dis"](fake.picture)
         return {
             "gen_GAN": gan_loss(self.config.gan, judged, True),

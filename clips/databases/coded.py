@@ -18,7 +18,8 @@ from megbench.core.tables.reading import SUFFIXES
 
 # The number of levels below the root at which sheets are looked for.
 SHEET_DEPTH = 2
-# Suffixes considered only if there is no other sheet: READMEs are .txt, too, and files of Numbers are only rejected.
+# Suffixes considered only if there is no other sheet: READMEs are also .txt files, and Numbers files cannot be read,
+# only rejected with a message.
 SECOND_CHOICE = (".txt", ".et", ".numbers")
 Key = tuple[int, str]
 

@@ -16,7 +16,7 @@ from megbench.core.errors import BenchError
 
 # Files that are expected beside frames and folders.
 EXPECTED = re.compile(r"\..*|Thumbs\.db|desktop\.ini", re.IGNORECASE)
-# SMIC's folder of clips without a micro-expression, which is next to the clips with one.
+# SMIC's folder of clips without a micro-expression, which is next to the folders of clips with one.
 NO_EXPRESSIONS = "non_micro"
 PICTURE = re.compile(r"\.(?:jpe?g|png|bmp|tiff?)", re.IGNORECASE)
 

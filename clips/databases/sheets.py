@@ -189,7 +189,7 @@ def _word(cell: str) -> str:
 
 
 def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the fields of `CodedRow` for each non-blank row below the header, and a remark on carried subjects.
+    """Return the fields of `CodedRow` for each non-blank row below the header, and a remark on subjects carried over.
 
     A subject is carried over from the row above if its own cell is empty.
     """

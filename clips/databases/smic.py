@@ -38,7 +38,7 @@ def _cameras(text: str) -> list[str]:
 def from_folder(folder: FrameFolder) -> CodedRow | None:
     """Return what a clip's folder states: the emotion, and that all its frames belong to the expression.
 
-    The second statement does not apply to the long clips of SMIC-E.
+    The latter does not hold for the long clips of SMIC-E.
     """
     match = CLIP.fullmatch(folder.path.name)
     if not match:

@@ -162,7 +162,7 @@ def coded_clip(
 
 
 def backwards(row: CodedRow) -> str:
-    """Return the reason why a row's onset and offset cannot both be right, or "" if they can."""
+    """Return the reason why a row's onset and offset cannot both be correct, or "" if they can."""
     if row.onset is None or row.offset is None or row.onset < row.offset:
         return ""
     return f"the offset {row.offset} is not after the onset {row.onset}"

@@ -16,8 +16,8 @@ NOISE = 2.0
 class Camera:
     """A recording style.
 
-    exposures: the moments, in frames, over which one frame is averaged (motion blur). look: the look of published
-    frames, or None for frames as filmed.
+    exposures: the moments, in frames, whose pictures are averaged into one frame (motion blur). look: the look of
+    published frames, or None for frames as filmed.
     """
 
     colour: Literal["grey", "rgb"] = "rgb"
@@ -27,7 +27,8 @@ class Camera:
     look: Look | None = None
 
     def record(self, pictures: Frames, rng: np.random.Generator) -> Frames:
-        """Return noisy frames of noise-free pictures, both uint8 (T, 256, 256, 3) RGB; if grey, with equal channels."""
+        """Return pictures uint8 (T, 256, 256, 3) RGB as this camera records them; a grey camera gives equal
+        channels."""
         if self.look:
             pictures, size = np.stack([self.look.filmed(picture) for picture in pictures]), pictures.shape[1]
         grey_camera = self.colour == "grey"
