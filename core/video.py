@@ -135,8 +135,8 @@ def pixel_aspect(path: Path) -> float:
             return 1.0
         if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
             raise BenchError(
-                f"{path}: the header says that pixels are {stream.sample_aspect_ratio} times as wide as high, but only"
-                f" 1/{MAX_PIXEL_ASPECT:g} to {MAX_PIXEL_ASPECT:g} is possible. Correct it, for example with"
+                f"{path}: the header says that pixels are {stream.sample_aspect_ratio} times as wide as they are high,"
+                f" but only 1/{MAX_PIXEL_ASPECT:g} to {MAX_PIXEL_ASPECT:g} is possible. Correct it, for example with"
                 " ffmpeg -i IN -vf setsar=1 OUT."
             )
         width, height = stream.codec_context.width, stream.codec_context.height
