@@ -59,7 +59,7 @@ def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
         if picture.shape != size:
             raise BenchError(
                 f"{path}: frames have different sizes: the first is {size[1]}x{size[0]}, but number {count + 1} is"
-                f" {picture.shape[1]}x{picture.shape[0]}. All frames of a clip must be the same size."
+                f" {picture.shape[1]}x{picture.shape[0]}. Give all frames of a clip the same size."
             )
         if count == MAX_FRAMES:
             raise BenchError(f"{path}: more than {MAX_FRAMES} frames. Trim it to the expression first.")
