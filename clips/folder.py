@@ -87,7 +87,7 @@ class ClipFolder:
         if self.face:
             raise BenchError(
                 f"--face {self.face}: the clips in {self.folder} are already cropped. Prepare them again from a table"
-                " with a column named face that chooses one."
+                " whose column face says which face to use."
             )
         clips = stored_clips(self.folder, self.cache)
         mention_clips(clips)
@@ -125,7 +125,7 @@ def _listing(role: str, folder: Path) -> list[Path]:
     if not folder.exists():
         raise BenchError(f"The {role} folder {folder} does not exist. Pass an existing folder with --{role}.")
     if not folder.is_dir():
-        raise BenchError(f"The {role} path {folder} is a file. Pass the folder that contains it with --{role}.")
+        raise BenchError(f"The {role} path {folder} is a file. With --{role}, pass the folder that contains it.")
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:

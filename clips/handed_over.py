@@ -88,8 +88,8 @@ def _write(role: str, name: str, pixels: Pixels, place: Path) -> None:
     shape = ("H", "W", "3") if role == "templates" else ("T", "H", "W", "3")
     if pixels.dtype != np.uint8 or pixels.ndim != len(shape) or pixels.shape[-1] != 3 or not pixels.size:
         raise BenchError(
-            f"{role}: {name} is an array {pixels.dtype} {pixels.shape}. Pass uint8 ({', '.join(shape)}), RGB from 0 to"
-            " 255."
+            f"{role}: {name} is an array of type {pixels.dtype} and shape {pixels.shape}. Pass uint8"
+            f" ({', '.join(shape)}), RGB from 0 to 255."
         )
     if role == "templates":
         write_png(place.with_name(f"{name}.png"), pixels)

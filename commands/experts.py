@@ -142,8 +142,10 @@ def sheet(
     keys = [make_key(opened.facts.id, name, outputs) for name in names_in(expert)]
     for key in keys:
         if (run / FOLDER / key.expert).exists() or not replaceable(run, key):
-            taken = f"{run / FOLDER / key.expert} or its key exists"
-            raise BenchError(f"{taken}, and an expert may be scoring it. Name another --expert, or delete both.")
+            taken = f"{run / FOLDER / key.expert} or its key already exists"
+            raise BenchError(
+                f"{taken}, and the expert may be scoring the videos. Name another --expert, or delete both."
+            )
     for key in keys:
         write_key(run, key)
         _hand_over(opened, run / FOLDER / key.expert, key)

@@ -126,7 +126,7 @@ def _rows(methods: Sequence[str]) -> list[Row]:
         label = parse_label(text)
         row = Row.of(label.text, label.name, label.variant, label.options, row_maker(label))
         if needs := getattr(row.maker, "needs", ""):
-            raise BenchError(f"{text} needs a {needs}, which pairs of clips do not have. Leave it out.")
+            raise BenchError(f"{text} requires a {needs}, which pairs of clips do not have. Leave it out.")
         rows.append(row)
     return rows
 

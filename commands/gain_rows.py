@@ -89,7 +89,7 @@ def check_possible(jobs: Sequence[Job]) -> None:
         refused = [record for job in own if (record := refusal(job))]
         if len(refused) == len(own):
             raise BenchError(
-                f"{label}: none of the {len(own)} pairs can be animated. First reason: {refused[0].reason}"
+                f"{label}: none of the {len(own)} pairs can be animated. Reason for the first: {refused[0].reason}"
             )
 
 

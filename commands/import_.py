@@ -34,7 +34,7 @@ def import_(
     if not generator.published:
         place = weights.with_suffix(".pth.tar")
         raise BenchError(
-            f"Checkpoints of {name} are not imported but read directly: copy {checkpoint} to {place}, then run"
+            f"Checkpoints of {name} are not imported but read directly: copy {checkpoint} to {place}, then pass"
             f" --methods {weights.stem}. Methods whose checkpoints are imported: {', '.join(imported)}."
         )
     others = functools.partial(layouts_besides, name)

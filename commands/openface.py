@@ -40,10 +40,12 @@ def _take_over(run: Path, csvs: Path) -> None:
     if not files:
         example = next(iter(inputs), "drivers/NAME")
         has = f" It contains {few(others)}." if others else ""
-        raise BenchError(f"{csvs} contains no CSV for a clip of {run}.{has} Name the CSVs as in {example}.csv.")
+        raise BenchError(
+            f"{csvs} contains no CSV for a clip of {run}.{has} Name each CSV after its clip, for example {example}.csv."
+        )
     scores = {facts["content"]: read_openface(file, int(facts["n_frames"])) for file, facts in files.items()}
     for content, found in scores.items():
         keep(content, found)
     if others:
-        note(f"Left out, because {run} has no clip of that name: {few(others)}")
+        note(f"Left out, because {run} has no clips with these names: {few(others)}")
     print(f"Imported {len(files)} of {plural(len(outputs) + len(inputs), 'clip')}.")

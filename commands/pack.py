@@ -64,7 +64,7 @@ def _challenge_names(run: FinishedRun) -> dict[str, str]:
     here = {cell.name for cell in run.facts.cells}
     if lacking := [name for name in names if name not in here]:
         raise BenchError(
-            f"{run.folder}: an entry to {protocol} has {len(names)} videos, but this run lacks {len(lacking)} of their"
-            f" cells ({few(lacking)}). Run all drivers and templates of the kit."
+            f"{run.folder}: an entry to {protocol} has {len(names)} videos, but this run has no cells for"
+            f" {len(lacking)} of them ({few(lacking)}). Run all drivers and templates of the kit."
         )
     return names

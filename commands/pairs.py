@@ -37,16 +37,16 @@ def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[Blinded
     from megbench.reports.pairs_page import write_pairs_folder
 
     if not raters:
-        raise BenchError("--rater names nobody. Name each rater, such as --rater anna,ben.")
+        raise BenchError("--rater names nobody. Name each rater, for example --rater anna,ben.")
     for rater in raters:
         check_name("rater", rater)
         if key_path(run.folder, rater).exists() or (run.folder / FOLDER / rater).exists():
-            taken = f"{run.folder / FOLDER / rater} or its key exists"
+            taken = f"{run.folder / FOLDER / rater} or its key already exists"
             raise BenchError(f"{taken}, and the rater may be answering. Name another --rater, or delete both.")
     possible = len(all_pairs((output.method, f"{output.driver}__{output.template}") for output in outputs))
     if not possible:
         raise BenchError(
-            f"{run.folder}: no cell has finished outputs of two methods. Finish the run, or name other --methods."
+            f"{run.folder}: no cell has finished outputs from two methods. Finish the run, or name other --methods."
         )
     each = min(each, possible)
     if each + repeats(each) > MOST_QUESTIONS:
@@ -81,10 +81,10 @@ def _told(made: Sequence[Asks], outputs: Sequence[BlindedOutput], possible: int,
         f" {plural(questions, 'question')}.",
         f"Each pair of methods is compared {_times(met)}.",
         f"{len(counts.pairs)} pairs of outputs are shown {_times(asked)}"
-        + (f", the other {never} are not shown to these raters." if never else "."),
+        + (f"; the other {never} are not shown to these raters." if never else "."),
     ]
     if before:
-        lines.append(f"This balances the pairs shown to {plural(before, 'earlier rater')}.")
+        lines.append(f"The pairs shown to {plural(before, 'earlier rater')} are taken into account.")
     return printable(" ".join(lines))
 
 

@@ -88,7 +88,7 @@ def add(
     path = (entries or ENTRIES) / f"{called}.json"
     _tell(run, findings(values_of(made), known_weights()))
     if path.exists():
-        raise BenchError(f"{path} exists. Give the entry another --name, or remove the file to replace it.")
+        raise BenchError(f"{path} already exists. Give the entry another --name, or remove the file to replace it.")
     write_submission(made, path)
     print(f"Wrote {path}. Preview it with `{COMMAND} results board`, then open a pull request with this text:\n")
     print(pull_request(made, path))

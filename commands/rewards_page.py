@@ -51,8 +51,8 @@ def page(run: FinishedRun) -> str:
     table = rewards_table(run)
     if table is None or TRUTH not in compared(run):
         raise BenchError(
-            f"{run.folder}: no row {TRUTH} together with controls, so nothing shows what scores reward. Run the demo"
-            " protocol with its controls: python bench.py --methods flow_warp --metrics +vbench"
+            f"{run.folder}: the row {TRUTH} or every other control is missing, so nothing shows what scores reward. Run"
+            " the demo protocol with its controls: python bench.py --methods flow_warp --metrics +vbench"
         )
     made = run.facts.provenance
     lines = [f"- {sentence}" for sentence in summary(run)]

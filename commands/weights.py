@@ -29,7 +29,8 @@ def weights(
 
     if action is not Action.list and not what:
         raise BenchError(
-            f"weights {action} needs one more argument: {'a name from the list' if action == 'fetch' else 'a file'}."
+            f"weights {action}: an argument is missing. Give"
+            f" {'a name from the list' if action == 'fetch' else 'a file'}."
         )
     if action is Action.add:
         row, path = external_weights.add(Path(what))

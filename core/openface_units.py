@@ -46,7 +46,7 @@ def needed(batch: Mapping[str, Any], name: str) -> Any:
     """Return a training batch's action units, stored under `name`. Raise BenchError if the training clips have none."""
     if name not in batch:
         raise BenchError(
-            "These clips have no action units, but this method learns from them. Train on --clips demo, whose units"
-            " are exact, or train tps, fomm, mraa or fpfomm."
+            "This method learns from action units, but these clips have none. Train on --clips demo, whose units are"
+            " exact, or train tps, fomm, mraa or fpfomm."
         )
     return batch[name]

@@ -96,8 +96,8 @@ class ClipStore:
         self.facts = read_facts(folder / STORE, StoreFacts)
         if self.facts.version != VERSION:
             raise BenchError(
-                f"{folder}: a clip store of version {self.facts.version!a}; this version of the suite reads {VERSION!a}"
-                f" (faces in a store of version '1' may be stretched). Run `{COMMAND} prepare` again."
+                f"{folder}: a clip store of version {self.facts.version!a}; this version of the suite reads version"
+                f" {VERSION!a} (faces in a store of version '1' may be stretched). Run `{COMMAND} prepare` again."
             )
         self.clips = tuple(self._clip(name, expected) for name, expected in self.facts.clips.items())
         if check:
@@ -156,7 +156,7 @@ def read_facts(path: Path, kind: type[Kind]) -> Kind:
         return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise BenchError(
-            f"{path}: cannot be read ({error.strerror}), but a finished clip store contains this file."
+            f"{path}, which every finished clip store contains, cannot be read ({error.strerror})."
             f" Run `{COMMAND} prepare` again."
         ) from None
     except ValidationError as error:

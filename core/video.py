@@ -59,7 +59,7 @@ def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
         if picture.shape != size:
             raise BenchError(
                 f"{path}: frames have different sizes: the first is {size[1]}x{size[0]}, but number {count + 1} is"
-                f" {picture.shape[1]}x{picture.shape[0]}. All frames of a clip must be the same size."
+                f" {picture.shape[1]}x{picture.shape[0]}. Give all frames of a clip the same size."
             )
         if count == MAX_FRAMES:
             raise BenchError(f"{path}: more than {MAX_FRAMES} frames. Trim it to the expression first.")
@@ -135,8 +135,8 @@ def pixel_aspect(path: Path) -> float:
             return 1.0
         if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
             raise BenchError(
-                f"{path}: the header says that pixels are {stream.sample_aspect_ratio} times as wide as high, but only"
-                f" 1/{MAX_PIXEL_ASPECT:g} to {MAX_PIXEL_ASPECT:g} is possible. Correct it, for example with"
+                f"{path}: the header says that pixels are {stream.sample_aspect_ratio} times as wide as they are high,"
+                f" but only 1/{MAX_PIXEL_ASPECT:g} to {MAX_PIXEL_ASPECT:g} is possible. Correct it, for example with"
                 " ffmpeg -i IN -vf setsar=1 OUT."
             )
         width, height = stream.codec_context.width, stream.codec_context.height

@@ -168,7 +168,7 @@ def read_sheet(path: Path, key: Key, contents: Mapping[tuple[str, str, str], str
     found = header(grid)
     if found is None or "code" not in found[1]:
         raise BenchError(
-            f"{path}: the headings code, upper, lower and noise are missing. Do not change the sheet's headings."
+            f"{path}: the headings code, upper, lower and noise are missing. Restore the sheet's headings."
         )
     start, columns = found
     parsed = Parsed()

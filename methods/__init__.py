@@ -127,6 +127,6 @@ def _factor(label: str, text: str) -> float:
         raise BenchError(
             f"{label.partition(':')[0]}: magnify={shown} must be a number from {LEAST_FACTOR:g} to {MOST_FACTOR:g}. It"
             " multiplies the driver's motion: 16 times a micro-expression is half the eye distance, and a sixteenth is"
-            " below the noise of optical flow. Usual factors are 2, 4 and 8."
+            " below the noise of optical flow. Begin with 2, 4 or 8."
         )
     return factor

@@ -135,7 +135,9 @@ class Description(BaseModel):
         if inside.startswith("/") or ".." in inside or "{" in inside:
             raise ValueError("found: must be a pattern within the output folder, or within {checkout}/")
         if self.leaves_in_checkout and self.image:
-            raise ValueError("found: a container can only read {checkout}. Let the program write to {output} or {work}")
+            raise ValueError(
+                "found: a container can only read {checkout}. Make the program write to {output} or {work}"
+            )
         for word in self.command:
             if (name := PLACEHOLDER.fullmatch(word)) and name[1] not in (*NAMES, "config"):
                 raise ValueError(f"command: {unknown_name('placeholder', name[1], (*NAMES, 'config'))}".rstrip("."))

@@ -64,7 +64,7 @@ def output_of(work: Path, described: Description, before: Mapping[Path, int]) ->
         output = candidates[0]
     files = [output, *(output.iterdir() if output.is_dir() else [])]
     if any(not path.resolve().is_relative_to(home.resolve()) for path in files):
-        raise CellFailed(f"{described.system} left links to places outside its folder. Let it write files")
+        raise CellFailed(f"{described.system} left links that point outside its folder. Make it write files")
     return output
 
 

@@ -131,6 +131,7 @@ class GeneratorMethod(ABC):
         if not isinstance(config, dict):
             raise BenchError(
                 f"{self.weights.with_suffix('.json')} lacks the entry 'config', which gives the networks' sizes."
+                " Restore the card that was saved with the weights."
             )
         return current(config)
 

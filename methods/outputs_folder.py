@@ -229,7 +229,7 @@ def kept_frames(text: str, where: str) -> tuple[int, ...] | None:
     for part in re.split(r"[\s;]+", text.strip()):
         match = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part)
         if not match:
-            raise BenchError(f"{where}: {part!r} is not a frame number. Write the kept frames as 0-11 13 15.")
+            raise BenchError(f"{where}: {part!r} is not a frame number. Write the kept frames in the form 0-11 13 15.")
         first, last = int(match[1]), int(match[2] or match[1])
         if last > LONGEST_CLIP:
             raise BenchError(f"{where}: frame {last} is beyond the longest clip allowed ({LONGEST_CLIP} frames).")

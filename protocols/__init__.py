@@ -44,7 +44,7 @@ def make(
     for folder in given:
         if folder not in parameters:
             known = ", ".join(f"--{parameter}" for parameter in parameters) or "no folders"
-            raise BenchError(f"Protocol {name!r} takes no --{folder}. It takes {known}.")
+            raise BenchError(f"Protocol {name!r} takes no --{folder}. Leave it out; this protocol takes {known}.")
     for folder, parameter in parameters.items():
         if folder not in given and parameter.default is parameter.empty:
             raise BenchError(f"Protocol {name!r} needs --{folder} FOLDER.")

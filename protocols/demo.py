@@ -128,7 +128,7 @@ class Demo:
         if any(len(shot) < scene.takes for scene, shot in zip(scenes, takes, strict=True)):
             # The clips' keys contain the code: processes started after a change store them under other keys.
             raise BenchError(
-                "The suite's code changed while the run was going on (by an update, for example). Run the same command"
+                "The suite's code changed during the run (for example, because of an update). Run the same command"
                 " again; finished results are kept."
             )
         clips = {scene.name: shot for scene, shot in zip(scenes, takes, strict=True)}

@@ -79,13 +79,13 @@ def write_flow(out: Path, clips: Sequence[Exported], scheme: str, notes: Sequenc
     Raise BenchError if the folder exists, if there are fewer than two people, or if two clips would have the same name.
     """
     if out.exists():
-        raise BenchError(f"{out} exists. Pass another folder to --out, or delete this one.")
+        raise BenchError(f"{out} already exists. Pass another folder to --out, or delete this one.")
     subjects = list(dict.fromkeys(clip.subject for clip in clips if not clip.generated))
     if len(subjects) < 2:
         who = "1 person" if subjects else "0 people"
         raise BenchError(
-            f"The clips that have a class show {who}; with one fold per person, at least two people are needed. Drivers"
-            " from a folder have no person or emotion labels: pass databases (--clips), or a run on a database."
+            f"The clips that have a class show {who}; with one fold per person, at least two people are needed. Pass"
+            " databases (--clips) or a run on a database: drivers from a folder have no person or emotion labels."
         )
     _check_names(clips)
     names = list(THREE) if scheme == MEGC2019 else sorted({clip.label for clip in clips})

@@ -74,14 +74,14 @@ def pairs_of(a: FinishedRun, b: FinishedRun, methods: Sequence[str]) -> list[Pai
     labels = [[method.label for method in run.facts.methods] for run in (a, b)]
     if methods:
         if len(methods) > 2:
-            raise BenchError(f"--methods {','.join(methods)}: name one row, or two to compare with each other.")
+            raise BenchError(f"--methods {','.join(methods)}: name one row, or the two to compare.")
         first, second = methods[0], methods[-1]
         check_choice("row of the first run:", first, labels[0])
         check_choice("row of the second run:", second, labels[1])
         return [Pair(first, second)]
     common = [Pair(label, label) for label in labels[0] if label in labels[1]]
     if not common:
-        raise BenchError("The runs share no row. Name two to compare with --methods FIRST,SECOND.")
+        raise BenchError("The runs share no row. Name the two to compare: --methods FIRST,SECOND.")
     return common
 
 

@@ -76,7 +76,7 @@ class Recognised(Facts):
     def _fits(self) -> Self:
         """Check that the parts of the file agree."""
         if self.seeds < 1:
-            raise ValueError(f"seeds: {self.seeds} is not 1 or more")
+            raise ValueError(f"seeds: {self.seeds} is less than 1")
         if len(self.of_classes) != len(self.classes) or min(self.of_classes) < 0:
             raise ValueError(
                 f"of_classes: {self.of_classes} does not have a count for each of the {len(self.classes)} classes"

@@ -96,7 +96,8 @@ def reference_tables(run: FinishedRun, reference: str) -> dict[str, Table]:
     check_reference(reference, run.facts.protocol.name, versions)
     if versions[METRIC] != VERSION:
         raise BenchError(
-            f"--reference {reference}: its rows are of {METRIC} {VERSION}, not {versions[METRIC]}. Leave it out."
+            f"--reference {reference}: its rows were measured with version {VERSION} of {METRIC}, but this run with"
+            f" version {versions[METRIC]}. Leave it out."
         )
     beside = _Beside(run, published_rows(REFERENCES[reference]))
     if not beside.systems:

@@ -60,7 +60,7 @@ def read_entries(folder: Path, known_weights: Mapping[str, str]) -> list[Entry]:
             )
         found.append(Entry(name, made))
     if not found:
-        raise BenchError(f"{folder}: no results file (*.json). `results add RUN` makes one.")
+        raise BenchError(f"{folder}: no results file (*.json). Make one with `results add RUN`.")
     lower = [entry.name.lower() for entry in found]
     if twice := [name for name in lower if lower.count(name) > 1]:
         raise BenchError(f"{folder}: the names of two files, {twice[0]}.json, differ only in case. Rename one.")

@@ -57,10 +57,14 @@ def test_paths_keep_their_pictures_and_their_order(tmp_path):
     [
         (drivers_folder, 3, "drivers: int cannot be read. Pass a folder, a mapping"),
         (drivers_folder, {}, "drivers: the mapping is empty"),
-        (drivers_folder, CLIP[0], r"drivers: driver is an array uint8 \(8, 6, 3\). Pass uint8 \(T, H, W, 3\)"),
-        (drivers_folder, CLIP.astype(float), "drivers: driver is an array float64"),
-        (drivers_folder, CLIP[:0], r"drivers: driver is an array uint8 \(0, 8, 6, 3\)"),
-        (drivers_folder, {"d": CLIP[..., :1]}, r"drivers: d is an array uint8 \(2, 8, 6, 1\)"),
+        (
+            drivers_folder,
+            CLIP[0],
+            r"drivers: driver is an array of type uint8 and shape \(8, 6, 3\). Pass uint8 \(T, H, W, 3\)",
+        ),
+        (drivers_folder, CLIP.astype(float), "drivers: driver is an array of type float64"),
+        (drivers_folder, CLIP[:0], r"drivers: driver is an array of type uint8 and shape \(0, 8, 6, 3\)"),
+        (drivers_folder, {"d": CLIP[..., :1]}, r"drivers: d is an array of type uint8 and shape \(2, 8, 6, 1\)"),
         (drivers_folder, {"d": [1]}, "drivers: d is of type list. Pass a path or an array"),
         (drivers_folder, {7: CLIP}, "drivers: the name 7 is not a string"),
         (drivers_folder, {"../d": CLIP}, r"The driver name '\.\./d' cannot be used"),

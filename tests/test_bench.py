@@ -344,7 +344,7 @@ def break_lack(where):
 
 def break_surplus(where):
     arguments = ["--methods", "shift", *ON_FAKES, "--data", "x"]
-    return "takes no --data. It takes --drivers", arguments
+    return "takes no --data. Leave it out; this protocol takes --drivers", arguments
 
 
 def break_out(where):

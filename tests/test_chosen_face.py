@@ -250,7 +250,7 @@ def test_choices_are_tidied():
 
 
 def test_protocols_without_drivers_take_no_face(tmp_path):
-    with pytest.raises(BenchError, match=r"'demo' takes no --face\. It takes --portraits"):
+    with pytest.raises(BenchError, match=r"'demo' takes no --face\. Leave it out; this protocol takes --portraits"):
         make("demo", Demo, tmp_path, {}, "left")
     with pytest.raises(BenchError, match="face 'middle' cannot be chosen"):
         make("folder", FolderProtocol, tmp_path, {"drivers": tmp_path, "templates": tmp_path}, "middle")

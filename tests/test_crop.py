@@ -215,7 +215,7 @@ def test_headers_that_say_nothing_or_nonsense(tmp_path):
     for aspect in ((0, 1), (1, 1), (1, 200)):  # FFmpeg itself discards the last one
         assert pixel_aspect(video(tmp_path / "a.mp4", frames, aspect)) == 1
     assert pixel_aspect(tmp_path) == 1
-    for aspect, said in (((1, 5), "1/5 times as wide"), ((5, 1), "5 times as wide")):
+    for aspect, said in (((1, 5), "1/5 times as wide as they are high"), ((5, 1), "5 times as wide as they are high")):
         with pytest.raises(BenchError, match=said):
             pixel_aspect(video(tmp_path / "b.mp4", frames, aspect))
 

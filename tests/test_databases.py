@@ -277,7 +277,7 @@ def test_smic_e_needs_its_sheet_and_is_cut_by_it(databases, found, tmp_path):
     assert "2 rows" in found["smic_e"].source[1]  # empty rows at its end do not count ...
     assert len(found["smic_e"].remarks) == 3  # ... and are not reported
     shutil.copytree(databases["smic_e"] / "SMIC-E_raw image", tmp_path / "e" / "SMIC-E_raw image")
-    with pytest.raises(BenchError, match="no coding sheet of SMIC HS"):
+    with pytest.raises(BenchError, match="no coding sheet for SMIC HS"):
         survey("smic", tmp_path / "e")
 
 

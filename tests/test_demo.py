@@ -38,7 +38,7 @@ def test_nine_drivers_three_emotions_in_three_styles():
 def test_code_that_changes_while_clips_are_rendered_is_one_line(tmp_path, monkeypatch):
     """Processes with the new code store the clips under other keys than this process expects."""
     monkeypatch.setattr(rendered_clips, "in_parallel", lambda *_, **__: [])
-    with pytest.raises(BenchError, match=r"^The suite's code changed while the run was going on .* Run the same"):
+    with pytest.raises(BenchError, match=r"^The suite's code changed during the run .* Run the same"):
         Demo(tmp_path).few()
 
 

@@ -136,5 +136,7 @@ def test_cells_have_soft_pictures_and_know_their_answers(tmp_path, monkeypatch):
 
 
 def test_it_takes_no_portraits_of_ones_own(tmp_path):
-    with pytest.raises(BenchError, match=r"'demo_kit' takes no --portraits\. It takes no folders"):
+    with pytest.raises(
+        BenchError, match=r"'demo_kit' takes no --portraits\. Leave it out; this protocol takes no folders"
+    ):
         make("demo_kit", DemoKit, tmp_path, {"portraits": tmp_path})

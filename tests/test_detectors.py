@@ -113,7 +113,7 @@ def test_a_runs_csvs_are_taken_over_and_scored(cell, tmp_path):
     table(1).to_csv(csvs / "mine" / "typo.csv", index=False)
     told = CliRunner().invoke(bench.app, ["openface", str(run), str(csvs)]).output
     assert "2 of 2" in told
-    assert f"Left out, because {run} has no clip of that name: 'mine/typo.csv'" in told
+    assert f"Left out, because {run} has no clips with these names: 'mine/typo.csv'" in told
     values = (
         OpenFaceIntensity()
         .measure(replace(cell, truth=None), Seen(replace(cell, truth=None), cell.truth.frames(), None))

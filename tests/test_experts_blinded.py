@@ -62,7 +62,7 @@ def test_a_sheet_reveals_no_method_and_names_stay_text(call, run):
     assert order != sorted(order, key=lambda pair: list(LABELS).index(pair[0]))
     code, _, err = call("experts", "sheet", run, "--expert", "anna")
     assert code == 2
-    assert "an expert may be scoring it" in err
+    assert "the expert may be scoring the videos" in err
 
 
 def test_filled_in_sheets_become_the_runs_judgements(call, run, tmp_path):

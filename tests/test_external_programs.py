@@ -123,7 +123,7 @@ def test_a_link_out_of_the_checkout_is_refused(described, cell, tmp_path):
     program.write_text(
         f"import os\nos.mkdir('results')\nos.symlink({str(tmp_path / 'elsewhere.mp4')!r}, 'results/a.mp4')"
     )
-    with pytest.raises(CellFailed, match="links to places outside its folder"):
+    with pytest.raises(CellFailed, match="links that point outside its folder"):
         animate(name, cell)
 
 

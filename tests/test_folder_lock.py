@@ -114,7 +114,7 @@ def test_without_locks_work_goes_on_and_the_user_knows(tmp_path, monkeypatch, ca
 
     monkeypatch.setattr("fcntl.flock", flock)
     with locked_folder(tmp_path / "run", RUN), in_turn(tmp_path / "locks" / "a.lock"):
-        assert "without locks. Do not start a second process on it" in capsys.readouterr().err
+        assert "without locks. Do not start a second process on this folder" in capsys.readouterr().err
 
 
 def test_other_refusals_of_the_system_are_passed_on(tmp_path, monkeypatch):

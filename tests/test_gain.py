@@ -360,7 +360,7 @@ class TestCommand:
         [
             (("flow_warp", "--clips", "{store}"), "must be rendered or NAME=PATH"),
             (("flow_wrap", "--clips", "samm={store}"), "Did you mean 'flow_warp'"),
-            (("truth", "--clips", "samm={store}"), "truth needs a truth, which pairs of clips do not have"),
+            (("truth", "--clips", "samm={store}"), "truth requires a truth, which pairs of clips do not have"),
             (("flow_warp", "--clips", "samm={store}", "--epochs", "5"), "svm has no epochs"),
             (("tps_rau:au_source=table", "--clips", "samm={store}"), "none of the 18 pairs can be animated"),
             (("flow_warp", "--clips", "samm={two}"), "show 2 people; measuring a gain requires at least three"),

@@ -164,7 +164,8 @@ def test_a_part_of_a_kit_is_no_entry(call, tmp_path):
     run = write_run(tmp_path / "part", CELLS[:-1])
     said = refused(call, run, tmp_path)
     assert (
-        "an entry to megc2021 has 18 videos, but this run lacks 1 of their cells (smic_surprise__westernMale)" in said
+        "an entry to megc2021 has 18 videos, but this run has no cells for 1 of them (smic_surprise__westernMale)"
+        in said
     )
 
 

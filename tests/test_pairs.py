@@ -241,7 +241,7 @@ def test_a_dry_run_says_how_many_pairs_it_asks_for_and_writes_nothing(call, judg
         "2 raters, 12 pairs each, 3 of which are asked twice: 30 questions. Each pair of methods is compared 8 times."
         in err
     )
-    assert "24 pairs of outputs are shown once, the other 10 are not shown to these raters" in err
+    assert "24 pairs of outputs are shown once; the other 10 are not shown to these raters" in err
     assert not (judged_run / "pairs").exists()
     assert out == ""
 

@@ -151,7 +151,7 @@ def test_the_sheet_is_that_of_the_challenge():
 def test_protocols_say_which_folders_they_need(tmp_path):
     with pytest.raises(BenchError, match="'self' needs --drivers"):
         make("self", Self, tmp_path, {"drivers": None})
-    with pytest.raises(BenchError, match=r"'self' takes no --data\. It takes --drivers"):
+    with pytest.raises(BenchError, match=r"'self' takes no --data\. Leave it out; this protocol takes --drivers"):
         make("self", Self, tmp_path, {"drivers": tmp_path, "data": tmp_path})
     assert make("self", Self, tmp_path, {"drivers": tmp_path, "data": None}).name == "self"
 

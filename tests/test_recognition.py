@@ -456,7 +456,7 @@ class TestFlowExport:
         with pytest.raises(BenchError, match="show 1 person;"):
             write_flow(tmp_path / "x", clips[:6], "megc2019")
         with pytest.raises(
-            BenchError, match=r"show 0 people; .* Drivers from a folder have no person or emotion labels"
+            BenchError, match=r"show 0 people; .* drivers from a folder have no person or emotion labels"
         ):
             write_flow(tmp_path / "x", [], "megc2019")
         twice = dataclasses.replace(clips[0], sample=dataclasses.replace(clips[0].sample, clip="samm/other"))

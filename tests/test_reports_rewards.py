@@ -70,7 +70,7 @@ def test_a_figure_that_a_still_face_wins_is_named(tmp_path):
 
 def test_without_controls_there_is_no_table_and_no_page(tmp_path):
     folder = make_run(tmp_path / "run", 1)
-    with pytest.raises(BenchError, match="no row truth"):
+    with pytest.raises(BenchError, match="the row truth or every other control is missing"):
         page(FinishedRun(folder))
     facts = json.loads((folder / "run.json").read_text())
     facts["methods"] = [method for method in facts["methods"] if method["label"] != "still"]

@@ -173,7 +173,7 @@ def start_from(init: Path, trainer: Trainable) -> dict[str, Any]:
     found = {name: network for name, network in trainer.networks().items() if name in held}
     if not found:
         raise BenchError(
-            f"--init {init} holds none of {', '.join(trainer.networks())}; it holds {', '.join(held)}. Give weights of"
+            f"--init {init} holds none of {', '.join(trainer.networks())}; it holds {', '.join(held)}. Give weights for"
             " this method."
         )
     load_networks(init, found)

@@ -88,7 +88,10 @@ def _locked(folder: Path, kind: Kind, wait: bool, remedy: str) -> Iterator[None]
         note(f"{_holder(folder)}; waiting for it.")
         lock = _acquire(file, wait=True)
     if lock is None:
-        note(f"{folder} is on a file system without locks. Do not start a second process on it: nothing would stop it.")
+        note(
+            f"{folder} is on a file system without locks. Do not start a second process on this folder: nothing would"
+            " keep it out."
+        )
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     _write_note(file, f"{kind.name}\nprocess {os.getpid()} on {socket.gethostname()}, since {now}")
     try:
