@@ -170,7 +170,7 @@ def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
 
 
 def mention_clips(clips: Iterable[Clip | StoredClip]) -> None:
-    """Print which clips show several faces, how to choose a different one, and which clips come from lossy files."""
+    """Print which clips show several faces, how to choose another face, and which clips come from lossy files."""
     media: dict[str, list[str]] = {}
     for clip in clips:
         if clip.medium:

@@ -150,7 +150,7 @@ def _perturbation(text: str) -> Perturbation:
 def perturbed_cells(cells: Sequence[Cell], perturbation: Perturbation, cache: Path) -> list[Cell]:
     """Return the cells with altered drivers, references and foils; clips that are not in `cache` are created.
 
-    If every second frame is dropped, it is also dropped from the truths; otherwise the truths remain unchanged.
+    If every second frame of a driver is dropped, the truth loses the same frames; otherwise truths stay unchanged.
     """
     made: dict[tuple[str, str], Clip] = {}
 

@@ -35,7 +35,7 @@ def write_entry(run: FinishedRun, label: str, names: Mapping[str, str], target: 
     for cell in cells:  # before anything is encoded
         if (failure := run.failure(label, cell)) is not None:
             raise BenchError(
-                f"{label} on {cell.name} has no output: {failure}. Complete the run: an entry must have all videos."
+                f"{label} on {cell.name} has no output: {failure}. Complete the run: an entry must include every video."
             )
     with whole_file(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as entry:
         for cell in track(cells, f"Videos of {label}", "video"):

@@ -315,7 +315,7 @@ def animate(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, Cel
 
 
 def _lanes(settings: Settings, jobs: Sequence[Job]) -> list[Lane]:
-    """Return a lane for each method, and one for all controls, which load little and therefore share processes.
+    """Return a lane for each method and one for all controls, which need little memory and therefore share processes.
 
     The cells of one driver stay together, so that a method analyses the driver only once.
     """

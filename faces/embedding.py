@@ -141,7 +141,7 @@ class _Reader:
         name = bytes([1, len(layer)]) + layer
         found = self.data.find(name, self.place)
         if found < 0:
-            raise _foreign(f"a layer {layer.decode()} is missing")
+            raise _foreign(f"layer {layer.decode()} is missing")
         self.place = found + len(name)
 
     def _tensor(self, count: int) -> npt.NDArray[np.float32]:

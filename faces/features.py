@@ -121,7 +121,7 @@ class SeenClip:
     def flow(self, index: int) -> Float32s:
         """Return the dense flow from frame 0 to frame `index`: (256, 256, 2) float32, pixels, x then y.
 
-        The flow is zero more than 12 pixels away from the face found in frame 0; if there is no face, it covers the
+        Farther than 12 pixels from the face found in frame 0, the flow is zero; if no face is found, it covers the
         whole frame.
         """
         box = self._flow_from.box

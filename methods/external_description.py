@@ -133,7 +133,7 @@ class Description(BaseModel):
     def _fits(self) -> Description:
         inside = self.found.removeprefix(IN_CHECKOUT)
         if inside.startswith("/") or ".." in inside or "{" in inside:
-            raise ValueError("found: must be a pattern within the output folder, or within {checkout}/")
+            raise ValueError("found: must be a pattern of paths within the output folder or {checkout}/")
         if self.leaves_in_checkout and self.image:
             raise ValueError(
                 "found: a container can only read {checkout}. Make the program write to {output} or {work}"

@@ -42,7 +42,7 @@ def there_already(described: Description) -> dict[Path, int]:
 
 
 def output_of(work: Path, described: Description, before: Mapping[Path, int]) -> Path:
-    """Return a program's only output; in the checkout, the newest of those that have changed since `before`.
+    """Return the one output of a program. In the checkout, this is the file changed last since `before`.
 
     Raise CellFailed if there is no output, if there are several, or if the output contains links to places outside its
     folder.

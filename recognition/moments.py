@@ -78,7 +78,7 @@ def why_guessed(onset: int, apex: int | None, n_frames: int) -> str:
 
 
 def guessed_notes(whys: Sequence[str], things: str) -> list[str]:
-    """Return a line for each reason why apexes of `things` ("clips", "drivers") were replaced, with their number."""
+    """Return a line for each reason to replace apexes of `things` ("clips", "drivers"), with the number replaced."""
     return [
         f"{why} in {count} of {len(whys)} {things}; the frame of largest motion is used there instead"
         for why, count in Counter(filter(None, whys)).items()

@@ -45,7 +45,9 @@ def check_comparable(a: FinishedRun, b: FinishedRun) -> None:
     """Raise BenchError unless both runs have the same protocol, cells and versions of their shared metrics."""
     protocols = [f"{run.facts.protocol.name} {run.facts.protocol.version}" for run in (a, b)]
     if protocols[0] != protocols[1]:
-        raise BenchError(f"The protocols differ: {' and '.join(protocols)}. Compare runs of one protocol and version.")
+        raise BenchError(
+            f"The protocols differ: {' and '.join(protocols)}. Compare runs with the same protocol and version."
+        )
     cells = [{cell.name: cell for cell in run.facts.cells} for run in (a, b)]
     alone = sorted(cells[0].keys() ^ cells[1].keys())
     if alone:

@@ -96,12 +96,12 @@ def reference_tables(run: FinishedRun, reference: str) -> dict[str, Table]:
     check_reference(reference, run.facts.protocol.name, versions)
     if versions[METRIC] != VERSION:
         raise BenchError(
-            f"--reference {reference}: its rows were measured with version {VERSION} of {METRIC}, but this run with"
-            f" version {versions[METRIC]}. Leave it out."
+            f"--reference {reference}: its rows were measured with version {VERSION} of {METRIC}, but this run was"
+            f" measured with version {versions[METRIC]}. Omit --reference."
         )
     beside = _Beside(run, published_rows(REFERENCES[reference]))
     if not beside.systems:
-        raise BenchError(f"--reference {reference}: this run has no cell with a published output. Leave it out.")
+        raise BenchError(f"--reference {reference}: this run has no cell with a published output. Omit --reference.")
     tables = {"reference": beside.means()}
     return tables | {f"reference_{name}": beside.every_cell(name) for name in FIGURES}
 

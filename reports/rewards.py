@@ -33,7 +33,7 @@ class Reward:
 
 
 def rewards(run: FinishedRun) -> list[Reward]:
-    """Return which rows are best in each figure of the table of rewards, in the table's order."""
+    """Return the rows that are best in each figure of the table of rewards, in the table's order."""
     return [Reward(figure, best(figure, values(run, metric, figure))) for metric, figure in _measured(run)]
 
 

@@ -133,7 +133,7 @@ def _environment() -> Environment:
 
 
 def _page(template: str, **values: Any) -> str:
-    """Return a page with its style and script inside, and a policy that forbids it to load anything."""
+    """Return a page with inline style and script, and with a policy that prevents it from loading anything."""
     script = script_of([folder / name for folder, name in SCRIPTS])
     style = joined([folder / name for folder, name in STYLES])
     page = _environment().get_template(template)

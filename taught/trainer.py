@@ -177,7 +177,7 @@ class TaughtTrainer:
 
 
 def crop(pictures: Tensor, corners: npt.NDArray[np.int64]) -> Tensor:
-    """Return the 128-pixel squares of pictures (B, C, 256, 256) at corners (B, 2), x and y."""
+    """Cut 128-pixel squares out of pictures (B, C, 256, 256), given their top left corners (B, 2), x then y."""
     pairs = zip(pictures, corners.tolist(), strict=True)
     return torch.stack([picture[:, y : y + CROP, x : x + CROP] for picture, (x, y) in pairs])
 

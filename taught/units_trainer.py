@@ -1,4 +1,4 @@
-"""Train generators that are driven by action units and move their picture by painted maps (taught/displaced.py).
+"""Train generators that are driven by action units and warp their picture by output maps (taught/displaced.py).
 
 Like taught/trainer.py, this is for the demo weights; it is not the published training procedure.
 """

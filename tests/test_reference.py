@@ -161,7 +161,11 @@ def altered(run, change):
         (lambda facts: None, "megc2020", "Unknown reference 'megc2020'. Did you mean 'megc2021'?"),
         (lambda facts: facts["protocol"].update(name="demo"), "megc2021", "this run uses demo"),
         (lambda facts: facts["metrics"].pop(), "megc2021", "Add --metrics +motion_agreement_v1"),
-        (lambda facts: facts["metrics"][-1].update(version="2"), "megc2021", "of motion_agreement_v1 1, not 2"),
+        (
+            lambda facts: facts["metrics"][-1].update(version="2"),
+            "megc2021",
+            "version 1 of motion_agreement_v1, but this run was measured with version 2",
+        ),
         (
             lambda facts: [cell.update(driver="d3") for cell in facts["cells"]],
             "megc2021",

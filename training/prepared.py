@@ -30,7 +30,7 @@ MIRROR = np.array([-1, 1], np.float32)
 
 
 def prepared_set(folders: Sequence[Path]) -> TrainingSource:
-    """Return a source of the clips in one or several stores; it draws two frames of one clip at a time."""
+    """Return a source of the clips in one or more stores; it draws two frames of one clip at a time."""
 
     def make(settings: StoreSettings, training: str) -> TrainingSet:
         return PreparedSet(folders, settings.held_out, settings.prepared)
@@ -39,7 +39,7 @@ def prepared_set(folders: Sequence[Path]) -> TrainingSource:
 
 
 class PreparedSet:
-    """Pairs of frames from the clips in one or several stores; `held_out` people are used for validation only.
+    """Pairs of frames from the clips in one or more stores; `held_out` people are used for validation only.
 
     Raises BenchError if a store is damaged or unfinished, if two hold the same clip, or if too few people are left.
     """

@@ -1,4 +1,4 @@
-"""Read external files completely, unless they are larger than any file of their kind can be."""
+"""Read external files in full; refuse files that are larger than a file of their kind could plausibly be."""
 
 from pathlib import Path
 

@@ -115,7 +115,7 @@ def _old_encoding(data: bytes) -> str:
 
 
 def _read_csv(path: Path, text: str, limits: SheetLimits) -> Sheet:
-    """Return the rows of a CSV. Raise BenchError beyond `limits`, since commas alone could fill the memory."""
+    """Return the rows of a CSV. Raise BenchError beyond `limits`, because commas alone could exhaust the memory."""
     delimiter, text = _dialect(text)
     rows: list[list[str]] = []
     try:

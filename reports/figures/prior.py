@@ -13,7 +13,7 @@ Floats = npt.NDArray[np.floating]
 
 
 def draw_prior(picture: Frames, points: Floats, one: Floats, every: Floats, chosen: int) -> Figure:
-    """Draw a face (256, 256, 3) with its points (K, 2), and maps (S, S) in 0..1 of the point `chosen` and of all."""
+    """Draw a face (256, 256, 3) with its points (K, 2), and maps (S, S) in 0..1: of the point `chosen`, and of all."""
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(6 * SIDE, 2 * SIDE + 0.25))
         panels = figure.subplots(1, 3)
