@@ -175,7 +175,7 @@ def test_runs_that_differ_otherwise_are_refused(first, second, change, said):
 def test_rows_that_are_not_there_are_named(first):
     with pytest.raises(BenchError, match="Did you mean 'fpfomm'"):
         comparison(FinishedRun(first), FinishedRun(first), ("fpfom",))
-    with pytest.raises(BenchError, match="name one row, or two"):
+    with pytest.raises(BenchError, match="--methods a,b,c: name one row, or the two to compare"):
         comparison(FinishedRun(first), FinishedRun(first), ("a", "b", "c"))
 
 

@@ -207,8 +207,8 @@ def test_what_does_not_fit_is_told_in_a_line(tmp_path, changes, width, count, wo
         ({"driver_fps": 0}, "driver_fps: Input should be greater than 0"),
         ({"template": "movie"}, "template: Input should be 'picture' or 'video'"),
         ({"skipped": "fill"}, "skipped: Input should be 'refuse' or 'repeat'"),
-        ({"found": "{checkout}/../*.mp4"}, "found: must be a pattern within"),
-        ({"found": "{work}/*.mp4"}, "found: must be a pattern within"),
+        ({"found": "{checkout}/../*.mp4"}, "found: must be a pattern of paths within"),
+        ({"found": "{work}/*.mp4"}, "found: must be a pattern of paths within"),
         ({"found": "{checkout}/*.mp4", "image": "program"}, "found: a container can only read {checkout}"),
     ],
 )

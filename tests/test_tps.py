@@ -268,7 +268,9 @@ def test_the_relative_unit_training_learns_in_every_form(config):
 
 def test_clips_without_action_units_are_refused():
     batch = {name: value for name, value in rau_batch().items() if not name.startswith("action_units")}
-    with pytest.raises(BenchError, match=r"no action units.*--clips demo"):
+    with pytest.raises(
+        BenchError, match=r"learns from action units, but these clips have none\. Train on --clips demo"
+    ):
         next(RauTrainer(RAU).step("main", batch, 0, 0, np.random.default_rng(0)))
 
 

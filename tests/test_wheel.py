@@ -174,6 +174,6 @@ def test_the_wheel_scores_a_folder_with_the_checkouts_numbers(site, folders, cal
     assert "no output for 022 on q" in reasons["022", "q"]
     told = reasons["d0", "p"]
     assert "agreement_truth" in told
-    assert "the true result is not known; the protocols demo" in told
+    assert "the true result is not known; use the protocol demo" in told
     assert ": weights squeezenet1_1-b8a52dc0.pth are missing. With network access, run megbench weights " in told
     assert "face_frechet, face_kernel: defined only for all cells together: attrs['over_all_cells']" in told
