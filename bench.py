@@ -138,6 +138,8 @@ def run(
     if context.invoked_subcommand:
         return
     if not names(methods):
+        if sys.argv[1:]:
+            raise BenchError("No method is named. Add --methods, for example --methods flow_warp; see `list methods`.")
         print(context.get_help())
         raise typer.Exit()
     from megbench.engine.runner import Settings

@@ -171,11 +171,12 @@ def read_sheet(path: Path, key: Key, contents: Mapping[tuple[str, str, str], str
             f"{path}: the headings code, upper, lower and noise are missing. Restore the sheet's headings."
         )
     start, columns = found
+    where = f"{path.parent.name}/{path.name}"  # every expert's sheet has the same name
     parsed = Parsed()
     seen: set[str] = set()
     for number, row in enumerate(grid.rows[start + 1 :], start + 2):
         texts = {field: row[column] if column < len(row) else "" for field, column in columns.items()}
-        code, at = texts["code"], f"{path.name} row {number}"
+        code, at = texts["code"], f"{where} row {number}"
         if not any(texts.values()):
             continue
         problem = _problem(code, key, contents, seen)
@@ -195,7 +196,7 @@ def read_sheet(path: Path, key: Key, contents: Mapping[tuple[str, str, str], str
             parsed.judgements.append((judgement, at))
     lacking = [code for code in key.codes if code not in seen]
     if lacking:
-        parsed.problems.append(Problem(path.name, f"no row for {', '.join(lacking)}: left out", fatal=False))
+        parsed.problems.append(Problem(where, f"no row for {', '.join(lacking)}: left out", fatal=False))
     return parsed
 
 

@@ -433,6 +433,17 @@ def test_a_portrait_that_is_not_there_is_one_line(call):
     )
 
 
+def test_options_without_a_method_are_an_error_and_nothing_at_all_is_help(call):
+    assert call("--protocol", "demo") == (
+        2,
+        "",
+        "Error: No method is named. Add --methods, for example --methods flow_warp; see `list methods`.\n",
+    )
+    code, out, _ = call()
+    assert code == 0
+    assert "--methods" in out
+
+
 def test_ctrl_c_on_a_training_is_one_line(call, monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt

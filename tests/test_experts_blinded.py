@@ -139,7 +139,7 @@ def set_cell(place, value):
     [
         (set_cell("A6", "nocode"), "the code 'nocode' does not belong to this sheet"),
         (lambda page: set_cell("A7", page["A6"].value)(page), "appears twice. Remove one"),
-        (set_cell("H8", 5), "lower is '5'"),
+        (set_cell("H8", 5), "anna/sheet.xlsx row 8: lower is '5'"),
         (set_cell("A5", "Kode"), "headings code, upper, lower and noise are missing"),
         (set_cell("A1", "MEG-Bench expert sheet 0123"), "no key in"),
     ],

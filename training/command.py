@@ -146,7 +146,7 @@ def train(
                 finished = run.train()
             if group.is_first:
                 save_weights(weights, trainer.networks(), card(name, resolved, clips, run, group, init))
-                state = "" if finished else "Stopped by a limit; run the same command again to continue. "
+                state = "" if finished else "Stopped by a limit. To continue, omit it or raise it. "
                 print(f"{state}Weights: {weights}. Use them as --methods {weights.stem}")
     return finished
 
