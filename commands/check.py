@@ -59,7 +59,7 @@ def _tested(source: CellSource, protocol: str, make: Callable[[Sequence[Cell]], 
 
 
 def _counted(count: int, thing: str) -> str:
-    return plural(count, thing) if count else f"no {thing}"
+    return plural(count, thing) if count else f"no {thing}s"
 
 
 def _lines_of(name: str) -> Callable[[Sequence[Cell]], Iterator[Line]]:

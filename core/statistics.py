@@ -16,6 +16,8 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from megbench.core.errors import plural
+
 Float64s = npt.NDArray[np.float64]
 Key = TypeVar("Key")
 
@@ -241,7 +243,7 @@ def why_untestable(pairs: Sequence[Paired], corrected_for: int, alpha: float = A
     best = min(pairs, key=lambda found: 2.0 if found.p_least is None else found.p_least)
     if best.p_least is None:
         return UNTESTED
-    among = f"{corrected_for} pair{'s' if corrected_for > 1 else ''}"
+    among = plural(corrected_for, "pair")
     return f"{best.difference.n_clusters} drivers, {among}: p cannot go below {best.p_least:.{P_DECIMALS}f}"
 
 

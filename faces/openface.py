@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, plural
 from megbench.core.files.cache import write_text
 from megbench.core.files.working_folder import in_store
 from megbench.core.openface_units import LARGEST
@@ -177,7 +177,7 @@ def _first(path: Path, frames: Sequence[int], n_frames: int, clip: str) -> int:
     if (low, high) != (first, first + n_frames - 1):
         numbered = "" if path.is_dir() else ", numbered from 0 or 1"
         raise BenchError(
-            f"{path}: frames {low} to {high} in {len(frames)} row{'s' * (len(frames) != 1)}, but {clip} has {n_frames}"
+            f"{path}: frames {low} to {high} in {plural(len(frames), 'row')}, but {clip} has {n_frames}"
             f" frames{numbered}. Supply the table for this clip."
         )
     return first

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from megbench.core.clip import Clip
-from megbench.core.errors import BenchError, CellFailed, shown
+from megbench.core.errors import BenchError, CellFailed, plural, shown
 from megbench.core.files.working_folder import in_store
 from megbench.core.openface_units import LARGEST, OPENFACE, UnitTable, shares
 from megbench.core.registry import load
@@ -192,7 +192,7 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
     rows = [row + [""] * (width - len(row)) for row in sheet.rows if any(row)]
     if width != len(OPENFACE):
         raise CellFailed(
-            f"{path} has {width} column{'s' * (width != 1)}; it needs {len(OPENFACE)}, separated by commas, semicolons"
+            f"{path} has {plural(width, 'column')}; it needs {len(OPENFACE)}, separated by commas, semicolons"
             f" or tabs, or a header with {COLUMNS[0]} ..."
         )
     if len(rows) != driver.n_frames:
@@ -200,8 +200,7 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
         numbered = [cell.strip() for cell in rows[0]] == [str(column) for column in range(width)]
         remedy = "Delete the first row, which numbers the columns" if numbered else "Supply the table for this clip"
         raise CellFailed(
-            f"{path} has {len(rows)} row{'s' * (len(rows) != 1)}, but driver {driver.name} has {driver.n_frames}"
-            f" frames. {remedy}."
+            f"{path} has {plural(len(rows), 'row')}, but driver {driver.name} has {driver.n_frames} frames. {remedy}."
         )
     values = [[sheet.number(cell) if cell.strip() else np.nan for cell in row] for row in rows]
     for frame, (row, cells) in enumerate(zip(values, rows, strict=True), 1):

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from megbench.core.errors import BenchError, CellFailed, few
+from megbench.core.errors import BenchError, CellFailed, few, plural
 from megbench.core.frames import SIZE, Frames
 from megbench.core.pictures import Picture, is_picture, numbers_in, pictures_in
 from megbench.core.video import TooShort, is_video, read_clip
@@ -128,7 +128,7 @@ def _filled(output: Path, count: int, n_frames: int, described: Description) -> 
     Numbers in the pictures' names show which frames are missing; if there are no numbers, the pictures are spaced
     evenly.
     """
-    made = f"{described.system} made {count} frame{'s' if count > 1 else ''}, but the driver has {n_frames}"
+    made = f"{described.system} made {plural(count, 'frame')}, but the driver has {n_frames}"
     if described.driver_fps:
         made += f" and was passed at {described.driver_fps:g} frames per second (driver_fps)"
     if described.skipped == "refuse" or count > n_frames:

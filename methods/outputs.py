@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from megbench.core.clip import Cell
-from megbench.core.errors import BenchError, CellFailed, NotSupplied, few
+from megbench.core.errors import BenchError, CellFailed, NotSupplied, few, plural
 from megbench.core.frames import SIZE, Frames
 from megbench.core.video import pixel_aspect, read_clip
 from megbench.faces.crop import crop, display_size, whole_square
@@ -102,7 +102,7 @@ class Outputs:
         frames = _once_each(frames, n_frames)
         if len(frames) != n_frames:
             raise CellFailed(
-                f"{output.path} has {len(frames)} frame{'s' * (len(frames) != 1)}, but the driver has {n_frames}. Give"
+                f"{output.path} has {plural(len(frames), 'frame')}, but the driver has {n_frames}. Give"
                 f" one for each frame of the driver, or list in {MAPPING} (column frames) which of them the pictures"
                 " show"
             )
@@ -141,9 +141,7 @@ def _held(frames: Frames, output: Output, n_frames: int) -> Frames:
     """Return a picture for every frame of the driver, holding the first picture of each kept frame until the next."""
     shown = np.array(output.frames)
     if len(shown) != len(frames):
-        raise CellFailed(
-            f"{output.path} has {len(frames)} frame{'s' * (len(frames) != 1)}, but its mapping lists {len(shown)}"
-        )
+        raise CellFailed(f"{output.path} has {plural(len(frames), 'frame')}, but its mapping lists {len(shown)}")
     if shown[-1] >= n_frames:
         raise CellFailed(
             f"{output.path}: the mapping lists frame {shown[-1]}, but the driver has {n_frames} frames, counted from 0."

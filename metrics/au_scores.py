@@ -151,8 +151,7 @@ def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float |
 def curves(
     found: Mapping[str, Tracks], coded: str | None, frames: Sequence[int], detector: Detector
 ) -> dict[str, list[float]]:
-    """Return the curves, relative to the onset, of units that are coded or move in any clip, by names like
-    "AU12_output".
+    """Return the curves, relative to the onset, of units coded or moving in any clip, by names like "AU12_output".
 
     found: tracks (T, K) by role. frames: the frames to keep, () for all. Frames in which no face was found are NaN.
     """

@@ -35,9 +35,7 @@ class Strict(BaseModel):
 
 
 class Style(Strict):
-    """A recording style, named like a database. `exposures`: the instants, in frames, that are averaged into each
-    frame.
-    """
+    """A recording style, named like a database. `exposures`: the instants, in frames, averaged into each frame."""
 
     colour: Literal["grey", "rgb"]
     fps: float
