@@ -25,13 +25,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from tqdm import tqdm
 
 from megbench.core.errors import BenchError
 from megbench.core.files.cache import digest, read_kept, write_kept
 from megbench.core.files.hashes import file_hash
 from megbench.core.frames import SIZE, Frames, frame_path, grey, read_frames
 from megbench.core.processors import usable
+from megbench.core.progress import track
 from megbench.reports.fields import encode_field, field_reach, read_field
 
 # Part of the cache key: change it whenever the bytes may change.
@@ -266,7 +266,6 @@ def media_of_all(wanted: Sequence[Wanted], cache: Path) -> list[Media]:
         workers = min(usable(), len(lost))
         with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
             jobs = [pool.submit(_made, clip, path) for path, clip in lost.items()]
-            bar = tqdm(jobs, desc="media for the report", unit="clip", leave=False)
-            made = [job.result() for job in bar]
+            made = [job.result() for job in track(jobs, "Media for the report", "clip")]
     fresh = dict(zip(lost, made, strict=True))
     return [media or fresh[path] for path, media in zip(paths, found, strict=True)]

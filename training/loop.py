@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from megbench.core.contracts import Phase, Trainable
 from megbench.core.errors import BenchError, plural
+from megbench.core.progress import progress
 from megbench.nets.fast import speed_up
 from megbench.training import resume
 from megbench.training.average import Average, load, states
@@ -114,7 +114,7 @@ class TrainingRun:
         since: list[Losses] = []  # losses of the steps since they were last read
         last_save = time.monotonic()
         first, end = self.progress["step"], self._end(number)
-        bar = tqdm(total=stage.steps, initial=first, desc=f"stage {name}", unit="step", disable=self._silent)
+        bar = progress(f"stage {name}", "step", stage.steps, first, silent=not self.group.is_first)
         for step, parts in loader.steps(range(first, end)):
             self._set_modes(name, stage, step, loader)
             since.append(self._step(name, step, parts, optimisers))
@@ -340,7 +340,3 @@ class TrainingRun:
 
     def _seed(self, name: str, step: int) -> int:
         return hash((self.plan.seed, self.stages.index(name), step, self.group.rank)) % 2**63
-
-    @property
-    def _silent(self) -> bool:
-        return not self.group.is_first
