@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 
 def check(
-    name: Annotated[str, typer.Argument(help="A method (name@variant:key=value) or a metric.")],
+    name: Annotated[
+        str, typer.Argument(help="A method (name@variant:key=value), such as fomm, or a metric, such as flicker.")
+    ],
     protocol: ProtocolOption = "demo",
     drivers: DriversOption = None,
     templates: TemplatesOption = None,

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from megbench.core.errors import BenchError
+from megbench.core.installation import COMMAND
 
 
 class Commands(TyperGroup):
@@ -32,4 +33,14 @@ def _in_a_line() -> Iterator[None]:
         yield
     except typer.BadParameter as error:
         # Typer reads values with pydantic, which prepends these words to typer's own message.
-        raise BenchError(error.format_message().replace("Value error, ", "", 1)) from None
+        told = " ".join(error.format_message().replace("Value error, ", "", 1).split())
+        raise BenchError(f"{told.removesuffix('.')}.{_wanted(error)}") from None
+
+
+def _wanted(error: typer.BadParameter) -> str:
+    """Return what a missing argument or option stands for and where to read more; "" for other errors."""
+    if not error.format_message().startswith("Missing ") or error.ctx is None:
+        return ""
+    means = getattr(error.param, "help", None)
+    command = error.ctx.command_path.removeprefix(error.ctx.find_root().command_path)
+    return f"{f' {means}' if means else ''} See `{COMMAND}{command} --help`."

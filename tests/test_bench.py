@@ -91,6 +91,26 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(call, tmp_path):
     assert {name for name in COMPANIONS if f"{name}: 0 of 6 cells" in out} == set(COMPANIONS) - unfit
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("check",),
+            "'name'. A method (name@variant:key=value), such as fomm, or a metric, such as flicker. See `python",
+        ),
+        (("prepare", "samm", "x"), "option '--out'. Folder of the clip store. See `python bench.py prepare --help`."),
+        (("figure", "strip"), "argument 'run'. See `python bench.py figure strip --help`."),
+        (("weights",), "argument 'action'. Choose from: list, fetch, add. See `python bench.py weights --help`."),
+    ],
+)
+def test_a_missing_argument_is_explained(call, arguments, said):
+    code, _, err = call(*arguments)
+    assert code == 2
+    assert err.startswith("Error: Missing ")
+    assert said in err
+    assert err.count("\n") == 1
+
+
 def test_wrong_names_are_told_before_there_are_clips(call):
     for arguments, words in (
         (("--methods", "fom", *ON_FAKES), "Unknown method 'fom'"),
