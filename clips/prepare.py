@@ -116,18 +116,16 @@ def _task(
 
 
 def _announce(database: str, waiting: Collection[Task], wanted: int, out: Path, workers: int) -> None:
-    """Print what will be prepared and approximately how long it will take."""
+    """Print what will be prepared and, unless there are videos, whose frames are not counted, how long it will take."""
     frames = sum(len(task.recording.files) for task in waiting)
     many = f"{plural(len(waiting), 'clip')} of {database}"
     done = f" ({wanted - len(waiting)} more are already prepared)" if len(waiting) < wanted else ""
     pictures = f", {plural(frames, 'picture')}," if frames else ""
-    seconds = (len(waiting) * CLIP_S + frames * FRAME_S) / min(workers, len(waiting))
-    # The frames of a video are not counted.
-    about = "about" if all(task.recording.files for task in waiting) else "more than"
-    note(
-        f"preparing {many}{done}{pictures} into {out}. On an otherwise idle machine, this takes {about}"
-        f" {duration(seconds)} (not timed here)."
-    )
+    time = ""
+    if all(task.recording.files for task in waiting):
+        seconds = (len(waiting) * CLIP_S + frames * FRAME_S) / min(workers, len(waiting))
+        time = f" On an otherwise idle machine, this takes about {duration(seconds)} (not timed here)."
+    note(f"preparing {many}{done}{pictures} into {out}.{time}")
 
 
 def _left_out_before(out: Path) -> Collection[str]:
