@@ -76,13 +76,16 @@ def add(
     name: Annotated[str, typer.Option(help="Name of the entry; default: protocol and seal.")] = "",
     entries: EntriesOption = None,
 ) -> None:
-    """Add a finished run to the table's files and print the text for a pull request."""
+    """Add a finished run to the table's files and print the text for a pull request; not for runs on your own clips."""
+    from megbench.clips.databases import DATABASES
     from megbench.core.files.names import check_name
+    from megbench.reports.run_files import FinishedRun
     from megbench.results.check import findings
     from megbench.results.export import submission_of, values_of, write_submission
-    from megbench.results.pull_request import pull_request
+    from megbench.results.pull_request import check_public, pull_request
     from megbench.results.reading import ENTRIES
 
+    check_public(FinishedRun(run), DATABASES)
     made = submission_of(run)
     called = check_name("entry", name or f"{made.protocol.name}-{(made.seal or '')[:10]}")
     path = (entries or ENTRIES) / f"{called}.json"

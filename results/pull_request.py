@@ -1,15 +1,35 @@
-"""The text of a pull request that adds a results file to the table."""
+"""What the public table takes, and the text of a pull request that adds a results file to it."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
-from megbench.core.errors import plural
+from megbench.core.errors import BenchError, plural
 from megbench.core.installation import COMMAND
+from megbench.reports.run_files import FinishedRun
 from megbench.results.submission import Row, Submission
 
 # Figures that the text shows if the run has them.
 SHOWN = ("agreement", "gain", "error")
+
+
+def check_public(run: FinishedRun, databases: Collection[str]) -> None:
+    """Raise BenchError for a run on the user's own clips or portraits, which no other row could ever be compared with.
+
+    databases: those that the suite reads. Their clips, and those of plug-in protocols, are not the user's own.
+    """
+    folders = run.facts.request.get("folders")
+    name = run.facts.protocol.name
+    own = sorted({cell.database for cell in run.facts.cells} - set(databases)) if name == "self" else []
+    portraits = name == "folder" or (isinstance(folders, dict) and folders.get("portraits"))
+    if own or portraits:
+        what = "your own portraits" if portraits else f"your own clips ({', '.join(own)})"
+        raise BenchError(
+            f"{run.folder} was run on {what}. The public table takes only cells that others can run as well: demo,"
+            " demo_kit, megc2021, megc2022, or self on a prepared database. To share this run, use"
+            f" `{COMMAND} results export`."
+        )
 
 
 def pull_request(made: Submission, path: Path) -> str:

@@ -2,13 +2,17 @@
 
 import json
 import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from megbench.clips.databases import DATABASES
 from megbench.core.errors import BenchError
 from megbench.core.peak_memory import forget_peak, peak_mb
 from megbench.engine.seal import measured_digest
 from megbench.results.export import submission_of
+from megbench.results.pull_request import check_public
 from tests.results_fixture import make_small_run, mended, write
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -84,6 +88,30 @@ def test_one_command_adds_a_run_and_writes_the_request(call, run, tmp_path):
     code, out, err = call("results", "board", "--entries", "table", "--out", "site")
     assert code == 0, out + err
     assert (tmp_path / "site" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "folders", "databases", "what"),
+    [
+        ("demo", {"portraits": None}, {"grey"}, ""),
+        ("demo", {"portraits": "/home/ann/faces"}, {"grey"}, "your own portraits"),
+        ("folder", {"drivers": "/data/CASME2"}, {"casme2"}, "your own portraits"),
+        ("self", {"drivers": "/data/SMIC"}, {"smic", "smic-vis"}, ""),
+        ("self", {"drivers": "clips"}, {"folder"}, r"your own clips \(folder\)"),
+        ("self", {"drivers": "MINE"}, {"samm", "our_clips"}, r"your own clips \(our_clips\)"),
+        ("megc2021", {"data": "KIT"}, {"casme2"}, ""),
+        ("of_a_plug_in", {}, {"new_database"}, ""),
+    ],
+)
+def test_the_table_takes_only_what_others_can_run(protocol, folders, databases, what):
+    cells = [SimpleNamespace(database=database) for database in databases]
+    facts = SimpleNamespace(request={"folders": folders}, protocol=SimpleNamespace(name=protocol), cells=cells)
+    run = SimpleNamespace(folder=Path("runs/x"), facts=facts)
+    if not what:
+        check_public(run, DATABASES)
+        return
+    with pytest.raises(BenchError, match=rf"runs/x was run on {what}\. The public table takes only .*results export"):
+        check_public(run, DATABASES)
 
 
 def test_a_run_that_is_not_whole_is_not_exported(run):
