@@ -64,46 +64,59 @@ def train(
     device: DeviceOption = Device.auto,
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) on each machine.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines, which share --out; start each as with torchrun.")] = 1,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Print all settings, as a file for --config; train nothing.")
+    ] = False,
 ) -> None:
     """Train a method; to resume after an interruption or a limit, run the same command again."""
     from megbench.taught import TRAININGS
     from megbench.training import command as training
     from megbench.training.plan import Limits
+    from megbench.training.prepared import prepared_set
 
     trainings = TRAININGS | {"published": recipes(generators(GENERATORS))}
     # A wrong name is reported before anything is rendered or prepared.
     recipe = load("trainable", name, trainings["published"])
     if init is not None and not init.is_file():
         raise BenchError(f"--init {init} is not a file. Give weights as .safetensors, or a checkpoint.")
+    defaults = default_configs(name, clips, recipe)
+    changes = list(overrides or [])
+    if clips != DEMO:
+        changes.append(f"data.prepared.leave_out={leave_out}")
+    if settings:
+        source = training_data(DEMO)[1] if clips == DEMO else prepared_set([])
+        print(training.choose(name, trainings, source, config, changes, defaults).text(), end="")
+        return
     label, source = training_data(clips)
     weights = user_weights(name, variant or (OWN if label == DEMO else label))
     folder = out or STORE / "training" / weights.stem
     if weights.exists() and not folder.exists():
         raise BenchError(f"{weights} holds weights from another training run. Give another --as, or move the file.")
-    changes = list(overrides or [])
-    if label != DEMO:
-        changes.append(f"data.prepared.leave_out={leave_out}")
     training.train(
         name,
         trainings,
         source,
-        config or default_config(name, label, recipe),
+        config,
         changes,
         folder,
         weights,
         training.Machine(resolve_device(device), devices, nodes),
         init,
         Limits(max_steps, max_minutes),
+        defaults,
     )
 
 
-def default_config(name: str, label: str, recipe: type) -> Path | None:
-    """Return the demo weights' settings for rendered people, otherwise the recipe's published ones; None if absent."""
-    from megbench.taught import CONFIGS
-    from megbench.training.command import published_config
+def default_configs(name: str, clips: str, recipe: type) -> dict[str, Path]:
+    """Return the existing files with default settings by kind of training, that of the demo weights first.
 
-    places = [*([CONFIGS / f"{name}.yaml"] if label == DEMO else []), published_config(recipe)]
-    return next((path for path in places if path.is_file()), None)
+    Only rendered people can be used for the demo weights' kind.
+    """
+    from megbench.taught import CONFIGS
+    from megbench.training.command import PUBLISHED, published_config
+
+    places = {"taught": CONFIGS / f"{name}.yaml"} if clips == DEMO else {}
+    return {kind: path for kind, path in {**places, PUBLISHED: published_config(recipe)}.items() if path.is_file()}
 
 
 def training_data(clips: str) -> tuple[str, TrainingSource]:
@@ -114,10 +127,10 @@ def training_data(clips: str) -> tuple[str, TrainingSource]:
     """
     if clips == DEMO:
         from megbench.taught.rendered import rendered_set
-        from megbench.taught.training_set import demo_set
+        from megbench.taught.training_set import DEMO_SET, demo_set
 
         folder = STORE.resolve() / "clips"
-        return DEMO, rendered_set(lambda: demo_set(folder))  # rendered only after the settings are checked
+        return DEMO, rendered_set(lambda: demo_set(folder), DEMO_SET[0])  # rendered after the settings are checked
     from megbench.training.prepared import prepared_set
 
     stores = clip_stores(clips, "--clips", "demo or ")

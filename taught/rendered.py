@@ -27,7 +27,7 @@ from megbench.taught.mirror import MANY_VERTICES, POINT_PARTNERS
 from megbench.taught.variation import Pose, Variation, bent, moved, placed, stirred
 from megbench.training.command import PUBLISHED, TrainingSet, TrainingSource
 from megbench.training.mirror import LANDMARK_PARTNERS
-from megbench.training.variation import StoreSettings
+from megbench.training.variation import StoreSettings, people_held_out
 
 # Scale, angle, shift x and y of a head that does not move.
 AT_REST = (1.0, 0.0, 0.0, 0.0)
@@ -43,10 +43,15 @@ class RenderedSettings(StoreSettings):
     variation: Variation = Variation()
 
 
-def rendered_set(folder: Callable[[], Path]) -> TrainingSource:
-    """Return the rendered set in `folder()`: all of it for training on exact motion, otherwise only frame pairs."""
+def rendered_set(folder: Callable[[], Path], people: int | None = None) -> TrainingSource:
+    """Return the rendered set in `folder()`: all of it for training on exact motion, otherwise only frame pairs.
+
+    people: the number of people in it, if it is known before `folder` renders them.
+    """
 
     def make(settings: RenderedSettings, training: str) -> TrainingSet:
+        if people is not None:
+            people_held_out(settings.held_out, people)
         rendered = RenderedSet(folder(), settings.held_out, settings.variation, settings.points)
         return FramePairs(rendered) if training == PUBLISHED else rendered
 
@@ -56,12 +61,16 @@ def rendered_set(folder: Callable[[], Path]) -> TrainingSource:
 class RenderedSet:
     """Pairs of a driver (identity a, states s and t) and a source (identity b, state s; its true output is state t).
 
-    The last `held_out` identities are used only for validation. points: the number of mesh vertices that a batch
-    follows, 10 or 50. Raises BenchError for an unfinished set.
+    The last `held_out` identities are used only for validation (None: as chosen by `people_held_out`). points: the
+    number of mesh vertices that a batch follows, 10 or 50. Raises BenchError for an unfinished set.
     """
 
     def __init__(
-        self, folder: Path, held_out: int = 4, variation: Variation | None = None, points: int = len(POINT_VERTICES)
+        self,
+        folder: Path,
+        held_out: int | None = None,
+        variation: Variation | None = None,
+        points: int = len(POINT_VERTICES),
     ) -> None:
         if not (folder / "set.json").is_file():
             raise BenchError(f"{folder} is not a finished training set (no set.json). Render it again.")
@@ -72,9 +81,7 @@ class RenderedSet:
             np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names
         )
         self.n_identities, self.n_states = self.frames.shape[:2]
-        if not 0 < held_out < self.n_identities:
-            raise BenchError(f"Setting held_out must be from 1 to {self.n_identities - 1}, got {held_out}.")
-        self.held_out = held_out
+        self.held_out = people_held_out(held_out, self.n_identities)
         self.variation = variation or Variation()
         self.vertices = {len(found): list(found) for found in (POINT_VERTICES, MANY_VERTICES)}[points]
         # Intensities of seventeen action units, (S, 17), as an estimator would read them from the states.
@@ -184,7 +191,7 @@ class FramePairs:
 
     def __init__(self, rendered: RenderedSet) -> None:
         self.rendered = rendered
-        self.videos = rendered.videos
+        self.videos, self.held_out = rendered.videos, rendered.held_out
         self.describe, self.facts = rendered.describe, rendered.facts
 
     def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:

@@ -376,7 +376,7 @@ def test_each_jitter_changes_what_it_says():
 
 
 def test_what_cannot_be_trained_on_is_said(mix, stores, tmp_path):
-    with pytest.raises(BenchError, match="must be between 1 and 6: the training clips show 7 people"):
+    with pytest.raises(BenchError, match=r"data\.held_out must be from 1 to 6, .* 7 people, got 8\. Use --set"):
         PreparedSet(mix, held_out=8)
     with pytest.raises(BenchError, match="is in several of the stores"):
         PreparedSet([mix[0], mix[0]])

@@ -32,6 +32,7 @@ from megbench.training.loop import TrainingRun
 from megbench.training.mirror import LANDMARK_PARTNERS
 from megbench.training.plan import Plan, StagePlan, learning_rate
 from megbench.training.processes import Group, Machine
+from megbench.training.variation import people_held_out
 from tests.rendered_set import write_rendered_set
 
 CLEAN = Variation(
@@ -135,8 +136,26 @@ def test_a_batch_follows_fifty_points_and_says_its_action_units(rendered):
 def test_splits_share_nobody(rendered):
     data = RenderedSet(rendered, held_out=1)
     assert not set(data.identities("train")) & set(data.identities("validation"))
-    with pytest.raises(BenchError, match="held_out must be from 1 to 2, got 3"):
+    assert len(RenderedSet(rendered).identities("train")) == 2
+    with pytest.raises(BenchError) as told:
         RenderedSet(rendered, held_out=3)
+    assert str(told.value) == (
+        "Setting data.held_out must be from 1 to 2, because the training clips show 3 people, got 3. Use --set"
+        " data.held_out=1."
+    )
+
+
+@given(st.integers(2, 60))
+def test_by_default_a_few_people_are_held_out(people):
+    held_out = people_held_out(None, people)
+    assert 1 <= held_out < people
+    assert held_out == (4 if people >= 16 else max(1, people // 4))
+    assert people_held_out(held_out, people) == held_out
+
+
+def test_one_person_is_not_enough():
+    with pytest.raises(BenchError, match=r"show 1 person; at least 2 are needed, .* Pass more clips with --clips"):
+        people_held_out(None, 1)
 
 
 def test_an_unfinished_set_is_refused(tmp_path):

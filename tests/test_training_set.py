@@ -24,7 +24,7 @@ from megbench.faces.mesh import FittedMesh
 from megbench.protocols.demo import SHEET
 from megbench.taught import training_set
 from megbench.taught.people import PORTRAIT, SERIES, People, person, read_people, write_people
-from megbench.taught.rendered import RenderedSettings, at, cells
+from megbench.taught.rendered import at, cells
 from megbench.taught.states import (
     CAPS,
     HEAD_EVERY,
@@ -37,6 +37,7 @@ from megbench.taught.states import (
     draw_states,
 )
 from megbench.taught.training_set import build
+from megbench.training.variation import people_held_out
 
 PEOPLE, STATES = 2, 9
 
@@ -147,7 +148,7 @@ def test_the_people_are_those_of_the_file_and_no_more_than_it_has(made, arrays, 
 def test_people_held_out_are_drawn_from_portraits_that_no_trained_person_has():
     portraits = [one.portrait for one in read_people().roles]
     assert len(set(portraits)) == 36
-    held_out = portraits[-RenderedSettings().held_out :]
+    held_out = portraits[-people_held_out(None, len(portraits)) :]
     assert len(set(held_out)) == len(held_out)
     assert not set(held_out) & set(portraits[: -len(held_out)])
     assert portraits.count(PORTRAIT) == 20

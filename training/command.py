@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 import json
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import yaml
 
 from megbench.core.config import as_dict, holds, merge, parse_set, read_overlay, resolve
 from megbench.core.contracts import Trainable
-from megbench.core.errors import BenchError, WrongSetting, check_choice, plural, shown
+from megbench.core.errors import BenchError, WrongSetting, check_choice, plural, shown, unknown_name
 from megbench.core.files.cache import write_json
 from megbench.core.files.folder_lock import TRAINING, check_free, locked_folder
+from megbench.core.installation import COMMAND
 from megbench.core.progress import note
 from megbench.core.provenance import lacks_bfloat16, provenance
 from megbench.core.registry import load
@@ -51,6 +54,10 @@ class TrainingSet(Batches, Protocol):
     def videos(self) -> int:
         """The number of clips that an epoch visits."""
 
+    @property
+    def held_out(self) -> int:
+        """The number of people used for validation only."""
+
     def describe(self) -> str:
         """Return a description of the set in words."""
 
@@ -74,6 +81,58 @@ class TrainingSource:
     kinds: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The settings of a training run: the kind of training, its recipe, the plan, and how clips are drawn."""
+
+    kind: str
+    recipe: Any
+    plan: Plan
+    drawn: Any
+
+    def text(self) -> str:
+        """Return all settings as YAML, which a settings file may contain."""
+        values = {
+            "training": self.kind,
+            **as_dict(self.recipe),
+            "plan": as_dict(self.plan),
+            "data": as_dict(self.drawn),
+        }
+        return yaml.safe_dump(json.loads(json.dumps(values)), sort_keys=False, default_flow_style=None, width=110)
+
+
+def choose(
+    name: str,
+    trainings: Mapping[str, Mapping[str, str]],
+    source: TrainingSource,
+    config: Path | None,
+    sets: Sequence[str],
+    defaults: Mapping[str, Path] | None = None,
+) -> Chosen:
+    """Return the settings for training `name`: those in a file, or the defaults, with the overrides `sets`.
+
+    trainings: for each kind of training, the recipes ("module:Recipe") by name; the setting `training` chooses the
+    kind. config: a settings file, or None for the defaults. defaults: the default settings by kind of training, with
+    the usual kind first; a file's plan is completed from them (`with_lengths`). Raise BenchError for a wrong setting.
+    """
+    given = [(f"--set {item}", _spelt_out(parse_set(item))) for item in sets]
+    settings = _combined(config, [some for _, some in given], defaults or {})
+    try:
+        kind = check_choice("training", str(settings.pop("training", PUBLISHED)), trainings)
+        if kind not in source.kinds:
+            raise BenchError(f"The {kind} training procedure needs the exact flow of rendered clips. Use --clips demo.")
+        plan = resolve(Plan, [part_of(settings, "plan")], where="plan")
+        drawn: Any = resolve(source.settings, [part_of(settings, "data")], where="data")
+        recipe = load("trainable", name, trainings[kind])
+        check_names(settings, recipe)
+        return Chosen(kind, resolve(recipe, [settings]), plan, drawn)
+    except BenchError as error:
+        path = error.path if isinstance(error, WrongSetting) else ("training",)
+        blamed = [text for text, some in given if path and holds(some, path)]
+        listed = f" `{COMMAND} train {name} --settings` lists all settings." if "Unknown setting" in str(error) else ""
+        raise BenchError(f"{blamed[-1] if blamed else config or 'the default settings'}: {error}{listed}") from None
+
+
 def train(
     name: str,
     trainings: Mapping[str, Mapping[str, str]],
@@ -85,54 +144,41 @@ def train(
     machine: Machine | None = None,
     init: Path | None = None,
     limits: Limits | None = None,
+    defaults: Mapping[str, Path] | None = None,
 ) -> bool:
     """Train `name` in the folder `out` and write `weights` (.safetensors) with their JSON card.
 
-    trainings: for each kind of training, the recipes ("module:Recipe") by name; the setting `training` chooses the
-    kind. config: a settings file, or None for the defaults. init: weights to start from instead of random ones;
+    trainings, source, config, sets, defaults: as in `choose`. init: weights to start from instead of random ones;
     networks not in them keep their random weights. Continue from `out` if a run was interrupted there. Raise BenchError
     if the settings there are different, if `out` contains anything else, or if another process trains there. A run that
     reaches a limit writes the best weights so far and returns False.
     """
-    settings = _spelt_out(read_overlay(config) if config else {})
-    given = [(f"--set {item}", _spelt_out(parse_set(item))) for item in sets]
-    for _, some in given:
-        settings = merge(settings, some)
-    try:
-        kind = check_choice("training", str(settings.pop("training", PUBLISHED)), trainings)
-        if kind not in source.kinds:
-            raise BenchError(f"The {kind} training procedure needs the exact flow of rendered clips. Use --clips demo.")
-        plan = resolve(Plan, [part_of(settings, "plan")], where="plan")
-        drawn: Any = resolve(source.settings, [part_of(settings, "data")], where="data")
-        recipe = resolve(load("trainable", name, trainings[kind]), [settings])
-    except BenchError as error:
-        path = error.path if isinstance(error, WrongSetting) else ("training",)
-        blamed = [text for text, some in given if path and holds(some, path)]
-        raise BenchError(f"{blamed[-1] if blamed else config or 'the default settings'}: {error}") from None
-
+    chosen = choose(name, trainings, source, config, sets, defaults)
+    recipe, plan = chosen.recipe, chosen.plan
     machine = machine or Machine()
     if machine.starts_first:
         check_free(out, TRAINING)  # before anything is rendered
     torch.manual_seed(plan.seed)
     # TensorFloat-32 keeps ten bits; half a pixel of motion needs more.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    clips = source.open(drawn, kind)
+    # Missing weights of a loss and an impossible plan are reported before any clips are rendered or read.
+    with told_of_memory(lambda: TOO_LARGE):
+        trainer = recipe.trainer()
+    check_plan(plan, trainer.stages, machine.devices * machine.nodes)
+    check_rates(plan, trainer)
+    clips = source.open(chosen.drawn, chosen.kind)
     plan = plan.on(clips.videos)
     resolved: dict[str, Any] = {
-        "recipe": {"training": kind, **as_dict(recipe)},
+        "recipe": {"training": chosen.kind, **as_dict(recipe)},
         "plan": as_dict(plan),
-        "data": as_dict(drawn),
+        "data": as_dict(chosen.drawn) | {"held_out": clips.held_out},
     }
     if stores := clips.facts().get("stores"):  # with other clips, it is a different training run
         resolved["stores"] = stores
-    with told_of_memory(lambda: TOO_LARGE):
-        trainer = recipe.trainer()
     if init is not None:
         resolved["init"] = start_from(init, trainer)
     if plan.precision == "bf16" and machine.device == "cpu" and lacks_bfloat16():
         note("This processor has no bfloat16 instructions and is many times faster with --set plan.precision=float32.")
-    check_plan(plan, trainer.stages, machine.devices * machine.nodes)
-    check_rates(plan, trainer)
     with locked_folder(out, TRAINING) if machine.starts_first else contextlib.nullcontext():
         check_unchanged(out, resolved)
         with machine.processes() as group:
@@ -149,6 +195,42 @@ def train(
                 state = "" if finished else "Stopped by a limit. To continue, omit it or raise it. "
                 print(f"{state}Weights: {weights}. Use them as --methods {weights.stem}")
     return finished
+
+
+def _combined(config: Path | None, sets: Sequence[dict[str, Any]], defaults: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the settings of a file, or the defaults for the chosen kind of training, with overrides."""
+    own = _spelt_out(read_overlay(config)) if config else {}
+    kinds = [str(some["training"]) for some in (own, *sets) if "training" in some]
+    usual = PUBLISHED if config else next(iter(defaults), PUBLISHED)
+    default = defaults.get(kinds[-1] if kinds else usual)
+    base = _spelt_out(read_overlay(default)) if default else {}
+    return functools.reduce(merge, sets, with_lengths(own, base) if config else base)
+
+
+def with_lengths(settings: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a file's settings with what its plan lacks from the defaults: all stages, or the length of a stage.
+
+    A stage without steps and epochs takes everything that it does not set from the default stage of the same name.
+    """
+    plan, usual = settings.get("plan", {}), defaults.get("plan", {}).get("stages", {})
+    stages = (plan.get("stages") or usual) if isinstance(plan, Mapping) else None
+    if not isinstance(stages, Mapping):
+        return settings  # reported as a wrong setting afterwards
+
+    def whole(name: str, stage: Any) -> Any:
+        lacks_length = isinstance(stage, Mapping) and not {"steps", "epochs"} & stage.keys()
+        return merge(usual.get(name, {}), stage) if lacks_length else stage
+
+    return {**settings, "plan": {**plan, "stages": {name: whole(name, stage) for name, stage in stages.items()}}}
+
+
+def check_names(settings: Mapping[str, Any], recipe: type) -> None:
+    """Raise WrongSetting if `settings`, without plan and data, has a name that is not a setting of the recipe."""
+    own = [field.name for field in dataclasses.fields(recipe)]
+    for name in map(str, settings):
+        if name not in own:
+            unknown = unknown_name("setting", name, [*own, "data", "loss", "plan", "training"])
+            raise WrongSetting(str(unknown), [name])
 
 
 def _spelt_out(settings: dict[str, Any]) -> dict[str, Any]:

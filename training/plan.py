@@ -70,9 +70,9 @@ class Plan:
 
 def check_plan(plan: Plan, stages: Sequence[str], processes: int) -> None:
     """Raise BenchError if the method lacks a stage, no stage has steps, or a batch cannot be divided."""
-    if plan.stages and not any(stage.steps or stage.epochs for stage in plan.stages.values()):
-        first = next(iter(plan.stages))
-        raise BenchError(f"Every stage of the plan has 0 steps. Set plan.stages.{first}.steps to 1 or more.")
+    if not any(stage.steps or stage.epochs for stage in plan.stages.values()):
+        first = next(iter(plan.stages), stages[0])
+        raise BenchError(f"No stage of the plan has any steps. Set plan.stages.{first}.steps to 1 or more.")
     for name, stage in plan.stages.items():
         check_choice("stage", name, stages)
         if stage.steps < 0:

@@ -23,7 +23,7 @@ from megbench.core.frames import SIZE
 from megbench.core.prepared_clips import STORE, ClipStore, StoredClip, three_channels
 from megbench.training.command import PUBLISHED, TrainingSet, TrainingSource
 from megbench.training.mirror import LANDMARK_PARTNERS
-from megbench.training.variation import LUMA, Jitter, PreparedSettings, StoreSettings
+from megbench.training.variation import LUMA, Jitter, PreparedSettings, StoreSettings, people_held_out
 
 # In a mirror, x is reversed.
 MIRROR = np.array([-1, 1], np.float32)
@@ -39,13 +39,18 @@ def prepared_set(folders: Sequence[Path]) -> TrainingSource:
 
 
 class PreparedSet:
-    """Pairs of frames from the clips in one or more stores; `held_out` people are used for validation only.
+    """Pairs of frames from the clips in one or more stores.
 
+    held_out: the number of people used for validation only; None: as chosen by `people_held_out`.
     Raises BenchError if a store is damaged or unfinished, if two hold the same clip, or if too few people are left.
     """
 
     def __init__(
-        self, folders: Sequence[Path], held_out: int = 4, settings: PreparedSettings | None = None, check: bool = True
+        self,
+        folders: Sequence[Path],
+        held_out: int | None = None,
+        settings: PreparedSettings | None = None,
+        check: bool = True,
     ) -> None:
         self.settings = settings or PreparedSettings()
         self.stores = [ClipStore(folder, check) for folder in folders]
@@ -61,19 +66,9 @@ class PreparedSet:
         )
         kept = [(store, clip) for store, clip in self.clips if clip.recording not in self.left_out]
         everybody = sorted({clip.person for _, clip in kept}, key=_shuffled)
-        if len(everybody) < 2:
-            raise BenchError(
-                f"The training clips show {plural(len(everybody), 'person', 'people')}; at least 2 are needed, one of"
-                " them for validation."
-                " Pass more clips with --clips."
-            )
-        if not 0 < held_out < len(everybody):
-            raise BenchError(
-                f"data.held_out {held_out} must be between 1 and {len(everybody) - 1}: the training clips show"
-                f" {len(everybody)} people. Set it with --set data.held_out=N."
-            )
-        validating = set(everybody[:held_out])
-        self._people = {"train": everybody[held_out:], "validation": everybody[:held_out]}
+        self.held_out = people_held_out(held_out, len(everybody))
+        validating = set(everybody[: self.held_out])
+        self._people = {"train": everybody[self.held_out :], "validation": everybody[: self.held_out]}
         self._split = {
             "train": [(store, clip) for store, clip in kept if clip.person not in validating],
             "validation": [(store, clip) for store, clip in kept if clip.person in validating],

@@ -7,6 +7,11 @@ from typing import Literal
 
 import numpy as np
 
+from megbench.core.config import Count
+from megbench.core.errors import BenchError, plural
+
+# The number of people that are held out for validation by default, if there are enough.
+MOST_HELD_OUT = 4
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -41,7 +46,29 @@ class PreparedSettings:
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """Settings for drawing frames from clip stores. held_out: number of people used for validation only."""
+    """Settings for drawing frames from clip stores.
 
-    held_out: int = 4
+    held_out: number of people used for validation only; None: as chosen by `people_held_out`.
+    """
+
+    held_out: Count | None = None
     prepared: PreparedSettings = PreparedSettings()
+
+
+def people_held_out(held_out: int | None, people: int) -> int:
+    """Return how many of `people` are used for validation only: `held_out`, or by default a quarter, from 1 to 4.
+
+    Raise BenchError unless someone is left for training and for validation.
+    """
+    if people < 2:
+        raise BenchError(
+            f"The training clips show {plural(people, 'person', 'people')}; at least 2 are needed, one of them for"
+            " validation. Pass more clips with --clips."
+        )
+    usual = min(max(people // 4, 1), MOST_HELD_OUT)
+    if held_out is not None and not 0 < held_out < people:
+        raise BenchError(
+            f"Setting data.held_out must be from 1 to {people - 1}, because the training clips show"
+            f" {plural(people, 'person', 'people')}, got {held_out}. Use --set data.held_out={usual}."
+        )
+    return usual if held_out is None else held_out
