@@ -21,10 +21,14 @@ from megbench.clips.synthetic.people import Role
 from megbench.clips.synthetic.performance import Performance, Track
 from megbench.clips.synthetic.rendered_clips import Scene, shoot
 from megbench.core.clip import Cell, Clip, Template
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, plural
 from megbench.core.files.names import check_name
 from megbench.core.frames import frame_path, read_png
+from megbench.core.processors import usable
+from megbench.core.progress import duration, note
 
+# Processor seconds to start a rendering process, for a scene and for one of its exposures, used for estimates.
+START_S, SCENE_S, SHOT_S = 3.0, 0.45, 0.02
 TEMPLATE_CAMERA = Camera(noise=0.0)
 
 
@@ -122,6 +126,7 @@ class Demo:
         drivers = [self._driver(index) for index, driver in enumerate(self.sheet.drivers) if driver.name in filmed]
         truths = [self._truth(driver, name) for driver in chosen for name in templates]
         scenes = [*drivers, *truths]
+        self._announce([scene for scene in scenes if not _rendered(scene, self.cache)])
         takes = shoot(scenes, self.cache, self.workers)
         if any(len(shot) < scene.takes for scene, shot in zip(scenes, takes, strict=True)):
             # The clips' keys contain the code: processes started after a change store them under other keys.
@@ -143,6 +148,18 @@ class Demo:
             for driver in chosen
             for name in templates
         ]
+
+    def _announce(self, waiting: Sequence[Scene]) -> None:
+        """Print how many clips must be rendered first, if any, and approximately how long that takes."""
+        if not waiting:
+            return
+        shots = sum(scene.performance.n_frames * len(scene.camera.exposures) for scene in waiting)
+        workers = min(self.workers or usable(), len(waiting))
+        seconds = START_S * workers + SCENE_S * len(waiting) + SHOT_S * shots
+        note(
+            f"the clips of {self.name} must be rendered first: {plural(len(waiting), 'scene')}, about"
+            f" {duration(seconds / workers)} on an otherwise idle machine (not timed here). They are kept for all runs."
+        )
 
     def answer(self, cell: Cell) -> Answer:
         """Return the scenes from which a cell's truth is rendered, so that it can be degraded deliberately."""
@@ -172,6 +189,10 @@ class Demo:
         """Return the scene in which the template's person performs the driver's motion in the driver's manner."""
         role, name = self.templates[name], _truth_name(driver, name)
         return Scene(name, driver.style, driver.emotion, role, driver.performance(), TEMPLATE_CAMERA)
+
+
+def _rendered(scene: Scene, cache: Path) -> bool:
+    return all((cache / scene.key(take) / "clip.json").is_file() for take in range(scene.takes))
 
 
 def _still(name: str, truth: Clip) -> Template:

@@ -1,6 +1,7 @@
 """The demo protocol: its data file is as documented, and its cells have their ground truth."""
 
 import functools
+import re
 import shutil
 from collections import Counter
 
@@ -40,6 +41,21 @@ def test_code_that_changes_while_clips_are_rendered_is_one_line(tmp_path, monkey
     monkeypatch.setattr(rendered_clips, "in_parallel", lambda *_, **__: [])
     with pytest.raises(BenchError, match=r"^The suite's code changed during the run .* Run the same"):
         Demo(tmp_path).few()
+
+
+def test_what_must_be_rendered_is_announced(tmp_path, monkeypatch, capsys):
+    def shot(scenes, cache, workers):
+        for scene in scenes[:-1]:
+            for take in range(scene.takes):
+                (cache / scene.key(take)).mkdir(parents=True, exist_ok=True)
+                (cache / scene.key(take) / "clip.json").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "shoot", shot)
+    for told in (r"rendered first: 27 scenes, about \d+ s on an", r"rendered first: 1 scene, about \d+ s on an"):
+        with pytest.raises(KeyboardInterrupt):
+            Demo(tmp_path, workers=2).cells()
+        assert re.search(f"^Note: the clips of demo must be {told} otherwise idle machine", capsys.readouterr().err)
 
 
 def test_everybody_is_somebody_else():
