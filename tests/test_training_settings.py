@@ -79,10 +79,10 @@ def test_the_lengths_are_those_of_the_chosen_kind_of_training(tmp_path):
     [
         (
             "perceptual=pyramid",
-            "--set perceptual=pyramid: Unknown setting 'perceptual'. Choices: data, loss, model, plan, taught,"
-            " training. `python bench.py train fomm --settings` lists all settings.",
+            "--set perceptual=pyramid: Unknown setting in the config: 'perceptual'. Choices: data, loss, model, plan,"
+            " taught, training. `python bench.py train fomm --settings` lists all settings.",
         ),
-        ("plans.seed=1", "Unknown setting 'plans'. Did you mean 'plan'?"),
+        ("plans.seed=1", "Unknown setting in the config: 'plans'. Did you mean 'plan'?"),
         ("plan.stages.motion.step=1", "Unknown setting in plan.stages.motion: 'step'. Did you mean 'steps'?"),
         ("data.held_out=0", "--set data.held_out=0: Setting data.held_out must be at least 1, got 0."),
     ],

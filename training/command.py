@@ -229,7 +229,7 @@ def check_names(settings: Mapping[str, Any], recipe: type) -> None:
     own = [field.name for field in dataclasses.fields(recipe)]
     for name in map(str, settings):
         if name not in own:
-            unknown = unknown_name("setting", name, [*own, "data", "loss", "plan", "training"])
+            unknown = unknown_name("setting in the config:", name, [*own, "data", "loss", "plan", "training"])
             raise WrongSetting(str(unknown), [name])
 
 
