@@ -37,8 +37,9 @@ from megbench.faces.landmarks import Points, landmarks
 
 # recorded: unchanged. luma: grey. swapped: grey as in the published preparation, which swaps red and blue.
 Colour = Literal["recorded", "luma", "swapped"]
-# Processor seconds for finding a clip's face and for processing a frame of 640 x 480, used for estimates.
-CLIP_S, FRAME_S = 0.25, 0.006
+# Processor seconds for loading the face detector, for finding a clip's face and for processing a frame of 640 x 480,
+# used for estimates.
+START_S, CLIP_S, FRAME_S = 3.0, 0.25, 0.006
 # A function from the 68 landmarks to the 18 points.
 Pick = Callable[[Points], Points]
 
@@ -123,7 +124,7 @@ def _announce(database: str, waiting: Collection[Task], wanted: int, out: Path, 
     pictures = f", {plural(frames, 'picture')}," if frames else ""
     time = ""
     if all(task.recording.files for task in waiting):
-        seconds = (len(waiting) * CLIP_S + frames * FRAME_S) / min(workers, len(waiting))
+        seconds = START_S + (len(waiting) * CLIP_S + frames * FRAME_S) / min(workers, len(waiting))
         time = f" On an otherwise idle machine, this takes about {duration(seconds)} (not timed here)."
     note(f"preparing {many}{done}{pictures} into {out}.{time}")
 

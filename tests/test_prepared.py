@@ -88,7 +88,7 @@ def test_a_time_is_announced_only_if_the_frames_are_counted(capsys):
 
     assert told(250, 250) == (
         "Note: preparing 2 clips of ours (3 more are already prepared), 500 pictures, into OUT. On an otherwise idle"
-        " machine, this takes about 4 s (not timed here).\n"
+        " machine, this takes about 6 s (not timed here).\n"
     )
     assert told(250, 0) == "Note: preparing 2 clips of ours (3 more are already prepared), 250 pictures, into OUT.\n"
 
