@@ -332,6 +332,16 @@ class Table:
         return [*(f"[{number}] {note}" for number, note in enumerate(notes, 1)), *self.footnotes]
 
 
+def notes_once(tables: Iterable[Table]) -> list[Table]:
+    """Return tables to be printed one after another; a footnote of several of them is kept only under the last one."""
+    found = list(tables)
+    later = [{line for table in found[place + 1 :] for line in table.footnotes} for place in range(len(found))]
+    return [
+        dataclasses.replace(table, footnotes=tuple(line for line in table.footnotes if line not in seen))
+        for table, seen in zip(found, later, strict=True)
+    ]
+
+
 def _aligned(texts: list[str], widths: list[int]) -> str:
     first, *rest = (
         text.ljust(width) if not i else text.rjust(width)
