@@ -114,6 +114,8 @@ def write_report(
             magnified=reading(run),
             detectors=disagreements(run),
             explained=leaderboard.explained(run),
+            ranked=RANKED_BY in run.figures,
+            has_guards=leaderboard.has_guards(run),
             left_out=left_out(run),
             floor=leaderboard.floor(run),
             above_ceiling=leaderboard.above_ceiling(run),
