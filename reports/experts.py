@@ -36,7 +36,7 @@ OF_PERFECT = (
     " {most} is perfect."
 )
 INTERVALS = (
-    "In brackets: {level:.0%} bootstrap intervals; drivers are resampled, with all their videos. Methods that share a"
+    "Beside values: {level:.0%} bootstrap intervals; drivers are resampled, with all their videos. Methods that share a"
     " group cannot be told apart (means over experts by cell, sign flips by driver, Holm, 5 %). With fewer than five"
     " drivers there is no interval."
 )

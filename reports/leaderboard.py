@@ -171,7 +171,7 @@ def why_no_floor(run: FinishedRun) -> str:
         if drivers == 1:
             return "there is only one driver"
         if not run.controls:
-            return "no control was run; the same command without --no-controls adds them"
+            return "no controls were run; the same command without --no-controls runs them"
         return f"the control {FLOOR_CONTROL} is not in this run"
     return f"no cell of the control {FLOOR_CONTROL} has a score"
 

@@ -256,7 +256,7 @@ def test_a_page_without_a_floor_says_why(tmp_path):
     facts["methods"] = [method for method in facts["methods"] if not method["is_control"]]
     (folder / "run.json").write_text(json.dumps(facts))
     page = write_report(folder, Pictures.none).read_text(encoding="utf-8")
-    assert "No floor to beat: no control was run; the same command without --no-controls adds them." in page
+    assert "No floor to beat: no controls were run; the same command without --no-controls runs them." in page
     facts["cells"] = facts["cells"][:1]
     (folder / "run.json").write_text(json.dumps(facts))
     assert leaderboard.why_no_floor(FinishedRun(folder)) == "there is only one driver"
