@@ -266,10 +266,10 @@ class Table:
 
     def is_best(self, column: int, entry: Entry, section: Section) -> bool:
         """Return whether an entry shows the best number of a column, which is bold; several entries may show it."""
-        best, decimals = self.best(column), self.columns[column].decimals
-        if best is None or self.sections[0] is not section or not isinstance(entry.value, float | int):
+        if self.sections[0] is not section or not isinstance(entry.value, float | int):
             return False
-        return entry.shown(decimals) == Entry(best).shown(decimals)
+        best, decimals = self.best(column), self.columns[column].decimals
+        return best is not None and entry.shown(decimals) == Entry(best).shown(decimals)
 
     def text(self) -> str:
         """Return aligned columns for a terminal, with notes below. Control characters in names are escaped."""
