@@ -51,6 +51,7 @@ def import_(
     from megbench.reports.experts import gap
     from megbench.reports.export import experts_tables, write_tables
     from megbench.reports.marks import exported
+    from megbench.reports.table import notes_once
 
     if answered(files):
         import_pairs(files, run, out)
@@ -66,7 +67,7 @@ def import_(
             sheets = [f"{FOLDER}/{each.name}" for each in (run / FOLDER).glob("*") if each.is_dir()]
             show_on_page(run, opened, FILE, *sheets)
     tables = experts_tables(judgements, opened)
-    print("\n".join(table.text() for table in tables.values()))
+    print("\n".join(table.text() for table in notes_once(tables.values())))
     print(gap(judgements))
     if out:
         write_judgements(out / FILE, judgements)

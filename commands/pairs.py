@@ -150,5 +150,7 @@ def import_pairs(files: Sequence[Path], run: Path | None, out: Path | None) -> N
 
 def print_tables(tables: Mapping[str, Table]) -> None:
     """Print tables, each under its title."""
-    for table in tables.values():
+    from megbench.reports.table import notes_once
+
+    for table in notes_once(tables.values()):
         print(f"{table.title}\n\n{table.text()}")

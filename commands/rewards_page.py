@@ -38,11 +38,10 @@ large. Two of its measures are included to show what they reward here.
   more below 8 frames per second (as in VBench's repository; its release 0.1.5 has no such factor). A clip is dynamic
   (1) if at least round(n / 4) pairs move; halves are rounded to the nearest even number, as in Python. With n = 2, as
   for the demo's clips at 200 frames per second, that is 0 pairs: such a clip is dynamic whatever it shows, even a still
-  face
-  (`findings/vbench_still_clip_is_dynamic.sh`). With n = 1 there is no pair, and the figure is absent here.
+  face (`findings/vbench_still_clip_is_dynamic.sh`). With n = 1 there is no pair, and the figure is absent here.
 - **Motion smoothness** is not computed, because it needs the weights of a network (AMT). Every second frame is
-  predicted from its neighbours, and the score is (255 - mean |frame - prediction|) / 255. A clip without
-  motion is easy to predict, so a still face would score near 1.
+  predicted from its neighbours, and the score is (255 - mean |frame - prediction|) / 255. A clip without motion
+  is easy to predict, so a still face would score near 1.
 """
 
 

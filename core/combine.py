@@ -31,7 +31,7 @@ def combined(metric: Metric, partials: Sequence[Partial]) -> list[Score]:
 def mean_score(figure: str, partials: Sequence[Partial]) -> Score:
     """Return the plain mean of a figure over the cells that have it, with the number of those cells and of all cells.
 
-    If no cell has the figure, the value is None, with the status and reason of the first cell whose input was supplied.
+    If no cell has the figure, the value is None, with the reason of `absent_score`.
     """
     values = [value for partial in partials if (value := partial.values.get(figure)) is not None]
     if values:
@@ -40,9 +40,13 @@ def mean_score(figure: str, partials: Sequence[Partial]) -> Score:
 
 
 def absent_score(figure: str, partials: Sequence[Partial]) -> Score:
-    """Return the score of a figure that no cell has, with the reason given by the first cell that is not "missing"."""
+    """Return the score of a figure that no cell has, with the reason given by the first cell that was measured.
+
+    If none was measured, the first cell that is not "missing" gives the reason.
+    """
     if not partials:
         return Score(figure, None, "skipped", "no cells", 0, 0)
-    first = min(partials, key=lambda partial: partial.status == "missing")
+    # A failed output lacks every figure, so its reason does not explain why the other outputs lack this one.
+    first = min(partials, key=lambda partial: (partial.status != "ok", partial.status == "missing"))
     status = "unavailable" if first.status == "ok" else first.status
     return Score(figure, None, status, first.why_absent(figure), 0, len(partials))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from megbench.core.errors import plural
 from megbench.core.statistics import (
     LEVEL,
     Float64s,
@@ -24,12 +25,18 @@ from megbench.experts.judgements import ITEMS, PERFECT, Item, Judgement, drivers
 from megbench.reports.intervals import groups, paired_table, with_interval
 from megbench.reports.table import Column, Entry, Section, Table
 
-DEPENDS = (
-    "Normalised by the best: the sum over experts of a method's total, divided by the best total that the expert gave."
-    " It depends on the methods in the table: adding or removing one may change every other number in that column."
+# Both are sums over experts, as the challenges publish them: the first since MEGC2021, the second since MEGC2022.
+NORMALISED = (
+    "Normalised by the best: a method's total as a share of the best total that the same expert gave, summed over"
+    " {experts}; {most} is best. It depends on the methods in the table: adding or removing one may change every other"
+    " number in that column."
+)
+OF_PERFECT = (
+    f"Of perfect: a method's total as a share of the perfect total ({PERFECT} per video), summed over {{experts}};"
+    " {most} is perfect."
 )
 INTERVALS = (
-    "In brackets: {level:.0%} bootstrap intervals; drivers are resampled, with all their videos. Methods that share a"
+    "Beside values: {level:.0%} bootstrap intervals; drivers are resampled, with all their videos. Methods that share a"
     " group cannot be told apart (means over experts by cell, sign flips by driver, Holm, 5 %). With fewer than five"
     " drivers there is no interval."
 )
@@ -39,7 +46,8 @@ INTERVALS = (
 class Totals:
     """Summed scores of every method: `totals` (methods, experts), NaN if an expert did not judge every cell.
 
-    normalised, of_perfect and per_video: a value with its interval for each method.
+    normalised and of_perfect (sums over the experts, at most their number) and per_video (0 to 9): a value with its
+    interval for each method.
     """
 
     methods: list[str]
@@ -116,14 +124,19 @@ def table_one(judgements: Sequence[Judgement]) -> Table:
     found = add_up(judgements)
     order = sorted(range(len(found.methods)), key=lambda m: -(found.per_video[m].value or 0.0))
     tied = groups(_compared(tuple(judgements)))
+    most = len(found.experts)
+    by_best, of_perfect = (t.format(experts=plural(most, "expert"), most=most) for t in (NORMALISED, OF_PERFECT))
+    drawn, span = INTERVALS.format(level=LEVEL), f"0 to {most}"
+    # Means over different numbers of videos are not compared.
+    better = True if len({interval.n for interval in found.per_video}) == 1 else None
     columns = (
         Column("method"),
         *(Column(expert, "↑", 0, "Total of this expert.", "Totals", True) for expert in found.experts),
         Column("overall", "↑", 0, "Sum over the experts.", "Totals", True),
-        Column("normalised by the best", "↑", 6, DEPENDS, "", True),
-        Column("of perfect", "↑", 3, "Sum over experts of total / perfect score.", "", True),
-        Column("mean per video", "↑", 2, f"Mean over experts and videos, 0 to {PERFECT}.", "", True),
-        Column("group", "", 0, INTERVALS.format(level=LEVEL)),
+        Column("normalised by the best", "↑", 3, by_best, "", True, span, "normalised by the best", intervals=True),
+        Column("of perfect", "↑", 3, of_perfect, "", True, span, "of perfect", intervals=True),
+        Column("mean per video", "↑", 2, f"Mean over experts and videos, 0 to {PERFECT}.", "", better, intervals=True),
+        Column("group", "", 0, drawn),
     )
     rows = tuple(
         (
@@ -136,8 +149,7 @@ def table_one(judgements: Sequence[Judgement]) -> Table:
         )
         for m in order
     )
-    notes = (DEPENDS, INTERVALS.format(level=LEVEL))
-    return Table("Experts' judgements", columns, (Section("", rows),), notes)
+    return Table("Experts' judgements", columns, (Section("", rows),), (by_best, of_perfect, drawn))
 
 
 def _total(value: float) -> Entry:

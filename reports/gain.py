@@ -32,7 +32,7 @@ STILL = (
     " mirror."
 )
 HOW = (
-    "First minus second, over the clips that both label. In brackets: intervals, people resampled. p comes from"
+    "First minus second, over the clips that both label. Beside values: intervals, people resampled. p comes from"
     " exchanging the two rows' predictions by person; p, Holm holds for all pairs of this table together, separately"
     " for UF1 and UAR."
 )

@@ -91,6 +91,7 @@ def write_report(
     if media is not None:
         _write_beside(run_folder / MEDIA_FOLDER, texts if beside else [])
     opened = run.facts.cells.index(whole[0]) if whole else 0
+    board = leaderboard.leaderboard(run)
     script = script_of([TEMPLATES / name for name in SCRIPTS])
     page = (
         environment()
@@ -106,7 +107,7 @@ def write_report(
             with_media=media is not None,
             with_fields=any(clip.field for clip in coded),
             factors=FACTORS,
-            leaderboard=leaderboard.leaderboard(run),
+            leaderboard=board,
             for_paper=for_paper,
             unequal=told(run),
             common_means=common_means(run),
@@ -114,6 +115,9 @@ def write_report(
             magnified=reading(run),
             detectors=disagreements(run),
             explained=leaderboard.explained(run),
+            with_intervals=any(entry.interval for row in board.rows() for entry in row),
+            ranked=RANKED_BY in run.figures,
+            has_guards=leaderboard.has_guards(run),
             left_out=left_out(run),
             floor=leaderboard.floor(run),
             above_ceiling=leaderboard.above_ceiling(run),

@@ -20,8 +20,8 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 FLIPS = (
-    "Differences are means over cells, first minus second. In brackets: 95 % intervals, drivers resampled. With"
-    " fewer than five drivers there is no interval. p comes from sign flips by driver (every combination for up to 14"
+    "Differences are means over cells, first minus second, each with its 95 % interval (drivers resampled). With fewer"
+    " than five drivers there is no interval. p comes from sign flips by driver (every combination for up to 14"
     " drivers) and holds for one pair chosen beforehand; p, Holm holds for all pairs of this table together."
 )
 

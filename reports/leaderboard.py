@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from megbench.core.figures import PICTURE
 from megbench.reports import selfcheck
 from megbench.reports.headlines import FAMILY, RANKED_BY, column, entry, explanation, headlines, left_out
 from megbench.reports.intervals import compared, groups, intervals
@@ -129,6 +130,11 @@ def explained(run: FinishedRun) -> list[tuple[str, str]]:
     return [(method.label, method.purpose) for method in run.facts.methods if method.purpose]
 
 
+def has_guards(run: FinishedRun) -> bool:
+    """Return whether the leaderboard has a column of a guard."""
+    return any(figure.group == PICTURE for figure in headlines(run))
+
+
 def floor(run: FinishedRun, figure: str = "agreement") -> float | None:
     """Return the 95th percentile of the wrong-driver control's scores, which a wrong expression can reach by chance.
 
@@ -157,12 +163,16 @@ def above_ceiling(run: FinishedRun, figure: str = "agreement") -> list[str]:
 
 
 def why_no_floor(run: FinishedRun) -> str:
-    """Return why the floor is absent, or "" if there is one."""
+    """Return why the floor is absent and, if a run can have one, how to get it; "" if there is one."""
     if floor(run) is not None:
         return ""
     if all(method.label != FLOOR_CONTROL for method in run.facts.methods):
         drivers = len({cell.driver for cell in run.facts.cells})
-        return "there is only one driver" if drivers == 1 else f"the control {FLOOR_CONTROL} is not in this run"
+        if drivers == 1:
+            return "there is only one driver"
+        if not run.controls:
+            return "no controls were run; the same command without --no-controls runs them"
+        return f"the control {FLOOR_CONTROL} is not in this run"
     return f"no cell of the control {FLOOR_CONTROL} has a score"
 
 

@@ -21,7 +21,7 @@ AGAINST: dict[Item, str] = {"sum": "sum", "motion": "upper + lower", "noise": "n
 HOW = (
     "Tau: Kendall's tau-b with the experts' mean over all judged outputs; 1 is the same order, 0 is chance. Accuracy:"
     " the share of pairs of outputs in the same cell, not tied by the experts, that the metric orders as the experts'"
-    " sum does; a tie of the metric counts half, chance is 0.5; the number of pairs is in brackets. In brackets beside"
+    " sum does; a tie of the metric counts half, chance is 0.5; the number of pairs is beside it. Beside"
     " tau: {level:.0%} bootstrap intervals, drivers resampled. With fewer than five drivers there is no interval. A"
     " figure orders outputs by their distance from its ideal."
 )

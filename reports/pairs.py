@@ -25,8 +25,8 @@ STRENGTH = (
     " sum to 0. If one is stronger by 1, people who see a difference prefer it 2.7 times as often as the other."
 )
 CLUSTERED = (
-    f"In brackets: {LEVEL:.0%} intervals, clustered by rater and by driver. With fewer than five of either there is no"
-    " interval."
+    f"Beside values: {LEVEL:.0%} intervals, clustered by rater and by driver. With fewer than five of either there is"
+    " no interval."
 )
 ONCE = "A pair that a rater was asked about twice counts once, by the first answer."
 ALIKE = (

@@ -32,7 +32,7 @@ class Column:
 
     `remark` follows the title in brackets, as an entry's remark follows its value. `key` names the column in CSV files
     and for choosing columns; if it is empty, the title is used. `brief` columns are kept if there is room for only a
-    few.
+    few. `intervals`: whether the remarks beside its values are their intervals, not the counts behind them.
     """
 
     title: str
@@ -44,6 +44,7 @@ class Column:
     remark: str = ""
     key: str = ""
     brief: bool = False
+    intervals: bool = False
 
     @property
     def heading(self) -> str:
@@ -184,7 +185,8 @@ class Table:
         entries = [row[column] for row in self.sections[0].rows] if self.sections else []
         values = [entry.value for entry in entries if isinstance(entry.value, float | int)]
         counts = {entry.remark for entry in entries if isinstance(entry.value, float | int)}
-        if better is None or len(values) < 2 or len(counts) > 1:
+        comparable = self.columns[column].intervals or len(counts) < 2
+        if better is None or len(values) < 2 or not comparable:
             return None
         return max(values) if better else min(values)
 
@@ -263,9 +265,11 @@ class Table:
         return f"**{text}**" if self.is_best(column, entry, section) else text
 
     def is_best(self, column: int, entry: Entry, section: Section) -> bool:
-        """Return whether an entry is the best number of a column, which the page shows in bold."""
-        first = self.sections[0] is section
-        return first and isinstance(entry.value, float | int) and entry.value == self.best(column)
+        """Return whether an entry shows the best number of a column, which is bold; several entries may show it."""
+        if self.sections[0] is not section or not isinstance(entry.value, float | int):
+            return False
+        best, decimals = self.best(column), self.columns[column].decimals
+        return best is not None and entry.shown(decimals) == Entry(best).shown(decimals)
 
     def text(self) -> str:
         """Return aligned columns for a terminal, with notes below. Control characters in names are escaped."""
@@ -326,6 +330,16 @@ class Table:
     def _below(self, notes: list[str]) -> list[str]:
         """Return the lines below the table: numbered reasons, then footnotes."""
         return [*(f"[{number}] {note}" for number, note in enumerate(notes, 1)), *self.footnotes]
+
+
+def notes_once(tables: Iterable[Table]) -> list[Table]:
+    """Return tables to be printed one after another; a footnote of several of them is kept only under the last one."""
+    found = list(tables)
+    later = [{line for table in found[place + 1 :] for line in table.footnotes} for place in range(len(found))]
+    return [
+        dataclasses.replace(table, footnotes=tuple(line for line in table.footnotes if line not in seen))
+        for table, seen in zip(found, later, strict=True)
+    ]
 
 
 def _aligned(texts: list[str], widths: list[int]) -> str:

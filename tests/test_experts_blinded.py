@@ -190,7 +190,7 @@ def test_import_prints_table_one(call):
     path = bench.__file__.replace("bench.py", "reports/published/megc2021_experts.csv")
     code, out, err = call("experts", "import", path, "--out", "tables")
     assert code == 0, err
-    assert "2.936782" in out
+    assert "2.937 (2.655 to 3.000)" in out
     assert "includes 0" in out
     assert "sum          0.31        0.50        0.75" in out
     code, _, err = call("experts", "import", "none.csv")
@@ -218,8 +218,10 @@ def test_the_published_judgements_fit_a_run_that_has_a_part_of_them(call, run, t
     (run / "report.html").write_text("old")
     seal(run)
     sheet = ROOT / "reports" / "published" / "megc2021_experts.csv"
-    code, _, err = call("experts", "import", sheet, "--run", run, "--mapping", mapping)
+    code, out, err = call("experts", "import", sheet, "--run", run, "--mapping", mapping)
     assert code == 0, err
+    assert out.count("Not the published model") == 1, "all tables have this footnote; the last one shows it"
+    assert out.index("ICC(2,1)") < out.index("Not the published model")
     assert "Did you mean" not in err
     assert "210 rows left out" in err
     assert "method 3282 (54 rows)" in err

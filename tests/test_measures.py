@@ -245,6 +245,17 @@ def test_combine_is_the_mean_of_what_is_there(values):
         assert score.status != "ok"
 
 
+def test_an_output_that_failed_is_not_the_reason_why_the_others_lack_a_figure():
+    """A figure that needs a truth is absent from recordings because they have none, even if one output also failed."""
+    missing, failed = Partial("missing", "no output"), Partial("failed", "no frontal face found in output")
+    scored = Partial("ok", values={"agreement": 0.5}, reasons={"agreement_truth": "no truth in this cell"})
+    cells = [missing, failed, scored]
+    for count, status, reason in ((3, "unavailable", "no truth in this cell"), (2, "failed", failed.reason)):
+        score = mean_score("agreement_truth", cells[:count])
+        assert (score.value, score.status, score.reason) == (None, status, reason)
+    assert mean_score("agreement_truth", [missing]).status == "missing"
+
+
 def test_ssim_is_scikit_images_and_equal_pictures_have_one():
     picture = grey(face()[None])[0]
     other = np.clip(picture + np.random.default_rng(0).normal(0, 4, picture.shape), 0, 255).astype(np.uint8)

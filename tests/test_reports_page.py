@@ -253,9 +253,26 @@ def test_a_page_without_a_floor_says_why(tmp_path):
     scores = (folder / "scores.csv").read_text().splitlines()
     (folder / "scores.csv").write_text("\n".join(line for line in scores if "wrong_driver" not in line) + "\n")
     assert leaderboard.why_no_floor(FinishedRun(folder)) == "the control wrong_driver is not in this run"
+    facts["methods"] = [method for method in facts["methods"] if not method["is_control"]]
+    (folder / "run.json").write_text(json.dumps(facts))
+    page = write_report(folder, Pictures.none).read_text(encoding="utf-8")
+    assert "No floor to beat: no controls were run; the same command without --no-controls runs them." in page
     facts["cells"] = facts["cells"][:1]
     (folder / "run.json").write_text(json.dumps(facts))
     assert leaderboard.why_no_floor(FinishedRun(folder)) == "there is only one driver"
+
+
+def test_the_page_explains_only_what_was_measured(tmp_path, page):
+    assert "The guards show" in page
+    assert "Read <b>agreement</b> and" in page
+    folder = make_run(tmp_path / "run", 2)
+    facts = json.loads((folder / "run.json").read_text())
+    for kept, told in (("motion_agreement", "Read <b>agreement</b> and"), ("identity_distance", "The guards show")):
+        metrics = [metric for metric in facts["metrics"] if metric["name"] == kept]
+        (folder / "run.json").write_text(json.dumps(facts | {"metrics": metrics}))
+        text = write_report(folder, Pictures.none).read_text(encoding="utf-8")
+        assert [each for each in ("Read <b>agreement</b> and", "The guards show") if each in text] == [told]
+        assert ("loor to beat" in text) == (kept == "motion_agreement")
 
 
 def test_figures_without_any_value_are_named_as_left_out(tmp_path):

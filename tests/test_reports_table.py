@@ -145,6 +145,13 @@ def test_best_looks_at_methods_only(better, best):
     assert Table("t", (Column("m"), Column("a", better=better)), sections).best(1) == best
 
 
+def test_numbers_that_look_equal_are_bold_together():
+    rows = tuple((Entry(name), Entry(number)) for name, number in (("a", 0.914), ("b", 0.906), ("c", 0.9), ("d", None)))
+    table = Table("t", (Column("m"), Column("x", decimals=2, better=True)), (Section("", rows), Section("", rows)))
+    assert [table.is_best(1, row[1], table.sections[0]) for row in rows] == [True, True, False, False]
+    assert table.html().count('class="best"') == table.latex().count("textbf") == 2
+
+
 def test_a_row_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match="2 columns"):
         Table("t", (Column("m"), Column("a")), (Section("", ((Entry("x"),),)),))

@@ -10,7 +10,7 @@ import pytest
 from megbench.faces.action_units import UNITS
 from megbench.faces.features import Seen, SeenClip
 from megbench.faces.motion import FacialMotion
-from megbench.faces.regions import REGIONS
+from megbench.faces.regions import GROUPS, REGIONS
 from tests.moving_face import T, make_cell
 
 PAGE = (Path(__file__).parent.parent / "docs" / "seen.md").read_text()
@@ -66,4 +66,10 @@ def test_types_and_shapes_are_those_of_the_page(seen):
         elif name != "motion":
             assert type(found[name]).__name__ == text, name
     assert checked == 13
-    assert (len(UNITS), len(REGIONS)) == (15, 12)
+    assert len(UNITS) == 15
+
+
+def test_the_regions_are_those_of_the_page_in_their_order():
+    listed = re.findall(r"^\| (\d+) \| `(\w+)` \| (\w+) \|", PAGE, re.MULTILINE)
+    groups = {region: name for name, regions in GROUPS.items() for region in regions}
+    assert listed == [(str(index), name, groups[index]) for index, name in enumerate(REGIONS)]

@@ -35,9 +35,9 @@ function draw() {
     all(".cursor", curves).forEach((line) => line.setAttribute("transform", `translate(${curves.dataset.step * state.frame} 0)`));
   }
   slider.value = state.frame;
-  const names = Object.entries(marks).filter(([, at]) => at === state.frame).map(([name]) => ` ${name}`).join("");
+  const names = Object.entries(marks).filter(([, at]) => at === state.frame).map(([name]) => ` · ${name}`).join("");
   const time = fps ? ` · ${((1000 * state.frame) / fps).toFixed(0)} ms` : "";
-  find("#where").value = `frame ${state.frame} of ${frames - 1}${time}${names}`;
+  find("#where").value = `frame ${state.frame} (0 to ${frames - 1})${time}${names}`;
 }
 function goTo(frame) {
   state.frame = Math.max(0, Math.min(frame, facts().frames - 1));
