@@ -52,7 +52,7 @@ Of {sum} trials, {lost} ended with a lost or different score.
 | a bit flipped by the disk; a linked file changed and its old time restored | not found | found |
 
 When the command is run again, it asks the system for the size, modification time and inode of each file, as git and
-make do, and reads only files for which they differ from the recorded ones (`.megbench/file_hashes`, which may be
+make do. It reads only files for which these differ from the recorded ones (`.megbench/file_hashes`, which may be
 deleted at any time). `verify` always reads every file of the run; running the command again then repairs what it finds.
 Damage in the store is found when a file is read: PNG files and archives have their own checksums, and stored scores and
 records have a digest.
