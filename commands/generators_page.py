@@ -49,7 +49,7 @@ def _section(each: Generator) -> Iterator[str]:
     yield f"- Training: {_training(each)}"
     if (defects := folder(each) / "defects.md").is_file():
         path = defects.relative_to(ROOT).as_posix()
-        yield f"- Known defects of the paper and the code, each with its switch: [{path}](../{path})"
+        yield f"- Known defects of the paper and the code, with the switches for them: [{path}](../{path})"
 
 
 def _modes(each: Generator) -> Iterator[str]:
@@ -94,7 +94,7 @@ def _published(each: Generator) -> str:
     required = " and ".join(f"`{name}`" for name in each.published.required)
     count = len(each.published.settings)
     layouts = "one layout" if count == 1 else f"{count} layouts"
-    return f"`bench.py import {each.name} FILE` ({layouts}; it must contain {required})."
+    return f"`bench.py import {each.name} FILE` ({layouts}; the file must contain {required})."
 
 
 def _training(each: Generator) -> str:

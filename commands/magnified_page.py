@@ -26,14 +26,14 @@ animator, and reduces the motion of its output again, with learned networks for 
 - The driver's optical flow since frame 0, without head motion, is multiplied by K. Each frame is resampled from its own
   pixels; the head, the background and frame 0 do not change. The result is measured, and the frame is resampled from
   its own pixels again with the missing motion added.
-- The method sees that driver. The motion of its output since the output's own first frame is then multiplied by 1/K in
-  the same way.
+- The method receives this magnified driver. The motion of its output since the output's own first frame is then
+  multiplied by 1/K in the same way.
 - Methods that are driven by action units (`ulmegan`, `tps_rau`) receive intensities multiplied by K and clipped at 5
   instead. The motion of their output is also multiplied by 1/K; otherwise, the motion would merely become K times as
-  strong. A mark counts the clipped frames; if the units are read from a recording's flow, it appears once they have
-  been read. Rendered drivers reach 5 at the intensity of a micro-expression, so there is little to multiply.
+  strong. A mark counts the clipped frames; if the units are read from a recording's flow, the mark appears once they
+  have been read. Rendered drivers reach 5 at the intensity of a micro-expression, so there is little left to multiply.
 - K is a number from 0.0625 to 16. Sixteen times a motion of three pixels is half the eye distance. A motion that
-  would fold the picture is blurred until it does not, so large motions are magnified by less than K.
+  would fold the picture is smoothed until it no longer does, so large motions are magnified by less than K.
   `magnify=1` is the method itself and shares its cells.
 - Controls that know the ground truth, and `outputs:DIR`, reject the option, because they do not animate.
 - The factor and the operator's version are part of the row's identity, and the operator's time is included in the
@@ -51,21 +51,23 @@ Before you rely on it:
 GUIDE = """## Where it helps
 
 Magnify the motion for networks that take pictures as input, most of all if the pictures are soft and noisy like those
-of published kits. On `demo_kit` (below), agreement and error improve with every step from K = 1 to 8 for all four, and
-most of it is reached at K = 4. There, FPB-FOMM, FOMM and MRAA agree with the driver by .61 to .65 instead of .43 to
-.51, and with the truth by .70 to .73 instead of .51 to .57. Their error, which is 1.05 to 1.36 at K = 1 and thus worse
-than a still face's, falls to .75 to .79. Their gain falls by .04 to .08. This fits the second point above: errors that
-do not depend on the driver are divided by K.
+of published kits. On `demo_kit` (below), agreement and error improve with every step from K = 1 to 8 for all four such
+networks, and most of the improvement is reached at K = 4. At that factor, the agreement of FPB-FOMM, FOMM and MRAA is
+.61 to .65 instead of .43 to .51 with the driver, and .70 to .73 instead of .51 to .57 with the truth. Their error,
+which is 1.05 to 1.36 at K = 1 and thus worse than a still face's, falls to .75 to .79. Their gain falls by .04 to .08.
+This fits the second point above: errors that do not depend on the driver are divided by K.
 
-In the clean pictures of `demo`, where such errors are small, K = 2 is best: agreement of the same three rises by .03 to
-.04, error falls by .03 to .07, and gain changes by .03 at most. K = 4 brings no more, and K = 8 makes error worse.
+In the clean pictures of `demo`, where such errors are small, K = 2 is best: the agreement of the same three networks
+rises by .03 to .04, their error falls by .03 to .07, and their gain changes by .03 at most. K = 4 brings no further
+improvement, and K = 8 makes error worse.
 
 Do not magnify for networks driven by action units. On `demo_kit`, little changes at K = 2. At larger factors, and on
-`demo` even at K = 2, gain falls: the units are clipped at 5, so the output is reduced by more than they were increased.
+`demo` even at K = 2, gain falls: the units are clipped at 5, so the output's motion is reduced by more than the units
+were increased.
 
-In these tables, means are over cells. Magnification helps if agreement is higher and error lower than at K = 1;
-differences under .01 do not count. The report of a run that has `NAME` and `NAME:magnify=K` shows the same sentences
-under its leaderboard."""
+The tables show means over cells. Magnification helps if agreement is higher and error lower than at K = 1; differences
+under .01 do not count. The sentences below each table also appear under the leaderboard in the report of any run that
+has `NAME` and `NAME:magnify=K`."""
 
 
 def page(runs: Sequence[FinishedRun]) -> str:
@@ -80,8 +82,8 @@ def page(runs: Sequence[FinishedRun]) -> str:
             )
         made, protocol = run.facts.provenance, run.facts.protocol
         about = (
-            f"Run `{command(run)}`, {str(made.get('date', ''))[:10]}: protocol {protocol.name} {protocol.version},"
-            f" {plural(len(run.facts.cells), 'cell')}."
+            f"These values come from the run `{command(run)}` of {str(made.get('date', ''))[:10]}: protocol"
+            f" {protocol.name} {protocol.version}, {plural(len(run.facts.cells), 'cell')}."
         )
         parts += [f"## {protocol.name}", about, table.markdown(), "\n".join(f"- {line}" for line in reading(run))]
     return "\n\n".join(part.strip() for part in parts) + "\n"

@@ -27,7 +27,7 @@ do not edit it by hand.
   over all cells, or from all cells as one set. Absent values are left out and counted; they never count as zero.
 - *shown*: the group of columns in the leaderboard, T if it is also in the terminal's table, H if it has a heat map; —
   if it is only in the list of all figures.
-- O and D are the facial motion of output and driver (or truth) as vectors over twelve regions and all T frames, with
+- O and D are the facial motions of output and driver (or truth) as vectors over twelve regions and all T frames, with
   head motion removed, in units of the eye distance. o and d are the changes of action units from onset to apex.
 - A metric that is *measured on request* must be named with `--metrics`. [How to add a metric](extend.md#a-metric).
 """
@@ -66,13 +66,14 @@ def _checked(metric: type[Metric]) -> Iterator[str]:
     found = {name: kept.figures[name] for name in names if kept and name in kept.figures}
     lines = [f"- `{name}` {worth.line}" for name, worth in found.items() if worth.version == metric.version]
     if kept and lines:
-        yield f"\n`bench.py selfcheck`, on {kept.cells} ground-truth clips degraded step by step ({kept.date}):\n"
+        clips = f"{kept.cells} ground-truth clips degraded step by step"
+        yield f"\nResults of `bench.py selfcheck` on {clips} ({kept.date}):\n"
         yield from lines
     courses = kept.courses.get(metric.name) if kept else None
     if courses and courses.version == metric.version:
         yield (
-            "\nMedian correlation over time with the true intensity, over those of the demo's drivers that have the"
-            f" unit (their number in brackets): {courses.line}."
+            "\nThese are the median correlations over time with the true intensity, over the demo's drivers that"
+            f" contain the unit (number of drivers in brackets): {courses.line}."
         )
 
 

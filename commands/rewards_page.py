@@ -18,9 +18,9 @@ This page is written by `python -m megbench.commands.rewards_page RUN` from a fi
 Every report has the same table for its own run under "What scores reward".
 
 No measure of micro-expressions should reward a still face, noise, a moving head or the wrong expression. This page
-shows the value of each figure for these rows:
+shows the value of each figure for the following rows:
 
-- `still`: the template, repeated. `still_noise`: the same with camera noise of sigma 2.
+- `still`: the template, repeated. `still_noise`: the same, with camera noise of sigma 2.
 - `rigid`: the template moved by the driver's head motion only.
 - `wrong_driver`: another expression. `reversed`: the right one, played backwards. Both are made by `flow_warp`.
 - `truth`: the rendered ground truth, recorded by a simulated camera with its own noise.
@@ -38,10 +38,10 @@ large. Two of its measures are included to show what they reward here.
   more below 8 frames per second (as in VBench's repository; its release 0.1.5 has no such factor). A clip is dynamic
   (1) if at least round(n / 4) pairs move; halves are rounded to the nearest even number, as in Python. With n = 2, as
   for the demo's clips at 200 frames per second, that is 0 pairs: such a clip is dynamic whatever it shows, even a still
-  face (`findings/vbench_still_clip_is_dynamic.sh`). With n = 1 there is no pair, and the figure is absent here.
-- **Motion smoothness** is not computed, because it needs the weights of a network (AMT). Every second frame is
-  predicted from its neighbours, and the score is (255 - mean |frame - prediction|) / 255. A clip without motion
-  is easy to predict, so a still face would score near 1.
+  face (`findings/vbench_still_clip_is_dynamic.sh`). With n = 1, there is no pair, and the figure is absent here.
+- **Motion smoothness** is not computed, because it needs the weights of a network (AMT), which predicts every second
+  frame from its neighbours. The score is (255 - mean |frame - prediction|) / 255. A clip without motion is easy to
+  predict, so a still face would score near 1.
 """
 
 
@@ -56,8 +56,8 @@ def page(run: FinishedRun) -> str:
     made = run.facts.provenance
     lines = [f"- {sentence}" for sentence in summary(run)]
     about = (
-        f"Run `{command(run)}`, {str(made.get('date', ''))[:10]}: protocol {run.facts.protocol.name}"
-        f" {run.facts.protocol.version}, {plural(len(run.facts.cells), 'cell')}."
+        f"These values come from the run `{command(run)}` of {str(made.get('date', ''))[:10]}: protocol"
+        f" {run.facts.protocol.name} {run.facts.protocol.version}, {plural(len(run.facts.cells), 'cell')}."
     )
     parts = [HEAD, "## In this run\n", about, "\n".join(lines), *_absent(run), table.markdown(), VBENCH]
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -68,8 +68,8 @@ def _absent(run: FinishedRun) -> list[str]:
     asked = {metric.name for metric in run.facts.metrics}
     lost = [f"`{name}`" for name in METRICS if name not in asked]
     on_request = all(name.strip("`") in ON_REQUEST for name in lost)
-    why = "which are measured only on request" if on_request else "name them with --metrics"
-    return [f"Not in this run: {', '.join(lost)}, {why}."] if lost else []
+    why = "which are measured only on request" if on_request else "which --metrics can add"
+    return [f"This run did not measure {', '.join(lost)}, {why}."] if lost else []
 
 
 def main() -> None:

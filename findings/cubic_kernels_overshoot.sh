@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Bicubic warps do not move a picture by the requested distance. If .1 and .75 pixels are requested, OpenCV's
 # INTER_CUBIC (remap, warpAffine) shifts smooth shading by .136 and .703 pixels, and Pillow's BICUBIC transform by .172
-# and .656. Both use Keys' kernel with a constant other than -1/2, the only one for which it is exact on a linear ramp:
-# OpenCV uses -.75, and Pillow's transform -1 (its resize -.5). Bilinear sampling, which is thought to be worse, and
-# interpolating B-splines (SciPy, order 3) move the ramp exactly. Test pictures for optical flow that are made with
-# cubic warps have a wrong ground truth: at a tenth of a pixel it is off by a third of the motion, so that correct flow
-# looks wrong.
+# and .656. Both use Keys' kernel with a constant other than -1/2, the only value for which the kernel is exact on a
+# linear ramp: OpenCV uses -.75, and Pillow's transform -1 (its resize -.5). Bilinear sampling, which is thought to be
+# worse, and interpolating B-splines (SciPy, order 3) move the ramp exactly. Test pictures for optical flow that are
+# made with cubic warps therefore have a wrong ground truth: at a tenth of a pixel, it is off by a third of the motion,
+# so that correct flow looks wrong.
 # The error depends only on the fractional part of the shift and is zero at 0, 1/2 and 1, so tests at half pixels do not
 # show it.
 # Seen with OpenCV 5.0.0 (opencv-python-headless 5.0.0.93), Pillow 13.0.0, SciPy 1.17.1.

@@ -2,11 +2,11 @@
 # dlib-bin 20.0.1.post1: on a portrait with ONE face, after ordinary JPEG compression or a shift by one pixel, the
 # LARGEST box found by the frontal face detector contains the clothes, not the face.
 #
-# `detector(picture, 0)` returns all boxes with scores above 0, without the scores and not sorted by size. Much face
-# code picks the main face by taking the largest box. In NASA's portrait of Eileen Collins (public domain; included in
+# `detector(picture, 0)` returns all boxes with scores above 0, without the scores and not sorted by size. Much code
+# picks the main face by taking the largest box. In NASA's portrait of Eileen Collins (public domain; included in
 # scikit-image as `astronaut`), the detector finds only the face. If the portrait is saved as a JPEG with quality 80 or
-# shifted up by one pixel, a second box appears on the orange suit; it is 105 pixels wide, whereas that of the face is
-# 88. `detector.run(picture, 0, 0.0)` also returns the scores: 1.4 for the face and .1 for the suit.
+# shifted up by one pixel, a second box appears on the orange suit; it is 105 pixels wide, whereas the face's box is 88
+# pixels wide. `detector.run(picture, 0, 0.0)` also returns the scores: 1.4 for the face and .1 for the suit.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # dlib-bin 20.0.1.post1: the wheel is built for AVX but without BLAS or LAPACK (dlib.DLIB_USE_BLAS is False), and dlib
-# does not say so. On the processor, a convolution is one matrix product; without BLAS, dlib computes it with portable
-# loops of its own. A face embedding (150 x 150 pixels, about .26 billion multiplications) therefore takes 75 ms on one
-# core of an EPYC Zen 4, where NumPy's OpenBLAS does the same work in 5 ms and PyTorch runs the same network with the
-# same weights in 7 ms. The embedding is slow because BLAS is missing, not because of its size.
+# does not say so. On a CPU, dlib turns a convolution into one matrix product, which it computes with portable loops of
+# its own if there is no BLAS. A face embedding (150 x 150 pixels, about .26 billion multiplications) therefore takes 75
+# ms on one core of an EPYC Zen 4, where NumPy's OpenBLAS does the same work in 5 ms and PyTorch runs the same network
+# with the same weights in 7 ms. The embedding is slow because BLAS is missing, not because of its size.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

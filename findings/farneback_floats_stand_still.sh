@@ -4,9 +4,10 @@
 # deep learning, give almost no flow at all: a shift of one pixel is measured as less than a hundredth of a pixel.
 #
 # The flow of a patch is the solution of a 2x2 system whose determinant is in grey levels to the fourth power; before
-# the division, 1e-3 is added to the determinant (modules/video/src/optflowgf.cpp, FarnebackUpdateFlow). For 0..255 this
-# is negligible; in 0..1 the determinant is 255^4 = 4e9 times smaller, and the 1e-3 dominates. No error is raised, and a
-# flow of nearly zero looks like a still scene. The documentation mentions only 8-bit input. DIS rejects floats.
+# the division, 1e-3 is added to the determinant (modules/video/src/optflowgf.cpp, FarnebackUpdateFlow). With values in
+# 0..255, this is negligible; with values in 0..1, the determinant is 255^4 = 4e9 times smaller, and the 1e-3 dominates.
+# No error is raised, and a flow of nearly zero looks like a still scene. The documentation mentions only 8-bit input.
+# DIS rejects floats.
 # Seen with opencv-python-headless 5.0.0.93 and NumPy 2.3.5.
 set -euo pipefail
 work=$(mktemp -d)

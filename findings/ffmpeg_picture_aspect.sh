@@ -2,12 +2,12 @@
 # FFmpeg writes the pixel aspect ratio of a video into PNG and JPEG pictures the wrong way round, that is, the inverse
 # of what both formats define, but correctly into TIFF pictures.
 #
-# Frames extracted from anamorphic video (in PAL, a pixel's width and height are as 16:15) should have DENSITIES in the
-# ratio 15:16, because fewer wide pixels fit into the same width. PNG's pHYs chunk (pixels per unit, X then Y) and
-# JPEG's JFIF header (ITU-T T.871: with units 0, pixel aspect width:height = Vdensity:Hdensity) contain 16:15 instead.
-# FFmpeg's TIFF (XResolution 72, YResolution 76.8) is right. A reader that follows the specifications therefore distorts
-# the frames twice as much instead of correcting them, and a reader that follows FFmpeg misreads files from all other
-# programs.
+# Frames extracted from anamorphic video (in PAL, the ratio of a pixel's width to its height is 16:15) should have
+# DENSITIES in the ratio 15:16, because fewer wide pixels fit into the same width. PNG's pHYs chunk (pixels per unit, X
+# then Y) and JPEG's JFIF header (ITU-T T.871: with units 0, pixel aspect width:height = Vdensity:Hdensity) contain
+# 16:15 instead. FFmpeg's TIFF (XResolution 72, YResolution 76.8) is right. A reader that follows the specifications
+# therefore distorts the frames twice as much instead of correcting them, and a reader that follows FFmpeg misreads
+# files from all other programs.
 # Seen with PyAV 18.1.0 (FFmpeg 8: libavcodec 62.28); the pictures were read by Pillow 13.0.0.
 set -eu
 place=$(mktemp -d)

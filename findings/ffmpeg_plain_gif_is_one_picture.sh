@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # PyAV 18.1.0 (FFmpeg's GIF reader): an animated GIF with neither a graphic control extension (no delays) nor a loop
 # extension decodes to a single picture, without an error. Pillow 13.0.0 writes such a file when colour frames are saved
-# without duration and loop (or with a duration under 10 ms, which a GIF rounds to none), and reads all its frames. With a
-# delay of 10 ms, or with loop=0, FFmpeg also reads all pictures. So FFmpeg's frame count of a GIF may be 1.
+# without duration and loop (or with a duration under 10 ms, which a GIF rounds to none), and reads all its frames. With
+# a delay of 10 ms, or with loop=0, FFmpeg also reads all pictures. FFmpeg's frame count of an animated GIF may
+# therefore be 1.
 set -euo pipefail
 place="$(mktemp -d)"
 trap 'rm -rf "$place"' EXIT

@@ -5,10 +5,10 @@
 # The layout should only affect speed, and results should agree to within float32's rounding. For channels last, the
 # kernel computes the variance as the mean of squares minus the square of the mean, from running sums in float32, and
 # what is left after the subtraction is mostly rounding error. On maps of 256x256 with mean 30 and standard deviation 1,
-# results (which have standard deviation 1) are off by .01 to .03; in the planar layout, by 3e-6. InstanceNorm2d, which
-# is group norm with one channel per group, uses another method and is accurate in either layout, but it is many times
-# slower for channels last: replacing it with group norm is a tempting way to make a network faster. Seen at every
-# ATEN_CPU_CAPABILITY (default, avx2, avx512).
+# results (which have standard deviation 1) are off by .01 to .03, whereas in the planar layout they are off by 3e-6.
+# InstanceNorm2d, which is group norm with one channel per group, uses another method and is accurate in either layout,
+# but it is many times slower for channels last: replacing it with group norm is a tempting way to make a network
+# faster. Seen at every ATEN_CPU_CAPABILITY (default, avx2, avx512).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

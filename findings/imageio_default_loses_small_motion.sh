@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # imageio.mimsave(path, frames, fps=...), with which the demos of FOMM, MRAA, TPSMM, DaGAN, MCNet, FSRT and others save
-# their results, writes H.264 at CRF 25, because its quality is 5 out of 10 unless it is set. In a clean clip, a fifth
-# of a motion of .15 pixels is left, three fifths of .3 pixels, and three quarters of half a pixel. Judged by the video
-# that its own demo writes, a generator that moves a face exactly as a micro-expression does therefore seems to move it
-# too little, the more so the smaller the motion, and a generator that exaggerates seems right. The loss is invisible to
-# the eye. quality=10 (CRF 0) preserves the motion. Measured by least squares on the exact derivative.
+# their results, writes H.264 at CRF 25, because its quality is 5 out of 10 unless another is given. In a clean clip,
+# this leaves a fifth of a motion of .15 pixels, three fifths of one of .3 pixels, and three quarters of one of half a
+# pixel. Judged by the video that its own demo writes, a generator that moves a face exactly as a micro-expression does
+# therefore seems to move it too little, especially if the motion is small, and a generator that exaggerates seems
+# right. The loss is invisible to the eye. quality=10 (CRF 0) preserves the motion. Measured by least squares on the
+# exact derivative.
 # Seen with imageio 2.38.1, imageio-ffmpeg 0.8.1 and the ffmpeg included in it.
 set -euo pipefail
 work=$(mktemp -d)

@@ -2,9 +2,9 @@
 # MediaPipe's landmarkers contact their vendor. A face landmarker that has been given a model from disk and has analysed
 # one picture in IMAGE mode opens a connection to play.googleapis.com when it is closed, from a separate thread, to send
 # usage data. Neither the documentation nor the options mention this, the public source lacks the code (issue 6291 of
-# google-ai-edge/mediapipe), and it cannot be switched off. BaseOptions passes CA certificates to the C library, which
-# is why a library for pictures depends on certifi. If you analyse faces that must not leave the premises, note that the
-# process is not offline unless you make it so.
+# google-ai-edge/mediapipe), and the behaviour cannot be switched off. BaseOptions passes CA certificates to the C
+# library, which is why a library for pictures depends on certifi. If you analyse faces that must not leave the
+# premises, note that the process is not offline unless you make it so.
 # The uploader is libcurl and obeys https_proxy: with a nonexistent proxy, nothing leaves the machine, and results are
 # the same. Here the proxy is a local socket that records where MediaPipe wants to connect and lets nothing through, so
 # this script needs a network only for pip.

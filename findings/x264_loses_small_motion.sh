@@ -3,10 +3,10 @@
 # clip: here, four fifths, measured by least squares on the exact derivative. Motion vectors are not to blame. The
 # motion changes the picture by one or two grey levels, and the encoder rounds this to nothing, all the more so because
 # adaptive quantisation, trellis, dead zones and the decimation of small coefficients all save bits on such blocks. A
-# lower CRF alone helps only slowly: CRF 10 still loses a third. At CRF 4 without those four, nearly all of the motion
-# is left. Micro-expressions are motions of this size, so data sets and expert studies that were passed on as "high
-# quality" H.264 may have lost them. Camera noise helps, as dithering does. Seen with PyAV 18.1.0 and the x264 included
-# in it.
+# lower CRF alone helps only slowly: CRF 10 still loses a third. At CRF 4 without those four techniques, nearly all of
+# the motion is left. Micro-expressions are motions of this size, so data sets and expert studies that were passed on as
+# "high quality" H.264 may have lost them. Camera noise helps, as dithering does. Seen with PyAV 18.1.0 and the x264
+# included in it.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

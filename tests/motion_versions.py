@@ -16,8 +16,9 @@ FEW = 4
 INTRODUCTION = """# Motion agreement, versions 2 and 1
 
 Version 2 measures motion with `faces/flow.py`, version 1 with DIS over the whole frame (`--metrics
-motion_agreement_v1`). Each pair of columns shows one figure for the same frames, first by version 2, then by version 1;
-"pooled" is the agreement over all cells at once. `python -m tests.motion_versions TITLE=RUN ...` prints this page.
+motion_agreement_v1`). Each pair of columns shows one figure for the same frames, as measured first by version 2 and
+then by version 1. "Pooled" is the agreement computed over all cells at once. `python -m tests.motion_versions TITLE=RUN
+...` prints this page.
 """
 
 

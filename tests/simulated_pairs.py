@@ -139,7 +139,8 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=1000)
     count = parser.parse_args().simulations
     print(
-        "| raters | drivers | pairs each | raters differ by | drivers by | strengths | differences | metric | width |"
+        "| raters | drivers | pairs each | raters differ by | drivers differ by"
+        " | strengths | differences | metric | width |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for study in STUDIES:

@@ -24,8 +24,8 @@ EXAMPLES = 3
 PAGE = """\
 # Reliability
 
-Measured by `make torture` on {date} with the code of that day, on {machine}, seed {seed}, in {minutes:.1f} minutes; not
-edited by hand.
+`make torture` measured these values on {date} with the code of that day, on {machine} with seed {seed}, in
+{minutes:.1f} minutes. This page is not edited by hand.
 
 Each trial is a real run (`bench.py {command}`: {cells} cells, {seconds:.1f} s undisturbed) that is disturbed once.
 Then the same command is run again.
@@ -35,15 +35,15 @@ Then the same command is run again.
 - *reported*: the disturbed process ended without a traceback and with the right exit code; "-" if it could report
   nothing, because it was killed or because the files of a finished run were damaged.
 
-| fault | trials | during a write | reported | same after the same command |
+| fault | trials | during a write | reported | same after the command was run again |
 |---|---|---|---|---|
 {rows}
 
-{sum} trials, {lost} with a lost or different score.
+Of {sum} trials, {lost} ended with a lost or different score.
 
 ## Which damage is found
 
-| damage to a file of a run or of the store | by the same command | by `bench.py verify` (the run's files) |
+| damage to a file of a run or of the store | when the command is run again | by `bench.py verify` (the run's files) |
 |---|---|---|
 | cut short, missing, added, or replaced by another file | found | found |
 | changed in place by any program | found: its modification time differs | found |
@@ -51,10 +51,11 @@ Then the same command is run again.
 | changed within 10 ms of being hashed (2 s if times are whole seconds) | found: it is hashed again | found |
 | a bit flipped by the disk; a linked file changed and its old time restored | not found | found |
 
-The same command asks the system for the size, modification time and inode of each file, as git and make do, and reads
-only files for which they differ from the recorded ones (`.megbench/file_hashes`, which may be deleted at any time).
-`verify` always reads every file of the run; the same command then repairs what it finds. Damage in the store is
-found when a file is read: PNG files and archives have their own checksums, and stored scores and records a digest.
+When the command is run again, it asks the system for the size, modification time and inode of each file, as git and
+make do. It reads only files for which these differ from the recorded ones (`.megbench/file_hashes`, which may be
+deleted at any time). `verify` always reads every file of the run; running the command again then repairs what it finds.
+Damage in the store is found when a file is read: PNG files and archives have their own checksums, and stored scores and
+records have a digest.
 
 ## What the processes printed
 
