@@ -86,7 +86,7 @@ def test_the_last_version_of_a_sheet_is_read_and_others_are_told(found):
     source, remarks = " ".join(found["casme2"].source), " ".join(found["casme2"].remarks)
     assert "CASME2-coding-20190701.xlsx (Sheet1), 66 rows, header in line 1" in source
     assert "CASME2-coding-20140508.xlsx" in remarks
-    assert "CASME2_label_Ver_2.xls: not a readable XLS workbook" in remarks
+    assert "CASME2_label_Ver_2.xls is not a readable XLS workbook" in remarks
 
 
 def test_a_sheet_saved_again_without_its_blank_columns_is_the_same(databases, found, tmp_path):

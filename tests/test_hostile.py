@@ -204,7 +204,7 @@ CASES = [
          "missing: weight"),
     # Pictures
     *each(PICTURES, "bomb.png", functools.partial(F.png, 60_000, 60_000), "larger than 64000000 pixels"),
-    *each(PICTURES, "strip.png", F.strip, "has a side over 30000 pixels"),
+    *each(PICTURES, "strip.png", F.strip, "has a side longer than 30000 pixels"),
     *each(PICTURES, "radiance.png", F.RADIANCE, "not a picture in a known format"),
     *each(PICTURES, "deep.tif", functools.partial(F.deep_tiff, 60_000, 60_000), "larger than 64000000 pixels"),
     *each(PICTURES, "cut.jpg", F.picture("JPEG")[:9000], "the picture cannot be read"),

@@ -181,7 +181,7 @@ LYING = {
     "text in UTF-32 instead of UTF-8, not a": lambda: "a,b\n1,2\n".encode("utf-32-le"),
     "text in UTF-32 instead of UTF-8, not": lambda: "a,b\n1,2\n".encode("utf-32-be"),
     "text in UTF-32 instead of UTF-8": lambda: b"\0\0\xfe\xff" + "a,b\n1,2\n".encode("utf-32-be"),
-    "not UTF-8, gb2312 or UTF-16": lambda: b"a,b\n\xff\xff\xff,\xff\n",
+    "it is not in UTF-8, gb2312 or UTF-16": lambda: b"a,b\n\xff\xff\xff,\xff\n",
 }
 
 
