@@ -120,7 +120,7 @@ def run(
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core.")] = 0,
     engine: Annotated[str, typer.Option(help="local, or dask://HOST:PORT: a cluster that shares this folder.")] = LOCAL,
     cell_timeout: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Time limit per cell in seconds; its worker then stops.")
+        int, typer.Option(min=1, max=1_000_000, help="Seconds that a cell may take before its worker is stopped.")
     ] = CELL_LIMIT_S,
     no_controls: Annotated[bool, typer.Option("--no-controls", help="Run only the methods named.")] = False,
     media_all: MediaAllOption = False,

@@ -122,7 +122,7 @@ class Figure:
         return abs(value - self.ideal)
 
     def shade(self, value: float) -> float:
-        """Return 1 for the ideal, 0 for a value as far from it as a still face's, and -1 to 0 for values farther away."""
+        """Return 1 for the ideal, 0 for a value as far from it as a still face's, and less (down to -1) beyond that."""
         if self.still is None:
             raise ValueError(f"{self.name} states no value for a still face")
         return min(max(1 - self.distance(value) / self.distance(self.still), -1.0), 1.0)
