@@ -211,7 +211,7 @@ CASES = [
     *each(PICTURES, "cut.png", F.picture()[:9000], "the picture cannot be read"),
     *each(PICTURES, "text.png", b"no picture", "not a picture in a known format"),
     *each(PICTURES, "drawing.png", F.SVG, "not a picture in a known format"),
-    *each(PICTURES, "nothing.png", EMPTY, "the file is empty. Replace it"),
+    *each(PICTURES, "nothing.png", EMPTY, "is empty. Replace it"),
     *each(PICTURES, "float.tif", lambda: F.picture("TIFF", F.FACE[..., 0].astype(np.float32) / 255), "32-bit pixels"),
     *each("portraits", "bomb.png", functools.partial(F.png, 60_000, 60_000), "larger than 64000000 pixels"),
     Case("templates", "drawing.svg", F.SVG, "no pictures in the templates folder"),
