@@ -213,7 +213,7 @@ def test_what_was_altered_is_noticed(databases, tmp_path):
 
 
 def test_no_usable_clip_is_an_error(databases, tmp_path):
-    with pytest.raises(BenchError, match="no clip can be used"):
+    with pytest.raises(BenchError, match="No clip of casme2 can be used"):
         prepared(survey("casme2", databases["casme2"], ("sub08_EP12_07f",)), tmp_path / "out")
 
 

@@ -323,7 +323,7 @@ def test_a_sheet_that_does_not_fit_is_named(tmp_path):
     put(tmp_path / "CASME2" / "other.csv", written([HEADER, ["09", "EP99", "1", "2", "3", "", ""]]))
     with pytest.raises(BenchError, match="no coding sheet for CASME II") as stop:
         survey("casme2", tmp_path / "CASME2")
-    assert "code_final.csv: no header with clip, offset, onset, subject; it begins with '1, EP02" in str(stop.value)
+    assert "code_final.csv has no header with clip, offset, onset, subject; it begins with '1, EP02" in str(stop.value)
     assert "other.csv describes none of the clips found." in str(stop.value)
 
 
