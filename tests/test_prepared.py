@@ -374,7 +374,7 @@ def test_what_cannot_be_trained_on_is_said(mix, stores, tmp_path):
         train("fomm", {"published": {}, "taught": {}}, prepared_set(mix), None, ["training=taught"], *2 * [tmp_path])
     with pytest.raises(BenchError, match="must be demo or NAME=PATH"):
         training_data("samm")
-    with pytest.raises(BenchError, match="the store there holds casme2"):
+    with pytest.raises(BenchError, match="the store there contains casme2"):
         training_data(f"samm={stores['casme2'].folder}")
     with pytest.raises(BenchError, match="Did you mean 'casme2'"):
         training_data("casme=/nowhere")

@@ -27,7 +27,7 @@ def test_a_finished_run_verifies_and_its_cells_come_out_again(call, run):
     code, out, err = call("verify", "out")
     assert code == 0, out + err
     assert "no file has changed" in out
-    assert "5 cells animated again, 0 differ" in out
+    assert "5 cells animated again; 0 differ" in out
 
 
 def test_one_flipped_bit_in_any_artefact_is_found(call, run):
