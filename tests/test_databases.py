@@ -257,7 +257,9 @@ def test_sheets_are_found_whatever_their_ending_and_readmes_are_none(databases, 
     root = tmp_path / "root"
     shutil.copytree(databases["casme2"] / "CASME2_RAW_selected" / "sub01", root / "sub01")
     (root / "coding.numbers").write_bytes(b"PK\x05\x06" + bytes(18))
-    with pytest.raises(BenchError, match=r"no coding sheet.*coding\.numbers is not a readable .*Save it as XLSX or CSV"):
+    with pytest.raises(
+        BenchError, match=r"no coding sheet.*coding\.numbers is not a readable .*Save it as XLSX or CSV"
+    ):
         survey("casme2", root)
     coded = "Subject\tFilename\tOnset\tOffset\n01\tEP19_06f\t51\t60\n"
     (root / "Coding.TXT").write_bytes(coded.encode("utf-16"))  # Excel's "Unicode text"
