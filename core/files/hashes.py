@@ -19,7 +19,7 @@ from megbench.core.files.memo import Memo, memo
 # A file may change twice within one tick of its file system's clock and keep its modification time. A file modified
 # this recently when it was hashed is therefore hashed again next time. Linux uses ticks of up to 10 ms.
 TICK_NS = 10_000_000
-# The limit for file systems that store whole seconds; FAT stores steps of two seconds.
+# Used if times are stored in whole seconds; FAT stores them in steps of two seconds.
 SECOND_NS = 1_000_000_000
 
 
