@@ -1,4 +1,4 @@
-"""A run: add whatever is missing from its folder, and describe the run in run.json."""
+"""A run: fill its folder with whatever is missing, and describe the run in run.json."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def check_files(jobs: Sequence[Job]) -> None:
 
 
 def _idle_tests(jobs: Sequence[Job]) -> list[str]:
-    """Return why no test could tell the methods apart, whatever their scores are.
+    """Return why no test could tell the methods apart, whatever their scores.
 
     Return [] if a test could, or if there is only one method. Holm's correction multiplies the smallest p by the number
     of pairs.
