@@ -1,4 +1,4 @@
-"""MEG-Bench's command line. It follows the benchmark's steps: clips, protocols, methods, metrics, reports.
+"""The command line of MEG-Bench, ordered by the benchmark's steps: clips, protocols, methods, metrics, reports.
 
 python bench.py --methods fpfomm,fomm,mraa
 python bench.py --methods flow_warp --protocol folder --drivers DIR --templates DIR
@@ -113,22 +113,22 @@ def run(
     data: DataOption = None,
     portraits: PortraitsOption = None,
     face: FaceOption = "",
-    metrics: Annotated[str, typer.Option(help="Comma-separated, replacing the defaults; +NAME adds to them.")] = "",
+    metrics: Annotated[str, typer.Option(help="Comma-separated, in place of the defaults; +NAME adds to them.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: runs/<protocol>-<hash>.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: DeviceOption = Device.auto,
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core.")] = 0,
     engine: Annotated[str, typer.Option(help="local, or dask://HOST:PORT: a cluster that shares this folder.")] = LOCAL,
     cell_timeout: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Time limit per cell in seconds; its worker is then stopped.")
+        int, typer.Option(min=1, max=1_000_000, help="Seconds that a cell may take before its worker is stopped.")
     ] = CELL_LIMIT_S,
     no_controls: Annotated[bool, typer.Option("--no-controls", help="Run only the methods named.")] = False,
     media_all: MediaAllOption = False,
     perturb: Annotated[
         str | None,
         typer.Option(
-            help="Also run with altered drivers: jpeg, h264, noise, brightness, half_size, shift, half_rate; jpeg=50"
-            " sets a strength."
+            help="Also run with altered drivers: jpeg, h264, noise, brightness, half_size, shift, half_rate. jpeg=50,"
+            " for example, sets the strength."
         ),
     ] = None,
     reference: ReferenceOption = "",
@@ -163,7 +163,7 @@ def run(
     settings = Settings(
         STORE.resolve(), request.device, seed, workers or usable(), check_engine(engine), limit_s=cell_timeout
     )
-    # An empty list is a mistake, perhaps an unset variable in a script: it is reported as an unknown name.
+    # An empty list is a mistake (perhaps an unset variable in a script) and is reported as an unknown name.
     altering = () if perturb is None else names(perturb) or ("",)
     with resumable():
         raise typer.Exit(benchmark(request, settings, out, media_all, dry_run, altering))
@@ -179,7 +179,7 @@ def benchmark(
 ) -> int:
     """Run a benchmark from clips to report. Return the exit code: 1 if any cell failed, otherwise 0.
 
-    perturb: alterations of the drivers; the whole run is repeated with each (megbench.clips.perturbed).
+    perturb: alterations of the drivers; the whole run is repeated with each of them (megbench.clips.perturbed).
     """
     from megbench.clips.perturbed import perturbations
 
@@ -214,7 +214,7 @@ def _show(folder: Path, failures: Sequence[str], seconds: float) -> None:
 
 
 def main() -> None:
-    """Run the command line. Only here are errors turned into a one-line message and an exit code."""
+    """Run the command line. This is the only place where errors become a one-line message and an exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # escape characters that an old terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

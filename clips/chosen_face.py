@@ -15,15 +15,16 @@ from megbench.core.frames import SIZE, Frames, grey
 from megbench.faces.crop import Box, crop, displayed
 from megbench.faces.landmarks import ONE_FACE, SURE, Face, believed, candidates, crop_box, overlap, refusal
 
-# Choices other than numbers: the face furthest towards this side of the picture, as the viewer sees it.
+# Choices other than numbers: the face farthest towards this side of the picture, as seen by the viewer.
 SIDES = ("left", "right")
 # The detector does not find faces that are narrower than 40 pixels, covered by sunglasses or a mask, or overexposed.
 NEEDED = "an upright frontal face, uncovered, neither too dark nor too bright, and at least 40 pixels wide"
-# For hints, copies of pictures with sides of at most GLIMPSED pixels are searched. This takes a tenth of a second and
-# finds faces at least a sixteenth as wide. Among the LATER frames after the first, every STEP-th is searched.
+# Hints come from copies of pictures with sides of at most GLIMPSED pixels. Searching a copy takes a tenth of a second
+# and finds faces that are at least a sixteenth as wide as the picture. Among the LATER frames after the first, every
+# STEP-th is searched.
 GLIMPSED, LATER, STEP = 640, 300, 10
 # A picture counts as dark if 99 % of its pixels are below this level out of 255. Values reach 63 if the picture stores
-# 14 bits in 16, and 15 if it stores 12 bits.
+# 14 bits in 16, and 15 if it stores 12 bits in 16.
 DARK = 80
 # The number of quarter turns to the left, and its description in messages.
 TURNS = {1: "by 90 degrees to the left", 3: "by 90 degrees to the right", 2: "by 180 degrees"}
@@ -42,7 +43,7 @@ class Framing:
 
 
 def check_face(choice: str) -> str:
-    """Return the choice of a face in its normalised form: "" (the largest), "left", "right" or a rank by size.
+    """Return the choice of a face in normalised form: "" (the largest), "left", "right" or a rank by size.
 
     Raise BenchError for any other choice.
     """
@@ -60,9 +61,9 @@ def check_face(choice: str) -> str:
 def frame_clip(first: Frames, later: Iterable[Frames], choice: str, what: str, aspect: float = 1.0) -> Framing:
     """Return how to crop a clip whose first frame is `first`, (H, W, 3) uint8.
 
-    choice: as returned by `check_face`. later: the frames that follow; they are read only if the first shows no face,
-    to find one that does. aspect: the width of a pixel divided by its height. Raise CellFailed if there is no face, if
-    the chosen face does not exist, or if another face in its crop would be measured instead.
+    choice: as returned by `check_face`. later: the frames that follow. They are read only if the first frame shows no
+    face, to find one that does. aspect: the width of a pixel divided by its height. Raise CellFailed if there is no
+    face, if the chosen face does not exist, or if another face in its crop would be measured instead.
     """
     picture = displayed(first, aspect)
     luma = grey(picture[None])[0]
@@ -77,8 +78,8 @@ def frame_clip(first: Frames, later: Iterable[Frames], choice: str, what: str, a
 def cut_portrait(picture: Frames, what: str, role: str) -> Frames:
     """Return the only face in a still picture (H, W, 3) uint8, cropped to (256, 256, 3).
 
-    role: the purpose of the picture, for messages. Raise BenchError unless the picture shows exactly one face, because
-    only the user knows which of several is meant.
+    role: what the picture is, for messages. Raise BenchError unless the picture shows exactly one face, because only
+    the user knows which of several faces is meant.
     """
     face = only_face(picture, what, role)
     try:

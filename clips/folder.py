@@ -27,9 +27,9 @@ from megbench.core.provenance import package_versions
 from megbench.core.video import frame_rate, is_video, medium_of, pixel_aspect, read_clip
 from megbench.faces.crop import crop
 
-# The number is increased when clips are prepared differently. 2: squares in display proportions, around a face chosen
-# by its score; previously, faces could be stretched. 3: mirrored videos are read as players display them. 5: truncated
-# AVIs, and folders in which two pictures have the same number, are refused.
+# This number increases whenever clips are prepared differently. 2: squares have display proportions and surround a face
+# chosen by its score, whereas faces could be stretched before. 3: mirrored videos are read as players display them. 5:
+# truncated AVIs, and folders in which two pictures have the same number, are refused.
 PREPARATION = "crop-5"
 
 
@@ -104,7 +104,7 @@ class ClipFolder:
             loose = sum(map(is_picture, listing))
             move = [f"Move the pictures ({loose}) into a subfolder."] * bool(loose)
             remedy = " ".join(move + remedies(self.folder, listing)) or f"Add some{_holds(listing)}."
-            raise BenchError(f"{self.folder}: no videos or folders of pictures in the drivers folder. {remedy}")
+            raise BenchError(f"{self.folder}: the drivers folder contains no videos or folders of pictures. {remedy}")
         _mention_others("drivers", listing, paths)
         for remedy in remedies(self.folder, [path for path in listing if path not in paths]):
             note(f"drivers: {remedy}")
@@ -184,7 +184,7 @@ def mention_clips(clips: Iterable[Clip | StoredClip]) -> None:
 
 
 def prepare(recording: Recording, cache: Path) -> Clip:
-    """Return one recording as a clip of 256 x 256 frames, stored in `cache` under a key of its files' contents.
+    """Return one recording as a clip of 256 x 256 frames, stored in `cache` by the contents of its files.
 
     All frames are cropped to the square around a face in the first frame. A recording that cannot be read, or whose
     first frame shows no face, becomes a clip with a `problem` and without frames.
@@ -255,13 +255,13 @@ def templates(folder: Path) -> list[Template]:
     """Return all pictures in a folder as templates, sorted by name.
 
     Raise BenchError if the folder is missing or contains no pictures, for an invalid name, and for a picture with no
-    face or several, because only the user knows which face is meant.
+    face or with several, because only the user knows which face is meant.
     """
     listing = _listing("templates", folder)
     paths = [path for path in listing if is_picture(path)]
     if not paths:
         remedy = " ".join(picture_remedies(listing)) or "Add portraits as PNG or JPEG."
-        raise BenchError(f"{folder}: no pictures in the templates folder{_holds(listing)}. {remedy}")
+        raise BenchError(f"{folder}: the templates folder has no pictures{_holds(listing)}. {remedy}")
     _mention_others("templates", listing, paths)
     for remedy in picture_remedies(listing):
         note(f"templates: {remedy}")

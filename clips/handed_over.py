@@ -1,4 +1,4 @@
-"""Convert clips, portraits and outputs passed by a program, as arrays or paths, to the folders that the suite reads."""
+"""Convert clips, portraits and outputs that a program passes, as arrays or paths, to folders that the suite reads."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _write(role: str, name: str, pixels: Pixels, place: Path) -> None:
 
 
 def _copy(role: str, name: str, path: Path, place: Path) -> None:
-    """Copy a picture, a video, or the pictures in a folder; outputs are only read from within their own folder."""
+    """Copy a picture, a video or a folder's pictures, because outputs are read only from within their own folder."""
     pictures = pictures_in(path) if path.is_dir() and role != "templates" else []
     if pictures:
         place.mkdir()

@@ -1,4 +1,4 @@
-"""Drivers altered as different recording conditions might alter them, to test whether a ranking holds (`--perturb`).
+"""Drivers altered as if recorded under other conditions, to test whether a ranking holds (`--perturb`).
 
 Each altered driver is a separate clip with its own content. Truths remain unchanged, except that frames dropped from a
 driver are also dropped from its truths.
@@ -31,7 +31,7 @@ USUAL_FPS = 25.0
 class Kind:
     """One way of altering a driver.
 
-    says: what is done, with a placeholder for the strength. alter: returns altered frames, given frames uint8
+    says: what is done, in words, with a placeholder for the strength. alter: returns altered frames, given frames uint8
     (T, 256, 256, 3), their clip and a strength; None if frames are only dropped. strength: the usual strength, or None
     if there is nothing to choose. least, most: the limits of the strength. whole: whether only whole numbers are
     allowed. nothing: the strength that has no effect, or None if every strength has one.
@@ -58,7 +58,7 @@ def _h264(frames: Frames, clip: Clip, crf: float) -> Frames:
 def _noise(frames: Frames, clip: Clip, sigma: float) -> Frames:
     """Return frames with noise seeded by the clip's content.
 
-    The noise differs between driver and reference but is always the same for a given clip.
+    The noise differs between a driver and its reference, but it is always the same for a given clip.
     """
     drawn = np.random.default_rng(int(clip.content[:16], 16)).standard_normal(frames.shape, dtype=np.float32)
     return _rounded(frames + np.float32(sigma) * (drawn[..., :1] if clip.colour == "grey" else drawn))

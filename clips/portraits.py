@@ -2,7 +2,7 @@
 
 A portrait is cropped to a square around the face and kept at twice the size of a frame, so that frames made from it
 need no anti-aliasing. The astronaut's open smile is closed, because clips begin with a neutral face. A user's portrait
-remains unchanged, because the method works well for this mouth but spoils others.
+remains unchanged, because closing the mouth in this way works for the astronaut but spoils other portraits.
 """
 
 import functools
@@ -75,7 +75,7 @@ def portraits_in(folder: Path) -> list[Path]:
         raise BenchError(f"The portraits folder {folder} does not exist. Pass a folder of pictures with --portraits.")
     paths = pictures_in(folder)
     if not paths:
-        raise BenchError(f"{folder}: no pictures in the portraits folder. Add frontal portraits as PNG or JPEG.")
+        raise BenchError(f"{folder}: the portraits folder contains no pictures. Add frontal portraits as PNG or JPEG.")
     return paths
 
 
@@ -94,7 +94,7 @@ def read_portrait(portrait: str) -> Portrait:
 
 
 def _fit(texture: Frames, what: str) -> FittedMesh:
-    """Return the mesh in frame pixels, fitted to landmarks found on the larger texture, where they are more precise."""
+    """Return the mesh in frame pixels, fitted to landmarks on the larger texture, where they are more precise."""
     scale = TEXTURE / SIZE
     try:
         found = landmarks(grey(texture[None])[0], f"the square cut out of {what}")
@@ -107,7 +107,7 @@ def _cut(picture: Frames, what: str) -> Frames:
     """Return the square around the face, 512 x 512 pixels; beyond the picture's edges, its border is repeated."""
     ratio = min(1.0, 4 * TEXTURE / max(picture.shape[:2]))
     height, width = picture.shape[:2]
-    small = picture  # large photographs are searched in a smaller copy, which is faster
+    small = picture  # a large photograph is searched in a smaller copy, which is faster
     if ratio < 1:
         small = resized(picture, max(round(width * ratio), 1), max(round(height * ratio), 1))
     face = only_face(small, what, "portrait")

@@ -35,7 +35,7 @@ from megbench.core.progress import duration, note
 from megbench.core.video import medium_of
 from megbench.faces.landmarks import Points, landmarks
 
-# recorded: unchanged. luma: grey. swapped: grey as in the published preparation, which swaps red and blue.
+# recorded: colours are unchanged. luma: grey. swapped: grey as in the published preparation, which swaps red and blue.
 Colour = Literal["recorded", "luma", "swapped"]
 # Processor seconds for loading the face detector, for finding a clip's face and for processing a frame of 640 x 480,
 # used for estimates.
@@ -74,7 +74,9 @@ def prepare(
         waiting = [task for task in tasks if not _finished(task)]
         stale = {place.parent for place in out.glob(f"*/{CLIP}")} - {task.place for task in tasks}
         before = _left_out_before(out)
-        if stale or any(task.recording.name not in before for task in waiting):  # else keep it: others may be reading
+        if stale or any(
+            task.recording.name not in before for task in waiting
+        ):  # otherwise keep it, because others may be reading it
             (out / STORE).unlink(missing_ok=True)
         for folder in stale:
             discard(folder)
@@ -84,7 +86,7 @@ def prepare(
         left_out |= {task.recording.name: why for task, why in zip(waiting, problems, strict=True) if why}
         if len(left_out) == len(survey.clips):
             first = next((f" {name}: {why}." for name, why in left_out.items()), "")
-            raise BenchError(f"{survey.database}: no clip can be used.{first} For details, run `{COMMAND} validate`.")
+            raise BenchError(f"No clip of {survey.database} can be used.{first} For details, run `{COMMAND} validate`.")
         names = [task.recording.name for task in tasks if task.recording.name not in left_out]
         facts = StoreFacts(
             version=VERSION,

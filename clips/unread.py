@@ -1,4 +1,4 @@
-"""Messages about the contents of a folder where clips were expected, and about how to turn them into clips."""
+"""Messages about what a folder contains where clips were expected, and about how to turn that into clips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a benchmark from request to report: clips -> protocol -> methods -> metrics -> report."""
+"""Run a benchmark from the request to the report: clips -> protocol -> methods -> metrics -> report."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def planned(request: Request, settings: Settings, out: Path | None, media_all: bool, dry_run: bool) -> Benchmark:
     """Return the requested run with its cells, and print what the run will lack.
 
-    out: the run's folder; None: runs/<protocol>-<hash>. Raise BenchError for wrong names, unusable inputs and, unless
-    `dry_run` is set, a folder that cannot be used.
+    out: the run's folder; None means runs/<protocol>-<hash>. Raise BenchError for wrong names, unusable inputs and,
+    unless `dry_run` is set, a folder that cannot be used.
     """
     from megbench.core.files.cache import digest
     from megbench.core.files.folder_lock import RUN, check_free
@@ -70,7 +70,7 @@ def forecast_of(run: Benchmark, altering: Sequence[Perturbation], media_all: boo
 def completed(run: Benchmark, altering: Sequence[Perturbation], media_all: bool) -> list[str]:
     """Complete a run, write its report and seal it; return its failures, one line each.
 
-    altering: alterations of the drivers; the whole run is repeated with each (megbench.clips.perturbed).
+    altering: alterations of the drivers; the whole run is repeated with each of them (megbench.clips.perturbed).
     """
     from megbench.commands.precision import hint
     from megbench.core.files.cache import trim
@@ -97,7 +97,7 @@ def completed(run: Benchmark, altering: Sequence[Perturbation], media_all: bool)
 
 
 def _outdated(run: Path) -> bool:
-    """Return whether a page or summary is missing or outdated, as happens after an interruption or new judgements."""
+    """Return whether a page or summary is missing or outdated, as it is after an interruption or new judgements."""
     shown = [path for name in ("run.json", "scores.csv", "experts.csv", RECOGNITION) if (path := run / name).exists()]
     shown += run.glob(f"{PERTURBED}/*/scores.csv")
     newest = max((path.stat().st_mtime_ns for path in shown), default=0)

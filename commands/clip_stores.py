@@ -1,4 +1,4 @@
-"""Find the databases that an option names: prepared stores, or raw databases that are prepared first."""
+"""Find the databases that an option names, either prepared stores or raw databases, which are prepared first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def clip_stores(text: str, option: str, instead: str = "") -> dict[str, Path]:
     """Return the stores given as NAME=PATH[,NAME=PATH], by database; a raw database is prepared first.
 
     option, instead: text for messages, such as "--clips" and "demo or ". Raise BenchError if `text` does not have this
-    form, if a store holds another database, or if a database is named twice.
+    form, a store contains another database, or a database is named twice.
     """
     pairs = [item.partition("=")[::2] for item in text.split(",")]
     if not all(database and path for database, path in pairs):
@@ -20,7 +20,7 @@ def clip_stores(text: str, option: str, instead: str = "") -> dict[str, Path]:
     named = [(database.strip(), Path(path.strip())) for database, path in pairs]
     names = [database for database, _ in named]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise BenchError(f"{option} {text!r} names {min(twice)} twice. Give each database once.")
+        raise BenchError(f"{option} {text!r} names {min(twice)} twice. Name each database only once.")
     return {database: _store(database, path, option) for database, path in named}
 
 
@@ -32,7 +32,7 @@ def _store(database: str, path: Path, option: str) -> Path:
     if is_store(path):
         found = ClipStore(path).facts.database
         if database != found:
-            raise BenchError(f"{option} {database}={path}: the store there holds {found}. Write {found}={path}.")
+            raise BenchError(f"{option} {database}={path}: the store there contains {found}. Write {found}={path}.")
         return path
     from megbench.clips.databases import DATABASES
     from megbench.commands.databases import prepared, survey

@@ -12,7 +12,7 @@ from megbench.commands.options import names
 
 def compare(
     run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="The folder of a finished run, runs/<id>.")],
-    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="May be RUN_A, to compare two of its rows.")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="May be RUN_A again, to compare two of its rows.")],
     methods: Annotated[str, typer.Option(help="FIRST,SECOND: a row of RUN_A and one of RUN_B.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for the table as HTML, CSV, Markdown and LaTeX.")] = None,
 ) -> None:

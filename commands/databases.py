@@ -23,7 +23,7 @@ CHALLENGE = "MEGC2021"
 
 
 class Colour(StrEnum):
-    """The treatment of colour: kept, reduced to luma, or made grey as published, with red and blue swapped."""
+    """The treatment of colour: kept, reduced to luma, or converted to grey as published, with red and blue swapped."""
 
     recorded = "recorded"
     luma = "luma"
@@ -59,7 +59,7 @@ def prepare(
     sheet: SheetOption = None,
     without: WithoutOption = None,
     colour: Annotated[
-        Colour, typer.Option(help="Keep colour, or convert it to grey: luma, or as published (swapped).")
+        Colour, typer.Option(help="Keep colour, or convert to grey: luma, or swapped (as published).")
     ] = Colour.recorded,
     workers: WorkersOption = 0,
 ) -> None:
@@ -92,7 +92,7 @@ def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers
         print(printable(f"left out: {name}: {why}"))
     for what, rows in (("missing on disk", found.missing), ("incomplete", found.incomplete)):
         if rows:
-            print(printable(f"{what}: {len(rows)} of the sheet's rows ({few(rows, 3)}); `validate` lists them all"))
+            print(printable(f"{what}: {len(rows)} of the sheet's rows ({few(rows, 3)}); `validate` lists all of them"))
     return made
 
 

@@ -19,23 +19,24 @@ from megbench.reports.run_files import FinishedRun
 
 # MEGC requires 256 x 256 pixels at 100 frames a second, whatever the driver's rate.
 FPS = 100.0
-# Better quality than for viewing: at crf 4, a noisy clip with hardly any motion loses part of that motion.
+# A better quality than for viewing: at crf 4, a noisy clip with hardly any motion loses some of its motion.
 FINE = {**VIEWED, "crf": "1"}
-# Date of the files in the zip: the earliest that the format allows, so that the same videos give the same zip.
+# The date of the files in the zip: the earliest that the format allows, so that equal videos give equal zip files.
 DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def write_entry(run: FinishedRun, label: str, names: Mapping[str, str], target: Path) -> None:
     """Write a row's outputs as `<name>.mp4` into a zip file, completely or not at all.
 
-    names: maps the cells' names in the run to their names in the entry. Raise BenchError with the cell's name if its
-    output is missing or not the one that was scored, or if the video does not preserve the frames or their motion.
+    names: the cells' names in the entry, keyed by their names in the run. Raise BenchError, naming the cell, if its
+    output is missing or is not the one that was scored, or if the video does not preserve the frames or their motion.
     """
     cells = [cell for cell in run.facts.cells if cell.name in names]
     for cell in cells:  # before anything is encoded
         if (failure := run.failure(label, cell)) is not None:
             raise BenchError(
-                f"{label} on {cell.name} has no output: {failure}. Complete the run: an entry must include every video."
+                f"{label} on {cell.name} has no output: {failure}. Complete the run, because an entry must include"
+                " every video."
             )
     with whole_file(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as entry:
         for cell in track(cells, f"Videos of {label}", "video"):

@@ -91,13 +91,13 @@ def _say(imported: Imported) -> None:
 
 
 def _lacking(imported: Imported) -> str:
-    """Return the names in the sheets that the run does not have, with the number of rows that use them."""
+    """Return the names that the sheets use but the run does not have, with the number of rows that use them."""
     named = ", ".join(f"{what} ({plural(count, 'row')})" for what, count in imported.lacking.items())
-    return f"the run has no {named}. If it has them under other names, map these in a --mapping file."
+    return f"the run has no {named}. If the run uses other names for them, map the names in a --mapping file."
 
 
 def _refuse(imported: Imported) -> None:
-    """Raise BenchError if the scores cannot be trusted or there are none."""
+    """Raise BenchError if the scores cannot be trusted or if there are none."""
     if imported.errors:
         rows = "; ".join(problem.where for problem in imported.errors[:10])
         faults = plural(len(imported.errors), "contradiction or fault", "contradictions or faults")
@@ -109,7 +109,7 @@ def _refuse(imported: Imported) -> None:
 
 
 def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
-    """Write and return a run's judgements: the new ones, and earlier ones that these do not replace."""
+    """Write and return a run's judgements: the new ones, and the earlier ones that they do not replace."""
     from megbench.experts.judgements import FILE, read_judgements, write_judgements
 
     path = folder / FILE
@@ -145,7 +145,7 @@ def sheet(
         if (run / FOLDER / key.expert).exists() or not replaceable(run, key):
             taken = f"{run / FOLDER / key.expert} or its key already exists"
             raise BenchError(
-                f"{taken}, and the expert may be scoring the videos. Name another --expert, or delete both."
+                f"{taken}, and the expert may be scoring the videos. Pass another name to --expert, or delete both."
             )
     for key in keys:
         write_key(run, key)
@@ -204,7 +204,7 @@ def _hand_over(run: FinishedRun, folder: Path, key: Key) -> None:
 @app.command()
 def agreement(
     run: Path,
-    everything: Annotated[bool, typer.Option("--all", help="Include the tracks of single action units.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also compare the tracks of single action units.")] = False,
 ) -> None:
     """Compare a run's metrics with its experts: tau-b and accuracy or, for pairs, the share of pairs ordered alike."""
     from megbench.commands.pairs import print_tables

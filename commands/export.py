@@ -39,7 +39,7 @@ def flow(
     """Write u, v and strain from onset to apex in the form read by STSTNet, HTNet and CausalNet, one fold per subject.
 
     If databases are given, a run's outputs are used for training only, in every fold except that of their driver's
-    person. Otherwise outputs are treated like recorded clips, with their driver's person as the subject.
+    person. Otherwise, outputs are treated like recorded clips, with their driver's person as the subject.
     """
     from megbench.core.progress import note
     from megbench.recognition.flow_export import write_flow
@@ -87,7 +87,7 @@ def _outputs(
     drivers, cells = drivers_of(run), {cell.name: cell for cell in run.facts.cells}
     shown = [one for one in outputs_of(run) if one.row in rows]
     if not shown:
-        raise BenchError(f"{folder}: no finished output of {few(rows) or 'any method'}. Finish the run first.")
+        raise BenchError(f"{folder} contains no finished output of {few(rows) or 'any method'}. Finish the run first.")
     measured = pictures_of(shown, drivers, STORE.resolve(), workers)
     known = {one.name: one for one in drivers}
     found = []

@@ -19,7 +19,7 @@ app = typer.Typer(help="External programs as methods (external@NAME).", no_args_
 
 @app.command("list")
 def list_(name: Annotated[str, typer.Argument(help="Show one description in full.")] = "") -> None:
-    """List ready-made descriptions and your own: what they run, and whether their arguments were verified."""
+    """List ready-made descriptions and your own, with what they run and whether their arguments were verified."""
     from megbench.core.files.working_folder import in_store
     from megbench.core.tables.spreadsheet_text import printable
     from megbench.methods.external_description import OWN, READY_MADE, read_description
@@ -36,7 +36,7 @@ def list_(name: Annotated[str, typer.Argument(help="Show one description in full
         print(printable(f"{known:26} {described.read_at or 'unverified':10} {told}"))
     print(
         "arguments: the commit at which the program's arguments were read, or unverified. `external list NAME` shows"
-        " more. If a line names no folder, supply your checkout: external add NAME --checkout DIR"
+        " more. If a line names no folder, register your checkout: external add NAME --checkout DIR"
     )
 
 
@@ -58,10 +58,10 @@ def add(
     described = read_description(check_name("description", name))
     if not checkout.is_dir():
         raise BenchError(
-            f"--checkout {checkout} is not a folder. Give the folder into which you cloned {described.source}."
+            f"--checkout {checkout} is not a folder. Pass the folder into which you cloned {described.source}."
         )
     if sum(map(bool, (python, conda, image))) > 1:
-        raise BenchError("Give one environment: --python PATH, --conda NAME or --image IMAGE.")
+        raise BenchError("Pass one environment: --python PATH, --conda NAME or --image IMAGE.")
     given = {"checkout": str(checkout.resolve()), "python": python, "conda": conda, "image": image}
     values = described.model_dump(mode="json", exclude_defaults=True) | given
     path = in_store(OWN) / f"{name}.yaml"
@@ -75,7 +75,7 @@ def check_(
     name: Annotated[str, typer.Argument(help="A description, your own or a ready-made one.")],
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", help="ENTRY=VALUE overrides the description, as in python=PATH; may be repeated."),
+        typer.Option("--set", help="Override an entry of the description, as in python=PATH; may be repeated."),
     ] = None,
 ) -> None:
     """Test a description on two frames; report in one line what is wrong, or that it works and how fast."""

@@ -20,7 +20,7 @@ from megbench.methods.external import External
 from megbench.methods.external_description import IN_CHECKOUT, Description
 
 COUNT = 2
-# Where the driver's face moves (x, y), how far, and the width of the moving area, all in pixels.
+# The place at which the driver's face moves (x, y), the distance, and the width of the moving area, all in pixels.
 BROW, MOVE, SPREAD = (100.0, 93.0), (0.0, -1.0), 16.0
 # Patterns in a program's last output, each with the cause of the failure and a remedy; the first match applies.
 CAUSES = (
@@ -61,7 +61,7 @@ def check(method: External) -> str:
     with tempfile.TemporaryDirectory(prefix="megbench-check-") as folder:
         template, driver = made_frames(Path(folder))
         handed = driver.frames()
-        method.prepare("cuda")  # the program sees a GPU unless its description says gpu: false
+        method.prepare("cuda")  # the program sees a GPU unless its description states gpu: false
         started = time.monotonic()
         try:
             made = method.animate(template, driver)

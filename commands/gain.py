@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from megbench.reports.gained import Gain, GainRow
 
 RENDERED = "rendered"
-# The number of rendered people used with --clips rendered: enough to show within minutes what the command does.
+# The number of rendered people used with --clips rendered, which is enough to show within minutes what the command
+# does.
 PEOPLE = 12
 VERSION = "1"
 CONTROL, CONTENDER = "still", "flow_warp"
@@ -50,7 +51,7 @@ def gain(
     ] = 0,
     show_leak: Annotated[
         bool,
-        typer.Option("--show-leak", help="Also show what choosing the best test epoch would report (not a result)."),
+        typer.Option("--show-leak", help="Also show what choosing the best test epoch would give (not a result)."),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder; default: runs/gain-<hash>.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed for pairs and for amplitudes of mirrored copies.")] = 0,
@@ -109,7 +110,7 @@ def _recogniser(by: str, epochs: int) -> Recogniser:
     if not epochs:
         return made
     if not isinstance(made, StstNet):
-        raise BenchError(f"--epochs {epochs}: {by} has no epochs. Leave the option out, or give --by ststnet.")
+        raise BenchError(f"--epochs {epochs}: {by} has no epochs. Leave the option out, or add --by ststnet.")
     return dataclasses.replace(made, epochs=epochs)
 
 

@@ -52,8 +52,8 @@ class Plan:
 class Copies:
     """The copies that a row adds to the real clips, and what readers need to know about them.
 
-    pictures: (M, 3, 28, 28). copied: (M,), the index of the sample that each picture copies. used: (F, M) bool, whether
-    a fold learns from a picture.
+    pictures: (M, 3, 28, 28). copied: (M,), the index of the sample that each picture copies. used: (F, M) bool, which
+    pictures each fold learns from.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Copies:
         return self.name.replace(" ", "_")
 
     def taught(self, fold: int) -> bool:
-        """Return whether a fold is trained: only if the row adds copies to it or is the row of real clips."""
+        """Return whether a fold is trained, which is so if the row adds copies to it or is the row of real clips."""
         return self.kind == "real" or bool(self.used[fold].any())
 
 
@@ -146,7 +146,7 @@ def seen_mark(row: Row, data: Labelled) -> dict[str, str]:
 
 
 def mirror_copies(plan: Plan) -> Copies:
-    """Return copies made without a generator: every training clip, mirrored and scaled `plan.each` times."""
+    """Return copies made without a generator: every training clip is mirrored and scaled `plan.each` times."""
     copied = np.tile(np.arange(len(plan.data.samples)), plan.each)
     pictures = mirrored_and_scaled(plan.data, plan.each, plan.seed)
     return Copies(MIRROR, "control", pictures, copied, plan.folds.training[:, copied], {})

@@ -1,7 +1,7 @@
 """Compare a device's results with the CPU's: the frames and one training step of every generator.
 
-Both start from the demo weights and use the same pictures (commands/gpu_material.py), with TensorFloat-32 off, so that
-only the order of summation and the choice of algorithms differ.
+Both devices start from the demo weights and use the same pictures (commands/gpu_material.py). TensorFloat-32 is off, so
+they differ only in the order of summation and in the choice of algorithms.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from megbench.training.loop import TrainingRun
 from megbench.training.plan import Plan, StagePlan
 from megbench.training.processes import Group
 
-# The number of pairs in the training step; batch normalisation sees both of them.
+# The number of pairs in the training step, both of which batch normalisation sees.
 PAIRS = 2
 
 
@@ -97,7 +97,7 @@ def step(name: str, device: str, material: Material) -> tuple[float, Tensor]:
 
 
 def trainer_of(name: str) -> tuple[Any, int]:
-    """Return the trainer of a generator's demo weights, with them loaded, and the number of mesh points it uses."""
+    """Return the trainer of a generator, with the demo weights loaded, and the number of mesh points that it uses."""
     weights = demo_weights(name)
     card = read_card(weights)
     settings = {part: value for part, value in card["training"].items() if part != "training"}

@@ -19,7 +19,8 @@ from megbench.taught.rendered import RenderedSet, rendered_set
 from megbench.taught.training_set import build
 from megbench.training.command import TrainingSet
 
-# Number of people, number of states of each person, and seed. The last person is held out, as in every rendered set.
+# The number of people, the number of states of each person, and the seed. The last person is held out, as in every
+# rendered set.
 PEOPLE, STATES, SEED = 3, 6, 0
 
 

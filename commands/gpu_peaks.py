@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 # TFLOP/s by the name that PyTorch gives a GPU: float32 without tensor cores (TF32 is off), then bfloat16 on tensor
 # cores with dense matrices and sums in float32. Sources, all by NVIDIA: "H100 Tensor Core GPU Architecture"
-# (whitepaper) and "H200 Tensor Core GPU" (datasheet), which has the same chip; "A100 Tensor Core GPU" (datasheet);
-# "L40S" and "L4 Tensor Core GPU" (datasheets; the L4's states bfloat16 with sparsity, twice the dense figure); "NVIDIA
-# Ada GPU Architecture" (whitepaper) for the GeForce.
+# (whitepaper) and "H200 Tensor Core GPU" (datasheet; it has the same chip); "A100 Tensor Core GPU" (datasheet); "L40S"
+# and "L4 Tensor Core GPU" (datasheets; the L4's states bfloat16 with sparsity, twice the dense figure); "NVIDIA Ada GPU
+# Architecture" (whitepaper) for the GeForce.
 HOPPER, AMPERE = (66.9, 989.4), (19.5, 312.0)
 PEAKS = {
     "NVIDIA H200": HOPPER,

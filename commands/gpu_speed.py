@@ -32,7 +32,7 @@ from megbench.training.processes import Group
 
 Precision = Literal["float32", "bf16"]
 
-# The number of steps in one cycle of training: ULME-GAN's generator is updated only in every fifth step.
+# The number of steps in one cycle of training, as ULME-GAN's generator is updated only in every fifth step.
 CYCLE = 5
 HOURGLASS = {"hourglass": {"block_expansion": 8, "max_features": 32}}
 NARROW = {"block_expansion": 8, "max_features": 32}
@@ -92,7 +92,7 @@ class Built:
 
     @classmethod
     def of(cls, name: str, scale: Scale) -> Built:
-        """Build the networks on the CPU in eval mode, as torch runs them without nets/fast.py."""
+        """Build the networks on the CPU in eval mode, as torch would run them without nets/fast.py."""
         generator = descriptors(GENERATORS)[name]
         module, kind = networks_at(generator.model)
         config = build(kind, dict(scale.sizes.get(name, {})), "model")
@@ -116,7 +116,8 @@ def generation(name: str, precision: Precision, device: str, material: Material)
         rearrange(network.to(device))
     with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
         if device != "cpu":
-            built.animate(BATCH_SIZES[device], device, material)  # libraries are loaded and choose their algorithms
+            # In this call, libraries are loaded and choose their algorithms.
+            built.animate(BATCH_SIZES[device], device, material)
         forget(device)
         seconds = min(timed(lambda: built.animate(scale.frames, device, material), device) for _ in range(scale.rounds))
     return Speed(scale.frames / seconds, peak(device))
@@ -125,8 +126,7 @@ def generation(name: str, precision: Precision, device: str, material: Material)
 def training(name: str, precision: Precision, device: str, material: Material) -> Speed:
     """Measure the pairs per second of training with the published losses and the perceptual loss that needs no weights.
 
-    The batch is drawn once beforehand, because the CPU's speed in drawing batches should not be part of the
-    measurement.
+    The batch is drawn once beforehand, because the time that the CPU takes to draw batches should not be measured.
     """
     scale = SCALES[device]
     trainer = published(name, scale)

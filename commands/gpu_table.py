@@ -44,7 +44,7 @@ NOT_TOLD = "this system does not report the peak memory of a process"
 
 @dataclass(frozen=True)
 class Row:
-    """The results for a generator; a speed that could not be measured is replaced by text that gives the reason.
+    """The results for a generator. A speed that could not be measured is replaced by text that states the reason.
 
     frame_flops, pair_flops: the number of floating-point operations per frame and per training pair.
     """

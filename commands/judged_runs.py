@@ -54,7 +54,7 @@ def chosen(run: FinishedRun, methods: str) -> list[BlindedOutput]:
     outputs = outputs_of(run, [check_choice("row of this run:", label, labels) for label in rows])
     if not outputs:
         raise BenchError(
-            f"{run.folder}: no finished output of {', '.join(rows) or 'any method'}. Finish the run first."
+            f"{run.folder} contains no finished output of {', '.join(rows) or 'any method'}. Finish the run first."
         )
     return outputs
 
@@ -88,5 +88,5 @@ def show_on_page(folder: Path, run: FinishedRun | None, *made: str) -> None:
 
     if run and (folder / REPORT).exists():
         page = make_report(folder, media_all=run.facts.request.get("media_all") is True)
-        print(f"{page}: regenerated, with the judgements", file=sys.stderr)
+        print(f"{page} was regenerated with the judgements", file=sys.stderr)
     seal_again(folder, *made)

@@ -24,7 +24,7 @@ from megbench.core.generator import Generator, Status
 STATUSES: dict[Status, str] = {
     "published": "the published model",
     "reproducing": "trained here to reproduce the published model",
-    "demo": "trained briefly here, in other sizes than the published model",
+    "demo": "trained briefly here, with sizes other than those of the published model",
     "demo with another architecture": "trained briefly here, and not the published network",
 }
 UNDESCRIBED = "(no description: give the class a docstring)"

@@ -46,8 +46,8 @@ FaceOption = Annotated[
     str,
     typer.Option(
         "--face",
-        help="Which face to use if a driver's first frame shows several: left or right in the picture, or its number"
-        " when sorted by size (protocols folder and self); default: the largest.",
+        help="Which face to use if a driver's first frame shows several: left or right in the picture, or its rank"
+        " by size (protocols folder and self); default: the largest.",
         show_default=False,
     ),
 ]
@@ -86,7 +86,7 @@ def resumable() -> Iterator[None]:
 
 def resolve_device(device: Device) -> str:
     """Return "cpu" or "cuda"; auto means cuda if torch finds one. Raise BenchError if cuda is requested and missing."""
-    # Importing torch takes seconds, which is pointless if the system has no such device.
+    # Importing torch takes seconds, which would be wasted if the system has no such device.
     if device is Device.cpu or (device is Device.auto and _has_no_gpu()):
         return "cpu"
     import torch
@@ -115,5 +115,5 @@ def _has_no_gpu() -> bool:
 def user_weights(name: str, variant: str) -> Path:
     """Return the path of the weights `name@variant`. Raise BenchError for a variant that the suite reserves."""
     if check_name("variant", variant) in RESERVED:
-        raise BenchError(f"--as {variant}: the variants {', '.join(RESERVED)} are reserved. Give another name.")
+        raise BenchError(f"--as {variant}: the variants {', '.join(RESERVED)} are reserved. Choose another name.")
     return weights_folders()[0] / f"{name}@{variant}.safetensors"

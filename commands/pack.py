@@ -37,11 +37,11 @@ def pack(
     label = check_choice("row of this run:", method, [row.label for row in opened.facts.methods])
     target = out or run.resolve().with_name(f"{run.resolve().name}_{NO_NAME.sub('_', label)}.zip")
     if target.suffix.lower() != ".zip" or target.is_dir():
-        raise BenchError(f"--out {target}: an entry is one .zip file. Give a name that ends in .zip.")
+        raise BenchError(f"--out {target}: an entry is a single .zip file. Pass a name that ends in .zip.")
     names = _challenge_names(opened)
     if not names:
         names = {cell.name: cell.name for cell in opened.facts.cells}
-        note(f"{opened.facts.protocol.name} is not a challenge protocol: videos are named <driver>__<template>.")
+        note(f"{opened.facts.protocol.name} is not a challenge protocol, so videos are named <driver>__<template>.")
     write_entry(opened, label, names, target)
     size = target.stat().st_size / 1e6
     print(

@@ -37,16 +37,16 @@ def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[Blinded
     from megbench.reports.pairs_page import write_pairs_folder
 
     if not raters:
-        raise BenchError("--rater names nobody. Name each rater, for example --rater anna,ben.")
+        raise BenchError("--rater names nobody. Pass the raters' names, for example --rater anna,ben.")
     for rater in raters:
         check_name("rater", rater)
         if key_path(run.folder, rater).exists() or (run.folder / FOLDER / rater).exists():
             taken = f"{run.folder / FOLDER / rater} or its key already exists"
-            raise BenchError(f"{taken}, and the rater may be answering. Name another --rater, or delete both.")
+            raise BenchError(f"{taken}, and the rater may be answering. Pass another name to --rater, or delete both.")
     possible = len(all_pairs((output.method, f"{output.driver}__{output.template}") for output in outputs))
     if not possible:
         raise BenchError(
-            f"{run.folder}: no cell has finished outputs from two methods. Finish the run, or name other --methods."
+            f"{run.folder}: no cell has finished outputs from two methods. Finish the run, or pass other --methods."
         )
     each = min(each, possible)
     if each + repeats(each) > MOST_QUESTIONS:
@@ -111,7 +111,7 @@ def _keep(files: Sequence[Path], run: FinishedRun, contents: Mapping[tuple[str, 
     for path in files:
         rater, judgements, blank = read_answers(path, keys, contents)
         if rater in found:
-            raise BenchError(f"{path}: the answers of {rater} are given twice. Name one file for each rater.")
+            raise BenchError(f"{path}: the answers of {rater} are given twice. Pass one file for each rater.")
         found[rater] = judgements
         rest = f"; {plural(blank, 'question has', 'questions have')} no answer" if blank else ""
         print(printable(f"{path}: {plural(len(judgements), 'answer')} of {rater}{rest}"), file=sys.stderr)

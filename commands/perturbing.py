@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def altered_runs(run: Benchmark, perturbations: Sequence[Perturbation]) -> Iterator[Benchmark]:
-    """Yield one run per alteration. Its clips are made only when it is reached.
+    """Yield one run per alteration. A run's clips are made only when it is reached.
 
     Rows of outputs made elsewhere are left out, because they were made from unaltered drivers.
     """
@@ -25,7 +25,10 @@ def altered_runs(run: Benchmark, perturbations: Sequence[Perturbation]) -> Itera
 
     rows = [row for row in run.rows if not hasattr(row.maker, "unused")]
     if left := [row.label for row in run.rows if row not in rows]:
-        note(f"{', '.join(left)}: left out with altered drivers, because they were made elsewhere from unaltered ones.")
+        note(
+            f"{', '.join(left)}: left out of runs on altered drivers, because they were made elsewhere from"
+            " unaltered ones."
+        )
     for one in perturbations:
         note(f"altered drivers, {one.label}: {one.says}.")
         request = {**run.request, "perturb": {"label": one.label, "says": one.says}}

@@ -13,8 +13,8 @@ GAINS = {
     "AVX-512": "demo networks animate 1.2 to 1.3 times as fast as in float32, full-size FPB-FOMM 1.1 to 1.4 times",
     "AMX": "an earlier version animated published sizes twice as fast as in float32; this one was not measured",
 }
-COST = "With demo weights, its frames have a PSNR of 60 to 67 dB to float32's, and agreement changes by at most .003"
-# The number of frames that makes a hint worthwhile: ten minutes on one core with demo networks in float32.
+COST = "With demo weights, the PSNR to frames in float32 is 60 to 67 dB, and agreement changes by at most .003"
+# The number of frames from which a hint is worthwhile: demo networks in float32 need ten minutes for them on one core.
 MANY_FRAMES = 10_000
 
 

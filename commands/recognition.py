@@ -62,7 +62,7 @@ def recognition(
 ) -> None:
     """Label a run's outputs with a recogniser trained on neither the driver's person nor the template's.
 
-    People are identified by name and by identical frames.
+    People are recognised by their names and by identical frames.
     """
     from megbench.commands.runs import make_report
     from megbench.core.files.folder_lock import RUN, locked_existing
@@ -110,7 +110,7 @@ def recognise(run: FinishedRun, databases: str, chosen: Recogniser, classes: str
     data = learnt_from(run, databases, classes, workers)
     drivers, outputs = drivers_of(run), outputs_of(run)
     if not outputs:
-        raise BenchError(f"{run.folder}: no finished output. Finish the run first.")
+        raise BenchError(f"{run.folder} contains no finished output. Finish the run first.")
     shown = [*(Shown("", one.name, one.name, one.folder, None) for one in drivers), *outputs]
     found = label(shown, drivers, data, chosen, STORE.resolve(), workers)
     return _recognised(run, chosen.name, classes, data, shown, drivers, found)
@@ -132,7 +132,7 @@ def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) ->
     if recorded:
         raise BenchError(
             f"{run.folder}: {len(recorded)} of its drivers are recordings ({recorded[0]}), which need a"
-            " recogniser trained on recordings. Give --recogniser NAME=PATH[,NAME=PATH], such as casme2=/data/CASME2."
+            " recogniser trained on recordings. Pass --recogniser NAME=PATH[,NAME=PATH], such as casme2=/data/CASME2."
         )
     samples, notes = rendered_samples(STORE.resolve(), workers)
     return labelled(samples, classes, notes)

@@ -25,7 +25,7 @@ SHOWN = ("named_metrics", "reference")
 class Request:
     """The user's request in plain values: everything that affects scores, and two options for the page.
 
-    named_metrics: the metrics that have columns in every leaderboard; other metrics have columns if their figures
+    named_metrics: the metrics that have columns in every leaderboard; another metric has columns only if its figures
     request them. reference: the reference whose published rows are shown beside the run's own
     (megbench.reports.reference), or "".
     """
@@ -49,7 +49,7 @@ class Request:
 def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int = 0) -> CellSource:
     """Return the protocol `name` on the `given` folders, with the chosen `face` of its drivers ("": the largest).
 
-    workers: the number of processes that it may use; 0: one per processor.
+    workers: the number of processes that it may use; 0 means one per processor.
     """
     from megbench.core.registry import ignored, load
     from megbench.protocols import PROTOCOLS, make
@@ -77,7 +77,7 @@ def make_rows(request: Request) -> list[Row]:
 
 
 def possible_rows(rows: Sequence[Row], request: Request, cells: Sequence[Cell]) -> list[Row]:
-    """Return all rows except companions that these cells do not allow and that were not requested by name."""
+    """Return all rows except those companions that these cells do not allow and that nobody requested by name."""
     return [row for row in rows if row.label in request.methods or not impossible(row, cells)]
 
 
@@ -119,8 +119,9 @@ def mention(
     demo = [label for label, words in marks.items() if DEMO_MARK in words]
     if demo and not all(cell.driver.rendered for cell in cells):
         note(
-            f"{', '.join(demo)}: demo weights, trained briefly on rendered faces. On recordings they produce hardly any"
-            " motion or add noise; they say nothing about the published models (docs/demo_weights.md)."
+            f"{', '.join(demo)}: the demo weights were trained briefly on rendered faces. On recordings,"
+            " they produce hardly any motion or add noise; they say nothing about the published models"
+            " (docs/demo_weights.md)."
         )
 
 
@@ -135,8 +136,8 @@ def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:
     if added and len(added) < len(given):
         bare = next(name for name in given if not name.startswith("+"))
         raise BenchError(
-            f"--metrics {','.join(given)}: {bare} alone replaces the default metrics, +{added[0]} adds to them. Write"
-            f" either +{bare} or {added[0]}."
+            f"--metrics {','.join(given)}: {bare} alone replaces the default metrics, but +{added[0]} adds to them."
+            f" Write either +{bare} or {added[0]}."
         )
     default = [] if given and not added else [name for name in METRICS if name not in ON_REQUEST]
     return tuple(dict.fromkeys([*default, *(added or given)]))

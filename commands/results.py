@@ -33,8 +33,8 @@ def export(run: RunArgument, out: Annotated[Path, typer.Option("-o", "--out", he
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="A file made by `results export`.")],
-    run: Annotated[Path | None, typer.Option(help="Also compare with the run that it came from.")] = None,
-    sample: Annotated[int, typer.Option(min=0, help="With --run: random outputs to measure again.")] = 5,
+    run: Annotated[Path | None, typer.Option(help="Also compare the file with the run that it came from.")] = None,
+    sample: Annotated[int, typer.Option(min=0, help="With --run: number of random outputs to measure again.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seed for drawing outputs.")] = 0,
 ) -> None:
     """Report what is wrong with a results file; exit with code 1 if anything is. Only --run detects careful forgery."""
@@ -91,7 +91,7 @@ def add(
     path = (entries or ENTRIES) / f"{called}.json"
     _tell(run, findings(values_of(made), known_weights()))
     if path.exists():
-        raise BenchError(f"{path} already exists. Give the entry another --name, or remove the file to replace it.")
+        raise BenchError(f"{path} already exists. Pass another --name, or remove the file to replace the entry.")
     write_submission(made, path)
     print(f"Wrote {path}. Preview it with `{COMMAND} results board`, then open a pull request with this text:\n")
     print(pull_request(made, path))

@@ -53,7 +53,7 @@ def report(
                 tables = tables_of(run, names(columns), reference or asked_reference(FinishedRun(run)))
                 print(f"{plural(len(write_tables(run / TABLES, tables, forms, whole)), 'table')} in {run / TABLES}")
             for name in seal_again(run, *([TABLES] if forms else [])):
-                note(f"{run / name}: altered since it was sealed; `verify` will report this. Regenerate the file.")
+                note(f"{run / name} was altered after it was sealed, and `verify` will report this. Regenerate it.")
 
 
 def page_recipe() -> str:
@@ -72,7 +72,8 @@ def page_recipe() -> str:
 def make_report(run: Path, media_all: bool, no_media: bool = False, reference: str = "") -> Path:
     """Write a run's page, its summary for terminals and its spotting log; return the page's path.
 
-    reference: the reference whose published rows are shown beside the run's; "": that of the run's own command, if any.
+    reference: the reference whose published rows are shown beside the run's; "" means that of the run's own command, if
+    any.
     """
     from megbench.core.files.cache import write_text
     from megbench.reports.common_cells import summary
@@ -98,8 +99,8 @@ def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
 
     Return whether anything changed.
 
-    For a driver, this is the motion of the reference that outputs are scored against: the same motion with different
-    noise. Motion is missing if no metric of the run used it, or if it has been removed from the store since.
+    For a driver, this is the motion of the reference against which outputs are scored, which shows the same motion with
+    different noise. Motion is missing if no metric of the run used it, or if it has been removed from the store since.
     """
     from megbench.core.files.cache import link_file, read_kept, whole_folder
     from megbench.core.frames import read_frames
@@ -128,7 +129,9 @@ def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
 
 
 def clean(
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; otherwise only print what would be deleted.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete the cache; otherwise, only print what would be deleted.")
+    ] = False,
 ) -> None:
     """Delete the cache (.megbench) that makes runs faster; finished runs keep their files."""
     from megbench.core.files.cache import KINDS, entries, remove
@@ -146,4 +149,4 @@ def clean(
             remove(entry)
         print(f"Freed {sum(entry.freed for entry in found) / 1e6:.1f} MB.")
     else:
-        print("Nothing was deleted. Add --yes to delete it.")
+        print("Nothing was deleted. To delete the cache, add --yes.")

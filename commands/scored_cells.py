@@ -35,7 +35,7 @@ def by_cell(scores: pd.DataFrame, cells: Sequence[Cell], metrics: Sequence[Metri
     """Return the scores of a run that has a single row of outputs, with one line per cell.
 
     Columns: driver, template, each figure, and reason, which explains the absent figures; it names a metric instead of
-    its figures if all of them are absent. `attrs["over_all_cells"]`: each figure over all cells, None where absent.
+    its figures if all of these are absent. `attrs["over_all_cells"]`: each figure over all cells, None where absent.
     """
     figures = {figure.name: figure for metric in metrics for figure in metric.figures}
     of_cells = scores[scores["scope"] == "cell"].to_dict("records")

@@ -49,12 +49,12 @@ def selfcheck(
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     keep: Annotated[bool, typer.Option("--keep", help="Save the outcome for the reports.")] = False,
 ) -> None:
-    """Test the metrics: degrade ground-truth clips step by step and see how each metric responds."""
+    """Test the metrics: degrade ground-truth clips step by step, and see how each metric responds."""
     from megbench.core.files.cache import write_json
     from megbench.metrics.sensitivity import worth
 
     if keep and cells < FEWEST:
-        raise BenchError(f"--keep with --cells {cells}: one cell proves nothing. Give {FEWEST} cells or more.")
+        raise BenchError(f"--keep with --cells {cells}: one cell proves nothing. Use {FEWEST} cells or more.")
     found, versions = measure_all(cells, workers)
     judged = {figure: judgement for figure, values in found.items() if (judgement := worth(figure, values))}
     for judgement in judged.values():
@@ -69,11 +69,11 @@ def selfcheck(
         verdict = "holds" if law.holds else "BROKEN" if cells >= FEWEST else "not in this cell"
         print(f"{verdict}: {law.text} ({law.found})")
     if cells < FEWEST:
-        print(f"One cell proves nothing, whether a law holds in it or not. Give --cells {FEWEST} or more (default 3).")
+        print(f"One cell proves nothing, whether a law holds in it or not. Use --cells {FEWEST} or more (default 3).")
         raise typer.Exit
     if keep:
         write_json(KEPT, outcome(cells, judged, versions, laws, courses))
-        print(f"Kept in {KEPT}.")
+        print(f"Saved in {KEPT}.")
     raise typer.Exit(0 if all(law.holds for law in laws) else 1)
 
 
@@ -124,7 +124,7 @@ def checked_metrics() -> list[Callable[[], Any]]:
 
 
 def measure_courses() -> dict[str, tuple[str, Courses]]:
-    """Return every action unit detector's version and how well its units follow the true ones of the demo's drivers."""
+    """Return each action unit detector's version, and how well its units follow the true ones of the demo's drivers."""
     from megbench.metrics.au_scores import AuAgreement
     from megbench.metrics.true_courses import true_courses
     from megbench.protocols.demo import Demo

@@ -34,13 +34,13 @@ class LeaveOut(StrEnum):
 
 
 def trainable_names() -> list[str]:
-    """Return the names of all methods that learn, with installed plug-ins last. No plug-in is loaded."""
+    """Return the names of all methods that can be trained, with installed plug-ins last. No plug-in is loaded."""
     return names("trainable", names(KIND, TRAINABLES))
 
 
 @resumable()
 def train(
-    name: Annotated[str, typer.Argument(help=f"A method that learns: {', '.join(trainable_names())}.")],
+    name: Annotated[str, typer.Argument(help=f"A method that can be trained: {', '.join(trainable_names())}.")],
     clips: Annotated[
         str, typer.Option(help="demo (rendered people), or NAME=PATH[,NAME=PATH]: databases, raw or prepared.")
     ] = DEMO,
@@ -78,7 +78,7 @@ def train(
     # A wrong name is reported before anything is rendered or prepared.
     recipe = load("trainable", name, trainings["published"])
     if init is not None and not init.is_file():
-        raise BenchError(f"--init {init} is not a file. Give weights as .safetensors, or a checkpoint.")
+        raise BenchError(f"--init {init} is not a file. Pass weights as .safetensors, or a checkpoint.")
     defaults = default_configs(name, clips, recipe)
     changes = list(overrides or [])
     if clips != DEMO:
@@ -91,7 +91,9 @@ def train(
     weights = user_weights(name, variant or (OWN if label == DEMO else label))
     folder = out or STORE / "training" / weights.stem
     if weights.exists() and not folder.exists():
-        raise BenchError(f"{weights} holds weights from another training run. Give another --as, or move the file.")
+        raise BenchError(
+            f"{weights} contains weights from another training run. Choose another name with --as, or move the file."
+        )
     training.train(
         name,
         trainings,
@@ -120,10 +122,10 @@ def default_configs(name: str, clips: str, recipe: type) -> dict[str, Path]:
 
 
 def training_data(clips: str) -> tuple[str, TrainingSource]:
-    """Return what --clips stands for: the variant name ("demo", the database's, or "mix") and the training data.
+    """Return what --clips stands for: the variant's name ("demo", a database or "mix") and the training data.
 
-    A raw database is prepared first. Raise BenchError if `clips` does not have such a form, or if a store holds another
-    database.
+    A raw database is prepared first. Raise BenchError if `clips` has none of these forms, or if a store contains
+    another database.
     """
     if clips == DEMO:
         from megbench.taught.rendered import rendered_set

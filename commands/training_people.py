@@ -1,7 +1,7 @@
 """`python -m megbench.commands.training_people HEADS [FILE]` writes taught/people.npz, the people of the training set.
 
-HEADS is a folder of further portraits. No other step in rendering a training set requires dlib, which is used
-here to find the portraits' faces and to choose the people.
+HEADS is a folder of further portraits. dlib is used to find the portraits' faces and to choose the people; no other
+step in rendering a training set requires it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from megbench.taught.people import CAST_SERIES, FILE, PORTRAIT, People, write_pe
 PEOPLE, DRAWS = 20, 3
 # Number of candidates drawn from each further portrait, one of whom is kept.
 HEAD_DRAWS = 4
-# Every ninth head, starting with the fifth, is kept for validation, so that validation shows new portraits.
+# Every ninth head, starting with the fifth, is reserved for validation, so that validation shows new portraits.
 VALIDATION = slice(4, None, 9)
 # The astronaut's photograph is stored losslessly; the other portraits are stored as JPEG files of this quality.
 JPEG_QUALITY = 92
 
 
 def chosen(count: int, draws: int, heads: list[Path]) -> People:
-    """Return `count` dissimilar people out of `draws` drawn from the astronaut, and one from each further portrait.
+    """Return `count` dissimilar people of `draws` drawn from the astronaut, and one from each further portrait.
 
     The people from the portraits kept for validation come last. Raise BenchError if too few candidates
     are suitable; a portrait without a suitable candidate is left out with a note.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from megbench.core.contracts import Metric, Partial
     from megbench.core.frames import Frames
 
-# The start of a line, which reports a passed test, a fault, something that may be intended, or ("") just a fact.
+# The beginning of a line, which reports a passed test, a fault, something that may be intended, or ("") a mere fact.
 Verdict = Literal["ok", "FAULT", "WARN", ""]
 Line = tuple[Verdict, str]
 # Tolerance for the value that a figure states for a still face, relative to its distance from the ideal.
@@ -45,9 +45,9 @@ def _in_lines(attempt: Callable[[Any, Any], Iterator[Line]]) -> Callable[[Any, A
 
 
 def raised(error: Exception, plugin: Callable[..., Any]) -> str:
-    """Return an exception in one line: its class, its message, and the innermost line of the plug-in in its traceback.
+    """Return an exception in one line: its class, its message, and the plug-in's innermost line in the traceback.
 
-    plugin: what constructs the method or metric: its class or a functools.partial.
+    plugin: the callable that creates the method or metric, either its class or a functools.partial.
     """
     made_of = [module_of(plugin)]
     while isinstance(plugin, functools.partial):
@@ -191,11 +191,11 @@ def _still_lines(
             continue
         values = f"{figure.name} is {value:.3g} for a still face"
         if figure.still is not None and abs(value - figure.still) > STILL_ENOUGH * (figure.distance(figure.still) or 1):
-            yield "WARN", f"{values}, but its `still` says {figure.still:g}"
+            yield "WARN", f"{values}, but its `still` is {figure.still:g}"
         if best is not None and figure.still != figure.ideal and figure.distance(value) <= figure.distance(best):
             than = f"the perfect output's {best:.3g}"
             nearer = "no further from" if figure.distance(value) == figure.distance(best) else "nearer to"
-            remedy = f"measure what moves, or say still={figure.ideal:g} if it is only a guard"
+            remedy = f"measure what moves, or set still={figure.ideal:g} if it is only a guard"
             yield "WARN", f"{values}, {nearer} its ideal {figure.ideal:g} than {than}: {remedy}"
 
 
@@ -204,7 +204,7 @@ def _partial_lines(metric: Metric, what: str, partial: Partial) -> Iterator[Line
 
     figures = {figure.name: figure for figure in metric.figures}
     if unknown := unlisted(metric, partial):
-        yield "FAULT", f"{what}: values of {', '.join(unknown)}, which `figures` does not list"
+        yield "FAULT", f"{what}: it has values of {', '.join(unknown)}, which `figures` does not list"
     for name, value in partial.values.items():
         if name not in figures:
             continue

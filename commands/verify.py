@@ -23,20 +23,20 @@ def verify(
     sample: Annotated[int, typer.Option(min=0, help="Number of random cells to animate again and compare.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seed for drawing cells.")] = 0,
 ) -> None:
-    """Hash every file of a run again and recompute a random sample of its cells; exit with code 1 if any differs."""
+    """Hash every file of a run again, and recompute a random sample of its cells; exit with code 1 if any differs."""
     from megbench.core.files.cache import read_json
     from megbench.engine.seal import faults
 
     facts = read_json(run / "run.json")
     if not isinstance(facts, dict) or "request" not in facts:
-        raise BenchError(f"{run} is not the folder of a run (no readable run.json). Give runs/<id>.")
+        raise BenchError(f"{run} is not the folder of a run (no readable run.json). Pass runs/<id>.")
     lines = faults(run)
     print(
         f"{run}: no file has changed" if not lines else f"{run}: {plural(len(lines), 'file has', 'files have')} changed"
     )
     done, differing = _again(run, facts["request"], sample, seed) if sample and not lines else (0, [])
     if done:
-        print(f"{plural(done, 'cell')} animated again, {len(differing)} differ")
+        print(f"{plural(done, 'cell')} animated again; {len(differing)} differ")
     for line in [*lines, *differing]:
         print(f"  {line}")
     if lines or differing:

@@ -29,7 +29,7 @@ def weights(
 
     if action is not Action.list and not what:
         raise BenchError(
-            f"weights {action}: an argument is missing. Give"
+            f"weights {action}: an argument is missing. Pass"
             f" {'a name from the list' if action == 'fetch' else 'a file'}."
         )
     if action is Action.add:
@@ -70,7 +70,7 @@ def _place(name: str) -> str:
 
 
 def doctor() -> None:
-    """Report what this machine can compute: its device and packages, and what each metric lacks, if anything."""
+    """Report what this machine can compute: its device, its packages, and what each metric lacks, if anything."""
     import inspect
     import platform
 

@@ -66,8 +66,8 @@ class Clip:
     "negative", "positive", "surprise" or the database's own label. `action_units` is the coders' raw text ("4+L10").
     `box` is the square (left, top, right, bottom) that was cropped from the upright original picture, in display
     pixels; it may extend beyond the picture (megbench.faces.crop), and is None for rendered clips. `content` is the
-    hash of the frames. `recording` is the clip's unique name across all databases ("casme2/sub19_EP01_01f"), which
-    shows whether a model was trained on it; it is "" for clips that belong to no database. `rendered` is true for clips
+    hash of the frames. `recording` is a name that is unique across all databases ("casme2/sub19_EP01_01f"), which shows
+    whether a model was trained on it; it is "" for clips that belong to no database. `rendered` is true for clips
     rendered by this suite. `faces` lists the widths in display pixels of the faces in the original first frame, largest
     first; `face` is the user's choice among them ("left", "right", or a rank by size), "" for the largest. `medium`
     states how the file format affects motion (a GIF, an interlaced video), "" for ordinary files. `problem` states why
@@ -111,7 +111,7 @@ class Clip:
         frames = check_frames(read_frames(self.folder / "frames", self.n_frames), f"Clip {self.name}")
         kept = load_clip(self.folder)  # hashes the files, which are a fifth as large as the pixels
         if (kept is None or kept.content != self.content) and content_hash(frames) != self.content:
-            raise BenchError(f"{self.folder}: frames were altered. Run the same command again to recreate them.")
+            raise BenchError(f"{self.folder}: the frames were altered. Run the same command again to recreate them.")
         return frames
 
     def known(self) -> KnownMotion | None:
@@ -176,8 +176,7 @@ def without_camera(recording: str) -> str:
 
 
 def save_clip(folder: Path, clip: Clip, frames: Frames, known: KnownMotion | None = None) -> Clip:
-    """Write a clip's folder, `clip.json` last, and return the clip with its folder, frame count and content filled
-    in."""
+    """Write a clip's folder, `clip.json` last; return the clip with its folder, frame count and content hash."""
     check_name("clip", clip.name)
     check_frames(frames, f"Clip {clip.name}")
     clip = dataclasses.replace(clip, folder=folder, n_frames=len(frames), content=content_hash(frames))

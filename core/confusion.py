@@ -1,7 +1,7 @@
 """UF1 and UAR, pooled as in MEGC2019: computed from one confusion matrix over all folds and averaged over classes.
 
-Matrices have true classes in rows and predicted classes in columns. A class that no clip shows has no recall and is
-left out of the means, so that nothing is divided by zero and 0 never means "absent".
+The rows of a matrix are the true classes, and its columns are the predicted classes. A class that no clip shows has no
+recall. It is left out of the means, so nothing is divided by zero, and 0 never means "absent".
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def pooled_recognition(true: Labels, answers: Labels, n_classes: int, clusters: 
     """Return the UF1 and UAR of `answers` (S, N), the predictions of S seeds for N clips whose classes are `true` (N,).
 
     clusters: the driver or person of each clip (N). For the intervals, whole clusters are resampled, and resamples that
-    lack a class are left out. A negative prediction means "none"; clips without a prediction from every seed are left
-    out. If no clip or only one class remains, the values are None, with the reason.
+    lack a class are left out. A negative prediction means "none"; clips that lack a prediction from any of the seeds
+    are left out. If no clip or only one class remains, the values are None, with the reason.
     """
     given = np.asarray((answers >= 0).all(0))
     names = sorted({name for name, here in zip(clusters, given, strict=True) if here})

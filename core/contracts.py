@@ -35,8 +35,8 @@ class Method(Protocol):
     `sources(cell)` returns the paths of the files, besides the clips, that it reads for this cell only. Their contents
     become part of the cell's key; a missing file counts as None. Files read for every cell belong in `identity`.
     `check(cell)` raises CellFailed for a cell that it cannot animate, as far as that is known before anything is
-    animated. It raises NotSupplied if the user has not supplied something for the cell: the cell then counts as
-    missing, not failed.
+    animated. It raises NotSupplied if the user has not supplied something that the cell requires; the cell then counts
+    as missing rather than failed.
     `check_files()` raises BenchError if files read for every cell (weights) cannot be loaded; it is called once before
     the first cell, if there are any cells to animate.
     `identity_on(cell)` returns, as JSON values, anything else that determines the frames of this cell only.
@@ -103,7 +103,7 @@ class OptimiserSpec:
 
 @dataclass(frozen=True)
 class Phase:
-    """Losses to be summed and backpropagated; the named optimisers then take a step before the method continues.
+    """Losses that are summed and backpropagated, after which the named optimisers take a step and the method continues.
 
     pictures: images to show in sample strips, (B, 3, H, W) in [0, 1] by name.
     """
@@ -180,8 +180,8 @@ class Score:
 
 
 class Metric(Protocol):
-    """A metric. `version` changes whenever its numbers may change; `figures` describes each of these numbers as tables
-    and pages show it.
+    """A metric. `version` changes whenever its numbers may change; `figures` describes these numbers for tables and
+    pages.
 
     Figures whose `pooling` is "mean" are averaged by the suite. A metric with any other pooling also has a method
     `combine(partials)`, which returns a Score for each such figure over any set of cells.
@@ -189,9 +189,9 @@ class Metric(Protocol):
     (megbench.core.weights.external_weights); without them it is unavailable and the run continues. It is also
     unavailable while a static method `missing()` returns what must be done first, such as installing a package.
     A metric that reads files besides the cell's clips also has a method `sources(cell, output)`, which returns their
-    paths; `output` is the hash of the output's frames. The text of its `missing()` is then shown only by `doctor`, as
-    some cells may have the files. The contents of these files are part of the partial score's key (a missing file
-    counts as None), as are the metric's code, the packages that it imports and its weights.
+    paths; `output` is the hash of the output's frames. In that case, only `doctor` shows the text of `missing()`,
+    because some cells may have the files. The contents of these files are part of the partial score's key (a missing
+    file counts as None), as are the metric's code, the packages that it imports and its weights.
     """
 
     name: str

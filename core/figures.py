@@ -1,4 +1,4 @@
-"""Everything a reader must know about a figure; the source of tables, heat maps, remarks and docs/metrics.md."""
+"""Everything a reader must know about a figure, from which tables, heat maps, remarks and docs/metrics.md are made."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Threshold:
 class Figure:
     """One number that a metric reports.
 
-    title, short: its name in a sentence and above a column (if `short` is "", the title is used there, too).
+    title, short: its name in a sentence and above a column (if `short` is "", the title is used in both places).
     target: what the output is compared with, "driver", "truth" or "template"; "output" for a property of the output
     alone.
     ideal: the value of a perfect output. None if no value is better than another, as for counts and properties of the
@@ -45,8 +45,8 @@ class Figure:
     still: the value of a still face (the template repeated); None if that depends on the clips or does not exist.
     formula, source: the definition as one expression, and the paper or the repository that it comes from.
     group: its group of columns in the leaderboard; "" shows it only in the list of all figures. order: its position in
-    the group; figures with equal order follow the order of metrics. brief: also show it in the terminal's table, and
-    first in LaTeX.
+    the group; figures with equal order follow the order of metrics. brief: whether the terminal's table shows it, too,
+    and LaTeX tables show it first.
     detector: what measured the action units in question ("flow", "OpenFace"); tables show it after the short title.
     heat_map: whether the page shows a heat map of this figure over the cells, from `still` (0) to `ideal` (1).
     neighbours: whether it is computed from neighbouring frames, so that it cannot be compared between clips of
@@ -100,14 +100,14 @@ class Figure:
 
     @property
     def arrow(self) -> str:
-        """The direction of better values: ↑, ↓, "→ 1" if values can be on both sides of 1, or "" without an ideal."""
+        """The direction of improvement: ↑, ↓, "→ 1" if values can be on both sides of 1, or "" if there is no ideal."""
         if self.ideal is None:
             return ""
         return f"→ {self.ideal:g}" if self.two_sided else "↑" if self.higher_is_better else "↓"
 
     @property
     def aimed(self) -> str:
-        """The quantity compared between rows, with the direction of better values: "error ↓", "|gain - 1| ↓"."""
+        """The quantity compared between rows, with its direction of improvement: "error ↓", "|gain - 1| ↓"."""
         return f"|{self.name} - {self.ideal:g}| ↓" if self.two_sided else f"{self.name} {self.arrow}".rstrip()
 
     @property
@@ -122,9 +122,7 @@ class Figure:
         return abs(value - self.ideal)
 
     def shade(self, value: float) -> float:
-        """Return 1 for the ideal, 0 for a value as far from it as a still face's, and down to -1 for values farther
-        away.
-        """
+        """Return 1 for the ideal, 0 for a value as far from it as a still face's, and less (down to -1) beyond that."""
         if self.still is None:
             raise ValueError(f"{self.name} states no value for a still face")
         return min(max(1 - self.distance(value) / self.distance(self.still), -1.0), 1.0)

@@ -116,7 +116,7 @@ def _bytes_of(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror}). Run the same command again.") from None
+        raise BenchError(f"{path} cannot be read ({error.strerror}). Run the same command again.") from None
 
 
 def _decoded(data: bytes, path: Path) -> Frames:
@@ -124,5 +124,5 @@ def _decoded(data: bytes, path: Path) -> Frames:
     if image is None:
         hash_again(path)
         keep_known()
-        raise BenchError(f"{path}: not a readable PNG. Delete it and run the same command again.")
+        raise BenchError(f"{path} is not a readable PNG. Delete it and run the same command again.")
     return np.asarray(image, np.uint8)

@@ -17,7 +17,7 @@ from megbench.core.errors import BenchError
 from megbench.core.progress import note
 from megbench.core.registry import ignored, load, names
 
-# What a generator takes from a driver: its pictures, in which it detects key points, or its action units.
+# What a generator uses of a driver: its pictures, in which it detects key points, or its action units.
 Driving = Literal["pictures", "action units"]
 Status = Literal["published", "reproducing", "demo", "demo with another architecture"]
 
@@ -68,8 +68,8 @@ class Generator:
     class of its networks' settings as "module:Class"; the module also contains its networks and its animator. training:
     the module of its `Recipe`; "" if it cannot be trained. modes: by name; the default is the first that the weights
     allow. landmarks: whether it needs a face's 68 landmarks. options: what can be chosen besides the mode, the default
-    first. mode_variants: whether NAME@MODE means the demo weights in that mode. later: networks that only a later stage
-    of the training adds, with that stage. published: None if published checkpoints are read directly, without an
+    first. mode_variants: whether NAME@MODE stands for the demo weights in that mode. later: networks that only a later
+    stage of the training adds, with that stage. published: None if published checkpoints are read directly, without an
     import. settings_of: the function in the model's module that returns the settings of such a checkpoint; "" for the
     defaults.
     """
@@ -99,8 +99,8 @@ def descriptors(table: Mapping[str, str]) -> dict[str, Generator]:
 def generators(table: Mapping[str, str]) -> dict[str, Generator]:
     """Return the descriptors in a table of names, then those of installed plug-ins, by name.
 
-    A plug-in that has no usable descriptor, or whose name is already taken, is left out with a note, so that it does
-    not stop the others.
+    A plug-in that has no usable descriptor, or whose name is already taken, is left out with a note, so that the others
+    still work.
     """
     found = descriptors(table)
     for name in names(KIND, {}):

@@ -1,4 +1,4 @@
-"""OpenFace's seventeen action unit intensities: their order and scale, and the mapping from a rendered clip's units."""
+"""The intensities of OpenFace's seventeen action units: their order and scale, and the mapping from rendered clips."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ UnitTable = npt.NDArray[np.float64]
 OPENFACE = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 # OpenFace's largest intensity; networks receive intensity / LARGEST.
 LARGEST = 5.0
-# Units that OpenFace does not estimate, and the units they count as: closed eyes count as a blink, pressed lips as
-# tightened lips.
+# Units that OpenFace does not estimate, with the unit that each of them counts as: closed eyes as a blink, and pressed
+# lips as tightened lips.
 READ_AS = {43: 45, 24: 23}
 
 

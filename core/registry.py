@@ -14,7 +14,7 @@ def names(kind: str, table: Iterable[str]) -> list[str]:
 
 
 def ignored(kind: str, taken: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the name and a warning line for each plug-in that `load` never returns because its name is taken.
+    """Return the name of each plug-in that `load` never returns because its name is taken, with a warning line.
 
     taken: the suite's own names. The name of an earlier plug-in is also taken.
     """

@@ -1,4 +1,4 @@
-"""Extract what goes into the keys from a source file: the code that may change a number and the modules it imports."""
+"""Extract from a source file what goes into the keys: the code that may change a number and the modules it imports."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _parse(path: Path) -> Source:
 
 
 class _Deciding(ast.NodeTransformer):
-    """A transformer that removes from a syntax tree everything that cannot change a number. makers: from `_makers`."""
+    """A transformer that removes from a syntax tree everything that cannot change a number. makers: see `_makers`."""
 
     def __init__(self, makers: set[str]) -> None:
         self.makers = makers
@@ -80,7 +80,7 @@ class _Deciding(ast.NodeTransformer):
         return None if is_text else self.generic_visit(node)
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        """Keep the type of the error raised, but not its text."""
+        """Keep the type of the error that is raised, but not its text."""
         if isinstance(node.exc, ast.Call):
             node.exc.args, node.exc.keywords = [], []
         return ast.Raise(node.exc, None)

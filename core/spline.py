@@ -22,7 +22,7 @@ _EDGE = cv2.BORDER_REFLECT_101
 
 
 class Spline:
-    """A picture (H, W, C), filtered once, that can be sampled at any point; beyond its border it is mirrored."""
+    """A picture (H, W, C), filtered once, that can be sampled at any point; it is continued by its mirror image."""
 
     def __init__(self, picture: npt.NDArray[Any]) -> None:
         height, width, self.channels = picture.shape

@@ -27,11 +27,11 @@ LEVEL = 0.95
 ALPHA = 0.05
 # Up to this number of clusters, all 2^n sign flips are computed; beyond it, DRAWS random flips.
 ALL_FLIPS_UP_TO = 14
-# With fewer clusters, bootstrap draws are too uninformative for an interval.
+# With fewer clusters, bootstrap draws say too little to give an interval.
 FEWEST_CLUSTERS = 5
 FEW = "fewer than five drivers: no interval"
 UNTESTED = "fewer than two drivers: no test"
-# The number of decimals with which p is shown. A p below LEAST_P is shown as "less than", never as 0.
+# The number of decimals shown for p. A p below LEAST_P is shown as "less than", never as 0.
 P_DECIMALS, LEAST_P = 3, 0.001
 
 
@@ -69,7 +69,7 @@ def cluster_draws(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64
 
 
 def bootstrap_interval(value: float, drawn: Float64s, n: int, n_clusters: int, level: float = LEVEL) -> Interval:
-    """Return the interval of `value` from its bootstrap draws; draws that are not finite are left out.
+    """Return the interval of `value` from its bootstrap draws, leaving out draws that are not finite.
 
     The percentiles are moved outwards, as with Student's t, to allow for the small number of clusters (Hesterberg 2015,
     "What teachers should know about the bootstrap", section 4.6): with nine drivers, plain percentiles cover far less
@@ -173,7 +173,7 @@ def sign_flips(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64s:
     if n_clusters <= ALL_FLIPS_UP_TO:
         return np.array(list(itertools.product((1.0, -1.0), repeat=n_clusters)))
     signs = np.random.default_rng(seed).choice([1.0, -1.0], size=(draws, n_clusters))
-    signs[0] = 1.0  # the observed flip counts among the possible ones, so that p is never 0
+    signs[0] = 1.0  # the observed signs are one of the possible flips, so p is never 0
     return signs
 
 
@@ -196,7 +196,7 @@ def paired_by_exchange(
         return Paired(found, None)
     kept = (1 + sign_flips(n_clusters)) / 2
     exchanged = np.abs(difference(kept, 1 - kept))
-    # The tolerance counts exchanges that equal the observed difference except for rounding.
+    # The tolerance includes exchanges whose difference equals the observed one except for rounding.
     p = float(np.mean(exchanged >= abs(observed) - 1e-9))
     return Paired(found, p, p_least=smallest_p(n_clusters))
 
@@ -207,7 +207,7 @@ def _flip(differences: Sequence[float], clusters: Sequence[str], seed: int, draw
         return None
     sums, _ = cluster_sums(np.asarray(differences, float), clusters)
     signs = sign_flips(len(sums), seed, draws)
-    # The tolerance counts flips that equal the observed sum except for rounding.
+    # The tolerance includes flips whose sum equals the observed one except for rounding.
     least = abs(sums.sum()) - 1e-9 * np.abs(sums).sum()
     return float(np.mean(np.abs(signs @ sums) >= least))
 

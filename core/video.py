@@ -62,12 +62,12 @@ def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
                 f" {picture.shape[1]}x{picture.shape[0]}. Give all frames of a clip the same size."
             )
         if count == MAX_FRAMES:
-            raise BenchError(f"{path}: more than {MAX_FRAMES} frames. Trim it to the expression first.")
+            raise BenchError(f"{path} has more than {MAX_FRAMES} frames. Trim it to the expression first.")
         count += 1
         yield picture
     if count < 2:
         found = "no frames" if count == 0 else "only one frame"
-        raise TooShort(f"{path}: {found}; a clip needs at least two. Pass a video or a folder of numbered pictures.")
+        raise TooShort(f"{path} has {found}; a clip needs at least two. Pass a video or a folder of numbered pictures.")
 
 
 def _numbered(folder: Path) -> list[Path]:
@@ -87,11 +87,11 @@ def first_size(path: Path) -> tuple[int, int]:
         return round(width * pixel_aspect(path)), height
     for picture in map(read_picture, pictures_in(path)) if path.is_dir() else _read_video(path):
         return round(picture.shape[1] * pixel_aspect(path)), picture.shape[0]
-    raise BenchError(f"{path}: no frames. Add frames, or remove the clip.")
+    raise BenchError(f"{path} has no frames. Add some, or remove the clip.")
 
 
 def frame_rate(path: Path) -> float | None:
-    """Return a video's average frame rate, or None for a folder of pictures or a file that does not state it."""
+    """Return a video's average frame rate, or None for a folder of pictures or if the file does not state it."""
     if path.is_dir():
         return None
     if is_gif(path):
@@ -193,12 +193,12 @@ def _opened(path: Path) -> av.container.InputContainer:
         options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
         container = av.open(str(path.resolve()), mode="r", options=options)
     except FileNotFoundError:
-        raise BenchError(f"{path}: no such file or folder. Pass a video or a folder of pictures.") from None
+        raise BenchError(f"{path} does not exist. Pass a video or a folder of pictures.") from None
     except (av.error.FFmpegError, OSError):
         raise _no_video(path) from None
     if not container.streams.video:
         container.close()
-        raise BenchError(f"{path}: the file contains no video. Pass a video or a folder of pictures.")
+        raise BenchError(f"{path} contains no video. Pass a video or a folder of pictures.")
     return container
 
 
@@ -265,7 +265,7 @@ def _no_video(path: Path) -> BenchError:
     """Return an error that states why a file cannot be opened, for example because it is a picture with a video's
     suffix."""
     if placeholder := mistaken_download(path):
-        return BenchError(f"{path}: not a video but {placeholder}.")
+        return BenchError(f"{path} is not a video but {placeholder}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -275,5 +275,5 @@ def _no_video(path: Path) -> BenchError:
             found = kind_of(file.read(HEAD_BYTES))
         if found.endswith("video") or not found:
             return _truncated(path)
-        return BenchError(f"{path}: {found}, not a video. Pass a video or a folder of pictures.")
-    return BenchError(f"{path}: a picture ({kind}), not a video. Put the frames of each clip in a separate folder.")
+        return BenchError(f"{path} is {found}, not a video. Pass a video or a folder of pictures.")
+    return BenchError(f"{path} is a picture ({kind}), not a video. Put the frames of each clip in a separate folder.")

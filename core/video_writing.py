@@ -56,7 +56,7 @@ def write_video(
 def reencode(frames: Frames, fps: float = 25.0, viewed: Mapping[str, str] = VIEWED) -> Frames:
     """Return frames (T, H, W, 3) uint8 RGB as decoded from a video for viewing, to imitate a high-quality copy.
 
-    viewed: x264 settings; others imitate another kind of copy.
+    viewed: x264 settings; other settings imitate other kinds of copies.
     """
     buffer = io.BytesIO()
     write_video(buffer, frames, fps, viewed=viewed)

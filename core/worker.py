@@ -155,8 +155,8 @@ def _start(queue: _Queue, limit_s: float) -> _Worker:
 
 @contextlib.contextmanager
 def _worker_environment() -> Iterator[None]:
-    """Set what a worker inherits: one thread, memory that is kept when freed, and SIGINT ignored, since the parent
-    handles Ctrl-C."""
+    """Set what a worker inherits: a single thread, an allocator that keeps freed memory, and an ignored SIGINT (the
+    parent handles Ctrl-C)."""
     inherited = {**dict.fromkeys(THREADS, "1"), **MEMORY}
     before = {name: os.environ.get(name) for name in inherited}
     in_charge = threading.current_thread() is threading.main_thread()  # only this thread receives Ctrl-C
@@ -215,7 +215,7 @@ def _hand_out(worker: _Worker, limit_s: float) -> bool:
         return False
     worker.item = worker.batch.popleft()
     worker.limit_s, worker.due = limit_s, time.monotonic() + limit_s
-    # If the worker has died in the meantime, this is noticed when its outcome is read.
+    # If the worker has died in the meantime, reading its outcome will reveal it.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         worker.connection.send(worker.item)
     return True
@@ -243,7 +243,7 @@ def _stop(worker: _Worker) -> None:
 def _serve(connection: Connection, make: Callable[[], Callable[[Any], Any]]) -> None:
     """Serve as a worker: set up, send None, then send each item's outcome until the parent closes the connection.
 
-    A worker that is terminated cleans up first: an external program that it runs must not outlive it.
+    When a worker is terminated, it cleans up first, because an external program that it runs must not outlive it.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     handle = set_up(make)

@@ -1,4 +1,4 @@
-"""A run: complete its folder with whatever is missing, and describe it in run.json."""
+"""A run: fill its folder with whatever is missing, and describe the run in run.json."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FLEETING = ("date", "argv")
 class Benchmark:
     """One run: what was requested, and its folder.
 
-    request: the user's request as JSON values. changed: after `complete`, whether anything in the folder has changed.
+    request: the user's request as JSON values. changed: whether `complete` changed anything in the folder.
     """
 
     folder: Path
@@ -66,7 +66,7 @@ class Benchmark:
         return look_up(self.folder, self.jobs, self.settings).todo
 
     def finished(self, shown: str) -> list[str] | None:
-        """Return the failures of a run that is complete and unaltered, or None if there is anything left to do.
+        """Return the failures of a run that is complete and unaltered, or None if anything is left to do.
 
         shown: what determines the report besides the run's own files.
         """
@@ -128,7 +128,7 @@ class Benchmark:
         return failures
 
     def _failures(self, records: dict[str, CellRecord]) -> list[str]:
-        """Return a line for each cell that no row can animate and for each failed job; missing cells are left out."""
+        """Return a line for each cell that no row can animate and for each failed job, leaving out missing cells."""
         hopeless = [f"{cell.name}: {cell.problem}" for cell in self.cells if cell.problem]
         others = ((job, records[job.key]) for job in self.jobs if not job.cell.problem)
         failed = [
@@ -186,7 +186,7 @@ def _lasting(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def keep_inputs(run: Path, cells: Sequence[Cell]) -> None:
-    """Link into the run what the report shows besides the outputs: drivers, truths and templates."""
+    """Link what the report shows besides the outputs (drivers, truths and templates) into the run."""
     (run / "inputs" / "templates").mkdir(parents=True, exist_ok=True)
     for name, driver in by_name(cell.driver for cell in cells).items():
         if not driver.problem:
@@ -246,7 +246,7 @@ def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, An
 
 
 def seen_facts(row: Row, cells: Sequence[Cell]) -> dict[str, list[str]]:
-    """Return the drivers on which a row's model was trained, and the other drivers on whose person it was trained."""
+    """Return the drivers on which a row's model was trained, and other drivers showing people it was trained on."""
     clips, people = {without_camera(clip) for clip in row.seen.get("clips", ())}, set(row.seen.get("people", ()))
     drivers = by_name(cell.driver for cell in cells if cell.driver.recording)
     known = [name for name, driver in drivers.items() if without_camera(driver.recording) in clips]

@@ -4,8 +4,8 @@ Workers need this repository on their Python path, and each runs one thread: `PY
 --nthreads 1`. How they are started (SLURM, Kubernetes, SSH) is up to Dask.
 
 A worker's thread cannot be ended, so an item that takes too long is abandoned and Dask's nanny restarts the worker.
-Without a nanny (`--no-nanny`) the abandoned item keeps running alongside the worker's further work, and an item that
-never lets other threads run is not detected at all.
+Without a nanny (`--no-nanny`), the abandoned item keeps running beside the worker's next items, and an item that never
+lets other threads run is not noticed at all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from megbench.core.files.working_folder import worker_environment
 from megbench.core.worker import THREADS, Lane, Outcome, answer, set_up, timed_out
 
 CONNECT_S = 20
-# How many times a batch may be started; it is lost if its worker is restarted because of another batch.
+# How many times a batch may be started. A batch is lost if its worker is restarted because of another batch.
 MOST_TIMES = 10
 # The last lane that was set up in this process, keyed by its pickle. The next batch reuses what its method has loaded.
 _ready: dict[bytes, Callable[[Any], Any]] = {}
@@ -84,7 +84,7 @@ def _do_batch(
 ) -> tuple[list[Outcome], str]:
     """Process a batch in a worker.
 
-    Results are the same as in a local run, because libraries use one thread and the folders are the same.
+    The results are those of a local run, because libraries use one thread and the folders are the same.
 
     environment: as returned by megbench.core.files.working_folder.worker_environment. Return the outcomes and "". If an
     item takes longer than limit_s, return the outcomes up to that item and the address of this worker instead.

@@ -1,4 +1,4 @@
-"""Estimates of a run's work and duration, from numbers of frames: animating, measuring and making the page.
+"""Estimate a run's work and duration (animating, measuring and making the page) from numbers of frames.
 
 The time per frame is the one observed earlier with this store. If none was observed, it is a time measured once on one
 thread (docs/performance.md), scaled by the time that a fixed piece of work takes on this machine.
@@ -23,8 +23,8 @@ from megbench.engine.runner import Job, Settings, refusal
 from megbench.engine.scoring import Scorer, lacking
 from megbench.engine.speeds import keep_speeds, known_speeds, measuring
 
-# Processor seconds per frame, by method and width of the network that renders the frames: 64 as published, other widths
-# as in the demo weights.
+# Processor seconds per frame, by method and by the width of the network that renders the frames: 64 is the published
+# width, and the others are those of the demo weights.
 NETWORKS: Mapping[str, Mapping[int, float]] = {
     "fomm": {16: 0.062, 64: 0.55},
     "fpfomm": {16: 0.066, 64: 0.55},
@@ -38,7 +38,7 @@ PLAIN: Mapping[str, float] = {
     **{"flow_warp": 0.017, "apex_ramp": 0.006, "reversed": 0.006, "wrong_driver": 0.015, "rigid": 0.005},
     **{"still": 0.0, "still_noise": 0.002, "ceiling": 0.001, "truth": 0.001},
 }
-# Seconds to magnify the motion of a driver's frame and, afterwards, to reduce that of the output's frame.
+# Seconds to magnify the motion in a frame of a driver and, afterwards, to reduce the motion in a frame of the output.
 MAGNIFYING_S = 0.06
 # Seconds to write a frame of any row and to link it into the run.
 KEEPING_S = 0.003
@@ -72,8 +72,8 @@ class Work:
 class Estimate:
     """The seconds that each stage takes with all workers on an otherwise idle machine.
 
-    untimed: rows and stages not timed with this store yet, for which times from another machine are used. unknown: rows
-    and metrics without any time, which are not included.
+    untimed: rows and stages that have not been timed with this store yet, for which times from another machine are
+    used. unknown: rows and metrics for which there is no time at all; they are not included.
     """
 
     animate: float
@@ -83,7 +83,7 @@ class Estimate:
     unknown: Sequence[str]
 
     def basis(self) -> list[str]:
-        """Return lines that say what the estimate rests on and what it lacks."""
+        """Return lines that say on what the estimate is based and what it leaves out."""
         lines = []
         if self.untimed:
             lines.append(
@@ -91,7 +91,9 @@ class Estimate:
                 " this processor; if other programs are running, it takes longer."
             )
         if self.unknown:
-            lines.append(f"Not in the estimate, because not yet timed on this machine: {', '.join(self.unknown)}")
+            lines.append(
+                f"Not included in the estimate, because not yet timed on this machine: {', '.join(self.unknown)}"
+            )
         return lines
 
 
@@ -114,7 +116,7 @@ def to_measure(folder: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> list[J
 
 
 def _page_frames(jobs: Sequence[Job], media_all: bool) -> int:
-    """Return the number of frames in the page's clips: inputs and rows in all cells, controls in two or in all."""
+    """Return the number of frames in the page's clips; inputs and rows appear in all cells, controls in two or all."""
     cells = list(dict.fromkeys(job.cell.name for job in jobs))
     with_controls = cells if media_all else cells[:2]
     shown = [job for job in jobs if not job.row.is_control or job.cell.name in with_controls]
@@ -243,7 +245,7 @@ def forecast(jobs: Sequence[Job], work: Work, scorer: Scorer, settings: Settings
 
 
 def outlook(work: Work, scorer: Scorer, settings: Settings) -> str:
-    """Return how much there is to animate and to measure, and roughly how long it takes."""
+    """Return how much is to be animated and measured, and roughly how long this takes."""
     found = estimate(work, scorer, settings, pace())
     total = found.animate + found.measure + found.page
     stages = (

@@ -1,4 +1,4 @@
-"""Problems that can be foreseen before a run's first cell, reported by a dry run and before anything is animated."""
+"""Problems foreseen before a run's first cell, reported by a dry run and, in other runs, before animating."""
 
 from __future__ import annotations
 
@@ -58,9 +58,7 @@ def _idle_tests(jobs: Sequence[Job]) -> list[str]:
         why = "a test needs differences on several drivers, and there is only one"
     else:
         times = f", and the correction for {pairs} pairs of methods multiplies it by {pairs}" if pairs > 1 else ""
-        why = (
-            f"with {len(drivers)} drivers, whose differences a test gives random signs, p is {alone:.3f} or more{times}"
-        )
+        why = f"with {len(drivers)} drivers, whose differences a test flips at random, p is at least {alone:.3f}{times}"
     enough = next((n for n in range(2, ALL_FLIPS_UP_TO + 1) if pairs * (smallest_p(n) or 1.0) < ALPHA), None)
     remedy = f". At least {enough} drivers are needed for p < {ALPHA:g}" if enough else ""
     return [f"no test can separate the methods: {why}{remedy}"]

@@ -35,7 +35,7 @@ from megbench.core.worker import Lane
 from megbench.engine.dispatch import CELL_LIMIT_S, LOCAL, perform
 from megbench.engine.plugins import check_method, check_options
 
-# Processes share a GPU's memory, and two of them keep it busy.
+# Processes share a GPU's memory, and two of them are enough to keep the GPU busy.
 GPU_WORKERS = 2
 
 
@@ -58,13 +58,12 @@ class Row:
     """One row of the tables: a method or control as the user named it.
 
     label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what determines
-    its frames besides the inputs, with the versions of its code and of the packages that it uses. marks: warnings for
-    the reader of its scores: short labels for the tables, each with a sentence. seen: the "clips" and "people" of
+    its frames besides the inputs, including the versions of its code and of the packages that it uses. marks: warnings
+    for readers of its scores, as short labels for the tables, each with a sentence. seen: the "clips" and "people" of
     databases on which it was trained, as returned by the method's function `seen()`, if it has one. sources,
     identity_on: the files that the method reads for a cell besides its clips, and what else determines the frames of
     that cell only.
-    check: raises CellFailed for a cell that the method cannot animate, as far as this is known before anything is
-    animated.
+    check: raises CellFailed for a cell that the method cannot animate, if this is known before anything is animated.
     """
 
     label: str
@@ -82,7 +81,7 @@ class Row:
 
     @classmethod
     def of(cls, label: str, name: str, variant: str, options: Mapping[str, str], maker: Any) -> Row:
-        """Return a row; the method is instantiated once to learn its properties.
+        """Return a row, after creating the method once to learn its properties.
 
         Raise BenchError as the method does (for missing weights or invalid options).
         """
@@ -178,7 +177,7 @@ def refusal(job: Job) -> CellRecord | None:
 
 @dataclass(frozen=True)
 class _Animator:
-    """Animation in a worker process: each method is prepared once, and cells are processed one after another."""
+    """The animation in a worker process, which prepares each method once and processes one cell after another."""
 
     rows: Sequence[Row]
     settings: Settings
@@ -213,7 +212,7 @@ class _Animator:
 
 
 def handed_the_cell(method: Any) -> bool:
-    """Return whether a method or its class receives the whole cell, as a Control does; a Method may do so, too."""
+    """Return whether a method or its class receives the whole cell, as a Control always does and a Method may do."""
     return hasattr(method, "animate_cell")
 
 
@@ -266,7 +265,7 @@ class Progress:
 
 
 def look_up(run: Path, jobs: Sequence[Job], settings: Settings) -> Progress:
-    """Return which jobs are finished, in the run's folder or else in the store, and which are pending."""
+    """Return which jobs are finished (in the run's folder or, failing that, in the store) and which are pending."""
     done: dict[str, CellRecord] = {}
     stored: list[Job] = []
     todo: list[Job] = []

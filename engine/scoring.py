@@ -34,7 +34,7 @@ Partials = dict[str, dict[str, Partial]]
 
 @dataclass(frozen=True)
 class Scorer:
-    """Everything scoring needs besides the cells.
+    """Everything that scoring needs besides the cells.
 
     metrics: the metrics' classes. look: the function that prepares a cell for the metrics. The other fields are as in
     Settings.
@@ -121,8 +121,8 @@ def deciding_all(scorer: Scorer) -> list[list[Any]]:
 def lacking(metric: Metric | Callable[[], Metric]) -> str:
     """Return why a metric cannot be computed on this machine (weights that are missing or wrong); "" if it can.
 
-    A metric names its external weights in `weights`; most metrics have none and lack that attribute. The reason that
-    `missing` returns also counts, unless the metric has `sources`, which may exist for some cells and not for others.
+    A metric names its external weights in `weights`; most metrics have none and lack that attribute. A reason returned
+    by `missing` also counts, unless the metric has `sources`, which may exist for some cells only.
     """
     for name in getattr(metric, "weights", ()):
         try:
@@ -150,7 +150,7 @@ def partial_key(metric: Metric, deciding: Sequence[Any], cell: Cell, output: str
     """Return the hash of everything that determines a partial score.
 
     deciding: the result of `_deciding`. output: the hash of the frames that are compared with the cell's clips. Other
-    files that the metric reads count with their current contents, and missing ones as None.
+    files that the metric reads enter the hash with their current contents, or as None if they are missing.
     """
     clips = {"driver": cell.driver, "reference": cell.reference, "truth": cell.truth}
     compared = {role: clip.state() if clip else None for role, clip in clips.items()}
@@ -174,7 +174,7 @@ def _read_partial(store: Path, key: str) -> Partial | None:
 
 @dataclass(frozen=True)
 class _Measurer:
-    """Measurement in a worker process: all metrics of an output share the features computed for its cell."""
+    """The measurement in a worker process. All metrics of an output share the features computed for its cell."""
 
     scorer: Scorer
 
@@ -198,7 +198,7 @@ class _Measurer:
                     write_kept(_partial_path(store, key), vars(new[name]))
                 except Unavailable as error:
                     new[name] = Partial("unavailable", str(error))
-                    if hasattr(metrics[name], "sources"):  # the key changes once the missing file exists
+                    if hasattr(metrics[name], "sources"):  # the key will change once the missing file exists
                         write_kept(_partial_path(store, key), vars(new[name]))
                 except Exception as error:
                     # A failure of one metric is not stored and does not affect the other metrics.
@@ -261,8 +261,8 @@ def finite(value: float | None) -> float | None:
 def _measured(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, dict[str, Partial]]]:
     """Measure in worker processes; yield each task with its partial scores by metric.
 
-    All rows of a cell go to one worker, and the cells of one driver are spread out. The analysis of a driver or a truth
-    is computed once and then found in the store.
+    All rows of a cell go to one worker, and the cells of one driver are spread out. A driver or a truth is analysed
+    once; the result is then found in the store.
     """
 
     def place(task: _Task) -> tuple[str, str]:

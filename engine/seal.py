@@ -16,10 +16,10 @@ from megbench.core.files.hashes import file_facts, hash_again, keep_known, unalt
 from megbench.engine.run_folder import MEDIA_FOLDER, MOTION_FOLDER, PAGES, PERTURBED, SHARED_PAGE, SPOTTING_LOG
 
 MANIFEST = "manifest.json"
-# Files that only the run itself creates. All others can be regenerated from them or are added to the run.
+# Files that only the run itself creates. All other files are regenerated from them or added to the run later.
 OWN_FILES = ("run.json", "scores.csv")
 OWN_FOLDERS = ("cells", "inputs", "partials", PERTURBED)
-# Folders that a run's command regenerates from the run's own files, besides its pages.
+# Folders that, like its pages, a run's command regenerates from the run's own files.
 PAGE_FOLDERS = (MOTION_FOLDER, MEDIA_FOLDER)
 
 

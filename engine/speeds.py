@@ -8,7 +8,7 @@ from pathlib import Path
 from megbench.core.files.cache import read_json, write_json
 
 FILE = "speeds.json"
-# Fewer frames are not informative, because starting processes takes longer than processing them.
+# Fewer frames say little, because starting processes takes longer than processing the frames.
 MANY_FRAMES = 100
 
 

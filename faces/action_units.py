@@ -1,9 +1,9 @@
 """Relative intensity of action units, estimated from a face's motion without weights or labels.
 
-The flow from frame 0 is explained by the FACS basis on the fitted mesh together with an unconstrained head motion:
-ridge-regularised least squares with non-negative intensities, robustly weighted. At an intensity of 1, the vertex that
-moves farthest moves by 5 % of the eye distance. Values can therefore be compared between faces, but not with a coder's
-A to E.
+The flow from frame 0 is explained by the FACS basis on the fitted mesh together with an unconstrained head motion, by
+robustly weighted, ridge-regularised least squares with non-negative intensities. At an intensity of 1, the vertex that
+moves farthest moves by 5 % of the eye distance. Values can therefore be compared between faces, but not with the levels
+A to E of coders.
 
 Validity: on rendered clips, in which each person has a different basis, the estimates follow the true intensities. On
 recordings they are only indicative: the basis explains about half of real facial motion (R2 of .08 to .68 on MEGC2021's
@@ -29,7 +29,7 @@ from megbench.faces.regions import face_regions
 
 Intensities = npt.NDArray[np.float64]
 
-# Units whose motion cannot be told apart in flow are estimated as one.
+# Units that flow cannot tell apart are estimated as one.
 MERGED: dict[str, tuple[str, ...]] = {
     "AU14+20": ("AU14", "AU20"),
     "AU23+24": ("AU23", "AU24"),
@@ -66,7 +66,7 @@ def intensities(flow: Callable[[int], Float32s], n_frames: int, points: Points) 
     return found
 
 
-@functools.lru_cache(maxsize=2)  # many outputs begin with the same template; 11 MB each
+@functools.lru_cache(maxsize=2)  # many outputs begin with the same template; an entry takes 11 MB
 def _reader(points: bytes) -> _Reader:
     return _Reader(np.frombuffer(points, np.float64).reshape(-1, 2))
 
@@ -86,7 +86,7 @@ class _Reader:
         head = [np.column_stack(pair) for pair in ((x, y), (-y, x), (one, zero), (zero, one))]
         self._design = np.stack([*moved, *head], axis=-1).astype(np.float64)  # (N, 2, 18 + 4)
         self._n_units = len(moved)
-        # Both coordinates of a pixel have the same weight, so that its share in the normal equations can be computed
+        # Both coordinates of a pixel have the same weight, so its contribution to the normal equations can be computed
         # beforehand.
         pairs = np.einsum("nci,ncj->nij", self._design, self._design)
         self._products = pairs.reshape(len(pairs), -1)  # (N, 22 * 22)
@@ -117,7 +117,7 @@ class _Reader:
         reduced += RIDGE / k * np.trace(reduced, axis1=1, axis2=2)[:, None, None] * np.eye(k)
         roots = np.linalg.cholesky(reduced)
         goals = np.linalg.solve(roots, targets)[..., 0]
-        # The full name makes SciPy load scipy.optimize only here: reading a finished run does not need it.
+        # With the full name, SciPy loads scipy.optimize only at this point; reading a finished run does not need it.
         units = np.stack([scipy.optimize.nnls(root.T, goal)[0] for root, goal in zip(roots, goals, strict=True)])
         return np.concatenate([units, (heads[..., k:] - heads[..., :k] @ units[..., None])[..., 0]], axis=1)
 

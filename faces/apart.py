@@ -1,8 +1,8 @@
-"""Third-party libraries in separate processes: arrays go in, arrays come out.
+"""Third-party libraries in separate processes, which receive arrays and return arrays.
 
-Importing such a library takes seconds and much memory, and it may change the environment or crash the process. None of
-this may happen in a process that scores. A message is a length followed by .npz data. A process that has ended is
-restarted for the next request, so that a crash costs only one result.
+Importing such a library takes seconds and much memory, and the library may change the environment or crash the process.
+None of this may happen in a process that scores. A message is a length followed by .npz data. A process that has ended
+is restarted for the next request, so that a crash costs only one result.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Apart:
         except (OSError, EOFError):
             code = self._process.wait()
             why = f"To see why, run: python -m {self._module} {' '.join(self._arguments)}"
-            raise BenchError(f"{self._title}'s process ended (exit code {code}). {why}") from None
+            raise BenchError(f"{self._title}'s process ended with exit code {code}. {why}") from None
         if "error" in answer:
             raise BenchError(f"{self._title}: {answer['error']}")
         return answer
@@ -79,7 +79,7 @@ class Apart:
 def serve(set_up: Callable[[], Callable[[Arrays], Arrays]]) -> None:
     """Run the child process: call `set_up`, then apply the function it returns to each message until stdin ends."""
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # the output of libraries must not be mixed with the replies
+    os.dup2(2, 1)  # so that the output of libraries is not mixed with the replies
     answer = set_up()
     while True:
         try:
@@ -88,7 +88,7 @@ def serve(set_up: Callable[[], Callable[[Arrays], Arrays]]) -> None:
             return
         try:
             send(answers, answer(message))
-        except Exception as error:  # any error must be reported to the other side
+        except Exception as error:  # the other side must learn of any error
             send(answers, {"error": np.array(f"{type(error).__name__}: {clause(str(error))}")})
 
 

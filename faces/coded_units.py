@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 # The meanings of the letters before a number, according to the FACS manual.
 SIDES = {"L": "left", "R": "right", "A": "asymmetric", "U": "unilateral", "T": "top", "B": "bottom"}
-# This number and higher ones denote positions of the head and eyes, not units of the face.
+# This number and all higher ones denote positions of the head and eyes, not units of the face.
 FIRST_POSITION = 51
 UNIT = re.compile(
     r"(?P<side>[LRAUTB](?:/[LRAUTB])?)?\s*(?P<kind>AU|AD|M)?\s*(?P<number>\d{1,3})\s*(?P<intensity>[A-E](?:/[A-E])?)?"
@@ -35,8 +35,8 @@ class Unit:
     """One action unit, descriptor (AD) or head movement (M).
 
     side: the letters as coded, "" for both sides. intensity: "A" to "E", "A/B" if the coder was undecided, "" if not
-    coded. weak: coded only as a reference, "ref(24)". held: coded "(k)", that is, present throughout the clip and thus
-    without motion.
+    coded. weak: whether it is coded only as a reference, "ref(24)". held: whether it is coded "(k)", that is, present
+    throughout the clip and thus without motion.
     """
 
     number: int
@@ -91,7 +91,7 @@ def _counts(unit: Unit) -> bool:
 
 
 def parse(text: str) -> Coding:
-    """Read any coder's text without rejecting anything: text that is not a unit becomes a remark. "" has no terms."""
+    """Read any coder's text. Nothing is rejected: text that is not a unit becomes a remark, and "" has no terms."""
     if text.strip() in UNKNOWN:
         return Coding(text, unknown=True)
     if len(text) > LONGEST:
@@ -107,7 +107,7 @@ def parse(text: str) -> Coding:
 
 
 def _terms(element: str) -> list[tuple[Unit, ...]]:
-    """Return the terms of an element: one, unless it is a reference to several units, or [] if it cannot be parsed."""
+    """Return an element's terms: one, or several for a reference to several units, or [] if it cannot be parsed."""
     choices = _split(element, OR)
     if len(choices) > 1:
         parts = [[unit for term in _terms(choice) for unit in term] for choice in choices]

@@ -1,6 +1,6 @@
 """The time course of facial motion: one curve for the whole face, and the times at which it rises, peaks and falls.
 
-Eyelids are left out because a blink outweighs a micro-expression. Times are in frames, counted from 0, interpolated
+Eyelids are left out because a blink outweighs a micro-expression. Times are in frames, counted from 0 and interpolated
 linearly.
 """
 
@@ -18,13 +18,13 @@ from megbench.faces.regions import WITHOUT_EYES
 
 Curve = npt.NDArray[np.float64]
 
-# Motion is smoothed over five frames before its magnitude is taken, because magnitudes of noise would add up.
+# Motion is smoothed over five frames before its magnitude is computed, because magnitudes of noise would not cancel.
 SMOOTHER = np.array([1, 4, 6, 4, 1]) / 16
 # A face whose curve stays at or below this value, in eye distances, does not move. Camera noise of sigma 2 on eleven
 # still rendered faces reaches 0.00039; the demo's drivers reach 0.0093 to 0.0171.
 QUIET = 0.001
-# The onset is where the curve first rises to this share of its peak. Motion in two steps often pauses near one half; at
-# that share, the onset would jump from one step to the other.
+# The onset is where the curve first rises to this share of its peak. Motion in two steps often pauses near one half,
+# and with that share the onset would jump from one step to the other.
 RISEN = 0.2
 # The offset is where the curve last falls below this share; clips in databases end long before the face is back at
 # rest.
@@ -34,8 +34,7 @@ SPOTTED = 0.5
 
 
 def motion_curve(trajectory: Float32s) -> Curve:
-    """Return how far a face has moved since frame 0 in each frame, (T,) in eye distances: the root mean square over
-    regions.
+    """Return how far a face has moved since frame 0, (T,) in eye distances: the root mean square over its regions.
 
     trajectory: (T, 12, 2), as in megbench.faces.motion.FacialMotion; regions that it lacks (NaN) are left out.
     """
@@ -72,7 +71,7 @@ class Course:
 
     @property
     def asymmetry(self) -> float:
-        """The rise as a share of rise and fall, 0 to 1; one half if both are 0."""
+        """The rise as a share of the sum of rise and fall, 0 to 1; one half if both are 0."""
         both = self.rise + self.fall
         return self.rise / both if both > 0 else 0.5
 

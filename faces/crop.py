@@ -21,8 +21,8 @@ Box = tuple[int, int, int, int]
 # The margin around the detector's box, as a share of the box's width.
 MARGIN = 0.25
 # A picture already counts as a face crop if the face box is wider than this share of it and the picture's height is at
-# most this multiple of its width. Crops of CASME II (280x340) and SMIC (137x168) are 1.23 times as high as wide,
-# selfies 1.33 to 1.78 times.
+# most this multiple of its width. Crops of CASME II (280x340) and SMIC (137x168) are 1.23 times as high as they are
+# wide; for selfies, the ratio is 1.33 to 1.78.
 CROPPED_SHARE = 0.7
 CROPPED_TALLNESS = 1.25
 
@@ -80,7 +80,7 @@ def crop(picture: AnyPicture, box: Box, aspect: float = 1.0, size: int = SIZE) -
     Pixels beyond the picture repeat its border. The scales in x and y agree to within .2 %.
     """
     left, top, right, bottom = box
-    # Use whole columns; there is at most one too many on each side, which is cut off after resizing.
+    # Use whole columns. At most one column too many is included on each side, and it is cut off after resizing.
     first, last = math.floor(left / aspect), math.ceil(right / aspect)
     height, width = picture.shape[:2]
     inside = picture[max(top, 0) : min(bottom, height), max(first, 0) : min(last, width)]
@@ -93,7 +93,7 @@ def crop(picture: AnyPicture, box: Box, aspect: float = 1.0, size: int = SIZE) -
 
 
 def resized(picture: AnyPicture, width: int, height: int) -> AnyPicture:
-    """Return a resized picture (H, W, 3) uint8: averaged over areas if it shrinks, cubically interpolated otherwise."""
+    """Return a resized picture (H, W, 3) uint8, averaged over areas if it shrinks, otherwise interpolated cubically."""
     rows, columns = picture.shape[:2]
     if (columns > width) != (rows > height):  # OpenCV cannot shrink one side by areas while enlarging the other
         method = cv2.INTER_AREA if columns > width else cv2.INTER_CUBIC

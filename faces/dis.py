@@ -1,4 +1,4 @@
-"""Optical flow by OpenCV's DIS (Kroeger et al. 2016), either coarse, as an initial estimate, or at the finest scale."""
+"""Optical flow by OpenCV's DIS (Kroeger et al. 2016), either coarse (as an initial estimate) or at the finest scale."""
 
 import functools
 from typing import Any

@@ -1,9 +1,9 @@
-"""dlib's face embedding, computed by OpenCV: the same network and weights as in dlib, but several times as fast.
+"""dlib's face embedding, computed by OpenCV with the same network and weights as in dlib, but several times as fast.
 
 The network (King 2017, dlib's ResNet with 29 convolutions) maps a face of 150 x 150 pixels, turned upright using its
 landmarks, to 128 numbers. Its weights are read from dlib's own file. dlib computes each convolution as one large matrix
-product without regard to caches, which takes 75 ms per face; OpenCV takes about 10. PyTorch takes 7, but loading it
-costs a process 490 MB of memory and as much time as hundreds of faces.
+product without regard to caches, which takes 75 ms per face; OpenCV takes about 10 ms. PyTorch takes 7 ms, but loading
+it costs a process 490 MB of memory and as much time as hundreds of faces.
 """
 
 import functools
@@ -62,7 +62,7 @@ def _chip(image: Frames, points: Points) -> Frames:
 
 
 class _Network:
-    """The network as run by OpenCV, with each affine layer folded into its convolution. It takes one face at a time."""
+    """The network as run by OpenCV for one face at a time, with each affine layer folded into its convolution."""
 
     def __init__(self, data: bytes) -> None:
         self._engine = cv2.dnn.readNetFromONNX(np.frombuffer(_as_onnx(_Reader(data)), np.uint8))
@@ -129,7 +129,7 @@ class _Reader:
     def matrix(self, inputs: int, outputs: int) -> npt.NDArray[np.float32]:
         """Read the weights (inputs, outputs) of a layer without biases."""
         self._seek(b"fc_2")
-        for _ in range(2):  # before its parameters, this layer has the numbers of outputs and inputs
+        for _ in range(2):  # the numbers of outputs and inputs precede this layer's parameters
             self._integer()
         return self._tensor(inputs * outputs).reshape(inputs, outputs)
 
@@ -141,13 +141,13 @@ class _Reader:
         name = bytes([1, len(layer)]) + layer
         found = self.data.find(name, self.place)
         if found < 0:
-            raise _foreign(f"layer {layer.decode()} is missing")
+            raise _foreign(f"it lacks the layer {layer.decode()}")
         self.place = found + len(name)
 
     def _tensor(self, count: int) -> npt.NDArray[np.float32]:
         version, *shape = (self._integer() for _ in range(5))
         if version != 2 or np.prod(shape) != count:
-            raise _foreign(f"parameters of shape {shape} instead of {count} numbers")
+            raise _foreign(f"it has parameters of shape {shape} instead of {count} numbers")
         start, self.place = self.place, self.place + 4 * count
         if self.place > len(self.data):
             raise _foreign("it is truncated")

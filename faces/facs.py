@@ -18,13 +18,14 @@ Weights = npt.NDArray[np.float64]
 
 # At intensity 1, the vertex that moves farthest moves by this share of the eye distance (3.1 px at 256 x 256).
 MICRO = 0.05
-# The largest intensities that folded none of the tested faces (det J > .3); pressed lips and closing lids fold first.
+# The largest intensities at which none of the tested faces folded (det J > .3); pressed lips and closing lids fold
+# first.
 MAX_INTENSITY: Mapping[str, float] = {"AU24": 0.5, "AU23": 0.7, "AU05": 1.0, "AU07": 1.0, "AU43": 1.0}
 
 
 @dataclass(frozen=True)
 class Bump:
-    """Skin that moves by (dx, dy) at (x, y) and less around it (Gaussian of widths sx, sy), mirrored on both sides."""
+    """Skin that moves by (dx, dy) at (x, y) and less around it (Gaussian of widths sx, sy), on both sides."""
 
     unit: str
     dx: float
@@ -131,7 +132,8 @@ _EDGES = np.r_[
     mesh.RIGHT_UPPER_LID, mesh.RIGHT_LOWER_LID, mesh.LEFT_UPPER_LID, mesh.LEFT_LOWER_LID,
     mesh.UPPER_LIP_INNER, mesh.LOWER_LIP_INNER,
 ]  # fmt: skip
-# The mouth of the mean face: half its width, and the heights of its corners, upper edge, line and lower edge.
+# The mouth of the mean face: half its width, and the heights of its corners, its upper edge, the line between the lips
+# and its lower edge.
 _MOUTH_HALF, _MOUTH_Y = 0.4117, 1.0215
 _MOUTH_TOP, _MOUTH_LINE, _MOUTH_BOTTOM = 0.8881, 1.0299, 1.2263
 
@@ -203,7 +205,7 @@ def _lids(row: Lids) -> Points:
 
 
 def _mouth_profile() -> Weights:
-    """Return weights (478,): 1 in the middle of the mouth, 0 at its corners."""
+    """Return weights (478,) that are 1 in the middle of the mouth and 0 at its corners."""
     return np.sqrt(np.clip(1 - (canonical()[:, 0] / (1.05 * _MOUTH_HALF)) ** 2, 0, 1))
 
 

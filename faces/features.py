@@ -1,5 +1,4 @@
-"""The features of a cell's clips that metrics read; each is computed once per clip and stored under a key derived from
-the clip's content."""
+"""The features of a cell's clips that metrics read, computed once per clip and stored by the clip's content."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ from megbench.faces.motion import FacialMotion, facial_motion
 from megbench.faces.regions import Mask, face_regions
 
 SAMPLED = 8
-# At most this many flows of a clip are kept (128 MiB); further ones are computed again whenever they are requested.
+# At most this many flows of a clip are kept (128 MiB); all others are computed again whenever they are requested.
 KEPT_FLOWS = 512
 Arrays = dict[str, npt.NDArray[Any]]
 # The result of a search in one frame: landmarks or an embedding, or None if there is no face.
@@ -38,8 +37,7 @@ Found = npt.NDArray[np.float64] | None
 
 @functools.cache
 def _recipe(module: str) -> str:
-    """Return what, besides the frames, determines the features that `module` computes using this module: code and
-    packages."""
+    """Return what, besides the frames, determines features computed by `module` with this one: code and packages."""
     return digest([recipe(__name__), recipe(module)])
 
 
@@ -95,7 +93,7 @@ class SeenClip:
         known = self._found.setdefault(name, {})
         if any(index not in known for index in indices):
 
-            @functools.wraps(look)  # the cache's key includes the code of `look`
+            @functools.wraps(look)  # so that the cache's key includes the code of `look`
             def compute() -> Arrays:
                 return self._look(indices, known, look)
 
@@ -234,7 +232,7 @@ def seen_clip(role: str, clip: Clip) -> SeenClip:
 def one_at_a_time(clip: SeenClip) -> Iterator[None]:
     """Let only one process at a time analyse a clip, so that the next process finds the results in the store.
 
-    Clips share 4096 lock files; two clips with the same file merely wait for each other. Blocks must not be nested.
+    Clips share 4096 lock files, so clips with the same file merely wait for each other. Blocks must not be nested.
     """
     store = own_store()
     with in_turn(store / "locks" / f"{clip.content[:3]}.lock") if store else contextlib.nullcontext():

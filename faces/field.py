@@ -20,21 +20,22 @@ Field = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.float32]
 Planes = list[Plane]
 
-# Rings around the face oval (size, share of the oval's motion), where the face's motion fades out into hair and neck.
+# Rings around the face oval (size, share of the oval's motion), in which the face's motion fades out into hair and
+# neck.
 RINGS = ((1.18, 0.45), (1.45, 0.08), (1.8, 0.0))
 # The blur of the interpolated field, in pixels. Without it, the creases between triangles fold: over all action units
 # at intensity 1, the smallest Jacobian determinant is -.55; with it, .44.
 BLUR = 2.0
 # Inversion stops when an iteration changes the field by less than this many pixels.
 SETTLED = 0.001
-# Where iterations leave an error of more than this many pixels, they may diverge.
+# Iterations that leave an error of more than this many pixels may diverge.
 UNSETTLED = 0.01
 # The longest step of Newton's method, in pixels: less than BLUR, over which a field's slope changes.
 STRIDE = 1.2
 
 
 class MeshField:
-    """A map from displacements of mesh vertices to dense fields of a `size` x `size` picture.
+    """A map from displacements of mesh vertices to dense fields for a `size` x `size` picture.
 
     The vertices are triangulated once (Delaunay over the face, three rings around it and a distant fixed border); each
     field then takes one sparse product. The map is linear in the displacements.
@@ -162,7 +163,7 @@ def jacobian_determinant(field: Field) -> npt.NDArray[np.float32]:
 def warp(image: npt.NDArray[Any], backward: Field) -> npt.NDArray[Any]:
     """Return a picture (H, H, C) resampled once along a backward field of its size by a cubic B-spline.
 
-    The dtype is kept. To warp one picture many times, keep its Spline instead.
+    The dtype is kept. To warp the same picture many times, keep its Spline and sample that instead.
     """
     return as_type(Spline(image).at(pixel_grid(backward.shape[0]) + backward), image.dtype)
 

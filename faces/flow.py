@@ -26,15 +26,16 @@ Planes = Sequence[Float32s]
 WHOLE: Box = (slice(0, SIZE), slice(0, SIZE))
 # The margin around a face, in pixels, in which flow is also computed.
 MARGIN = 12
-# The blur of both pictures. More blur raises the noise floor; less blur raises the error for exact noise-free shifts.
+# The blur of both pictures. More blur raises the noise floor; less blur raises the error for exact shifts without
+# noise.
 BLUR = 0.6
 # Averaging twice over squares of this size approximates a Gaussian of 4.5 pixels.
 WINDOW = (11, 11)
 # A term added to the diagonal of the structure tensors, (grey levels per pixel)^2, to keep areas without texture still.
 STIFFNESS = 0.1
 STEPS_HALF, STEPS = 2, 3
-# If the median motion exceeds this, quarter-size pictures lose the face: the initial estimate is then DIS at full size,
-# and one step suffices.
+# If the median motion exceeds this, the face is lost in quarter-size pictures. The initial estimate is then DIS at full
+# size, and one step suffices.
 FAR = 3.0
 # The 5-tap derivative of Farid and Simoncelli and its matching smoother.
 DERIVATIVE: Float32s = np.array([-0.109604, -0.276691, 0, 0.276691, 0.109604], np.float32)

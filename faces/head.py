@@ -1,4 +1,4 @@
-"""Head motion: the similarity transform that explains the flow on the stable part of a face.
+"""Head motion, as the similarity transform that explains the flow on the stable part of a face.
 
 A point (x, y) is written as the complex number x + iy. A similarity is then z -> z + c z + t with complex c and t.
 """

@@ -25,7 +25,7 @@ def lost_motion(frames: Frames, shown: Frames, points: Points) -> str:
 
     The displacement is measured by the flow from each frame to the same frame in the video, and the face's motion by
     the flow from each frame to the first. Both are averaged over the regions of the face, without the head's motion.
-    Both flows begin at the same picture, so that large motion, which flow may misread, does no harm.
+    Both flows begin at the same picture, so that large motion, which flow may misestimate, does no harm.
     """
     before, after = grey(frames), grey(shown)
     first = np.broadcast_to(before[:1], before.shape)

@@ -22,7 +22,8 @@ Grey = npt.NDArray[np.uint8]
 
 # Faces that fill the picture are found only with some margin around them.
 BORDER = 48
-# Scores of dlib's detector. In ordinary variants of portraits, faces reach .8 or more, clothes and textures .25.
+# Scores of dlib's detector. In ordinary variants of portraits, faces reach .8 or more, and clothes and textures reach
+# .25.
 SURE, WEAK = 0.4, 0.3
 # The overlap above which two boxes belong to one face, and the overlap above which they count as the same box: boxes
 # that are one step of scale (6/5) apart overlap by .6 or more.
@@ -90,7 +91,7 @@ def candidates(image: Grey, everyone: bool = False) -> list[Face]:
     """Return all boxes with a score above 0 in a grey picture (H, W) uint8, whether they are faces or not.
 
     The first pass finds faces that are at least 80 pixels wide. A second pass, on the picture at double size, finds
-    faces that are at least 40 pixels wide. Since it takes four times as long, it runs only if the first pass is not
+    faces that are at least 40 pixels wide. It takes four times as long and therefore runs only if the first pass is not
     certain of any face, or if `everyone` is true (for pictures of up to 2200 pixels). Scores are comparable, because
     both passes slide the same filters over a pyramid of pictures.
     """
@@ -140,7 +141,7 @@ def _area(face: Face) -> int:
 
 
 def believed(found: Sequence[Face]) -> list[Face]:
-    """Return the faces among candidates, best first, by the rule used throughout the suite.
+    """Return the faces among candidates, best first, according to the rule that applies throughout the suite.
 
     These are the faces with a score of .4 or more, largest first (the largest of all boxes may be clothes). If there
     are none, the face with the highest score is returned, provided that this score is .3 or more.

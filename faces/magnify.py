@@ -2,9 +2,9 @@
 
 The flow from frame 0 that head motion does not explain is measured, extended smoothly beyond the face's outline and
 multiplied, and the frame is resampled once. The motion in the result is measured in the same way, and the frame is
-resampled again, from its original pixels, with the missing motion added. Without this correction, a flow estimate that
-is 5 % too small would leave a seventh too much motion where three quarters are to be removed. Nothing is smoothed over
-time: jitter is scaled like all other motion.
+resampled again, from its original pixels, with the missing motion added. Without this correction, if three quarters of
+the motion are to be removed, a flow estimate that is 5 % too small would leave a seventh too much. Nothing is smoothed
+over time: jitter is scaled like all other motion.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from megbench.faces.landmarks import Grey, landmarks
 from megbench.faces.regions import FaceRegions, face_regions
 from megbench.faces.transfer import unfolded
 
-# Increased when outputs may change for reasons that are not visible in this module's code.
+# Increase this if outputs may change for reasons that are not visible in this module's code.
 VERSION = "1"
 # The blur of the motion, in pixels.
 BLUR = 2.0
 # The distance inside the outline, in pixels, within which flow mixes the face with the background.
 OUTLINE = 4
-# Flow measures at least nine tenths of a motion, so a correction larger than this share of a move is an error.
+# Flow measures at least nine tenths of a motion, so a correction larger than this share of a move must be an error.
 LARGEST_CORRECTION = 0.25
 # Beyond the outline, the motion is that of nearby skin, fading out over this many eye distances.
 FADE = 0.4

@@ -33,7 +33,7 @@ OF_68 = np.array([
     61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181,
     78, 81, 13, 311, 308, 402, 14, 178,
 ])
-# Outlines; "right" means the person's right, at smaller x.
+# Outlines. "Right" is the person's right, which has smaller x.
 OVAL = np.array([
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
     136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
@@ -52,7 +52,7 @@ MIDLINE = np.array([1, 4, 5, 10, 152, 168, 0, 17])
 RIGHT_EYE = OF_68[36:42]
 LEFT_EYE = OF_68[42:48]
 
-# How strongly each landmark attracts its vertex: dlib's jaw is the least reliable; eyes and lips matter most.
+# How strongly each landmark attracts its vertex. dlib's jaw is the least reliable part; eyes and lips matter most.
 LANDMARK_WEIGHTS = np.r_[np.full(17, 0.5), np.full(19, 2.0), np.full(32, 4.0)]
 STIFFNESS = 1.5
 

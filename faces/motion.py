@@ -40,8 +40,8 @@ class FacialMotion:
     in recognition as optical strain. It is dimensionless, and NaN where the trajectory is. head: (T, 2, 3) float32, the
     similarity transform in pixels. rigid: (T,) float32, the mean length of the head's motion over the face. inner_peak:
     (51,) float32, the largest residual motion of each inner landmark. eye_distance: in pixels. field: (T, 32, 32, 2)
-    float16, the mean residual flow x, y of each 8 x 8 block in pixels, zero outside the face; it is only displayed and
-    not used in scores.
+    float16, the mean residual flow x, y of each 8 x 8 block in pixels, zero outside the face; it is only displayed, not
+    used in scores.
     """
 
     trajectory: Float32s
@@ -67,7 +67,7 @@ def facial_motion(flow: Callable[[int], Float32s], n_frames: int, points: Points
     """Return the motion of a clip with landmarks `points` (68, 2) in frame 0; `flow(k)` is its dense flow from frame 0
     to frame k.
 
-    All measurements are linear in the flow, so the head's motion can be subtracted from them rather than from the flow.
+    All measurements are linear in the flow, so the head's motion can be subtracted from them instead of from the flow.
     """
     regions = face_regions(points)
     means, stable = mean_over(regions.masks), stable_points(regions.stable)

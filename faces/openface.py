@@ -1,8 +1,8 @@
 """Read action units from tables written by OpenFace 2 and similar programs; users run these programs themselves.
 
 FeatureExtraction writes one file per clip, and FaceLandmarkImg one per picture; pyfaceau counts frames from 0, writes
-True and False, and does not classify presences. A row belongs to the frame that it names. If no face was found, the
-values are zeros, blanks or copies of the previous frame; they count as missing.
+True and False, and does not classify presences. A row belongs to the frame that it names. If no face was found, its
+values are zeros, blanks or copies of the previous frame, and they count as missing.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def read_table(
     """Read a file with one row per frame, or a folder with one file per frame, in any order.
 
     presences: whether the `_c` columns are also required. clip: the clip's name in messages. own: whether the values
-    are the user's: a row of zeros then means a face at rest, whereas in a program's table that does not state whether a
-    face was found, it means that there was none. Raise BenchError if the table cannot be read, lacks a column, has the
-    wrong number of frames, describes a second face, or contains a value that is not a number within SLACK of 0 to 5.
+    are the user's. If so, a row of zeros means a face at rest. In a program's table that does not state whether a face
+    was found, it means that there was none. Raise BenchError if the table cannot be read, lacks a column, has the wrong
+    number of frames, describes a second face, or contains a value that is not a number within SLACK of 0 to 5.
     """
     rows = numbered_rows(path, presences) if path.is_dir() else rows_of(path, presences)
     rows = [
@@ -118,7 +118,7 @@ def within(values: Scores, where: str, first: int) -> tuple[Scores, str]:
 
 
 def keep(content: str, scores: Scores) -> Path:
-    """Store a clip's scores for the metric and return the file's path. content: the hash of the clip's frames."""
+    """Store a clip's scores for the metric; return the file's path. content: the hash of the clip's frames."""
     table = pd.DataFrame(scores, columns=COLUMNS)
     table.insert(0, "frame", np.arange(1, len(scores) + 1))
     table.insert(1, "success", (~np.isnan(scores).all(1)).astype(int))
@@ -171,13 +171,13 @@ def _first(path: Path, frames: Sequence[int], n_frames: int, clip: str) -> int:
     """Return the number of the first frame: 0 or 1 in a file, any number in a folder. Raise BenchError if the first or
     last frame is missing."""
     if not frames:
-        raise BenchError(f"{path}: no rows, but {clip} has {n_frames} frames. Supply the table for this clip.")
+        raise BenchError(f"{path} has no rows, but {clip} has {n_frames} frames. Supply the table for this clip.")
     low, high = min(frames), max(frames)
     first = low if path.is_dir() or low == 0 else 1
     if (low, high) != (first, first + n_frames - 1):
         numbered = "" if path.is_dir() else ", numbered from 0 or 1"
         raise BenchError(
-            f"{path}: frames {low} to {high} in {plural(len(frames), 'row')}, but {clip} has {n_frames}"
+            f"{path} has frames {low} to {high} in {plural(len(frames), 'row')}, but {clip} has {n_frames}"
             f" frames{numbered}. Supply the table for this clip."
         )
     return first

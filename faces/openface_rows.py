@@ -39,8 +39,8 @@ OTHER_PROGRAMS = {
 class NumberedRow:
     """One row: the frame it names, whether a face was found, and the values of the requested columns.
 
-    found: None if the table has neither `success` nor `confidence`; only the values then show whether there was a face.
-    faces: the number of faces found in the frame; the row describes the one with the highest confidence.
+    found: None if the table has neither `success` nor `confidence`, so that only the values show whether there was a
+    face. faces: the number of faces found in the frame; the row describes the one with the highest confidence.
     """
 
     frame: int
@@ -51,13 +51,13 @@ class NumberedRow:
 
 
 def numbered_rows(folder: Path, presences: bool) -> list[NumberedRow]:
-    """Return one row per file in a folder: the face with the highest confidence. A file without rows means no face.
+    """Return one row per file in a folder, for the face with the highest confidence. A file without rows means no face.
 
-    Raise BenchError in the same cases as `rows_of`, and if a file name has no frame number or the same one as another.
+    Raise BenchError in the same cases as `rows_of`, and if a file name has no frame number or that of another file.
     """
     files = files_in(folder)
     if not files:
-        raise BenchError(f"{folder}: this folder has no CSV files. Pass a folder with OpenFace's tables.")
+        raise BenchError(f"{folder} has no CSV files. Pass a folder with OpenFace's tables.")
     numbers: dict[int, Path] = {}
     rows = []
     for file, number in zip(files, _frame_numbers(files), strict=True):
@@ -81,7 +81,7 @@ def _frame_numbers(files: Sequence[Path]) -> list[int]:
     found = [numbers_in(file) for file in files]
     for file, numbers in zip(files, found, strict=True):
         if not numbers:
-            raise BenchError(f"{file}: no frame number in the name. Name the files frame1.csv, frame2.csv ...")
+            raise BenchError(f"{file} has no frame number in its name. Name the files frame1.csv, frame2.csv ...")
     if len({len(numbers) for numbers in found}) > 1:
         return [numbers[-1] for numbers in found]
     differing = [at for at, column in enumerate(zip(*found, strict=True)) if len(set(column)) > 1]
@@ -95,7 +95,7 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Number
     """
     sheet = read_sheet(path, LIMITS)
     if not sheet.rows:
-        raise BenchError(f"{path}: the file is empty. Supply {LIMITS.what} with the columns {COLUMNS[0]} ...")
+        raise BenchError(f"{path} is empty. Supply {LIMITS.what} with the columns {COLUMNS[0]} ...")
     header = [cell.removeprefix("#").strip() for cell in sheet.rows[0]]  # NumPy marks headers in this way
     _check_columns(path, header, COLUMNS + PRESENCES * presences)
     reader = _Reader(path, sheet, header, COLUMNS + PRESENCES * presences)
@@ -105,25 +105,25 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Number
     ids = sorted({reader.text(cells, "face_id") for cells in sheet.rows[1:] if any(cells)} - {""})
     if len(ids) > 1:
         raise BenchError(
-            f"{path}: rows for more than one face (face_id {few(ids)}). Keep only the rows of the face you mean."
+            f"{path} has rows for more than one face (face_id {few(ids)}). Keep only the rows of the face you mean."
         )
     frame, count = Counter(row.frame for row in rows).most_common(1)[0] if rows else (0, 0)
     if count > 1:
         raise BenchError(
-            f"{path}: rows for more than one face in frame {frame}. Keep only the rows of the face you mean."
+            f"{path} has rows for more than one face in frame {frame}. Keep only the rows of the face you mean."
         )
     return rows
 
 
 def _check_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> None:
-    """Raise BenchError for a column that is missing or repeated, naming the program that writes such columns."""
+    """Raise BenchError for a column that is missing or repeated, naming the program that writes such a table."""
     lower = [name.lower() for name in header]
     if lacking := [name for name in needed if name.lower() not in lower]:
         program = next(
             (text for name, text in OTHER_PROGRAMS.items() if any(re.fullmatch(name, h) for h in header)), ""
         )
         if program and not set(COLUMNS) & set(header):
-            raise BenchError(f"{path}: has {program}. Supply OpenFace's table with {COLUMNS[0]} ... {COLUMNS[-1]}.")
+            raise BenchError(f"{path} has {program}. Supply OpenFace's table with {COLUMNS[0]} ... {COLUMNS[-1]}.")
         alike = dict(zip(lower, header, strict=True))
         near = get_close_matches(lacking[0].lower(), alike, n=1, cutoff=0.8)
         has = f"The nearest is {alike[near[0]]!r}." if near else f"It has: {few(header, 12)}."

@@ -1,8 +1,8 @@
 """py-feat's current detector in a separate process: occurrence scores of action units on face crops.
 
-Importing py-feat takes seconds and a gigabyte of memory and sets OMP_NUM_THREADS for the whole process, so the suite's
-processes never import it. The separate process runs with the Hugging Face client in offline mode; the weights come from
-a file supplied by the user. Run as `python -m megbench.faces.pyfeat WEIGHTS`, this module is that process
+Importing py-feat takes seconds and a gigabyte of memory, and it sets OMP_NUM_THREADS for the whole process. The suite's
+processes therefore never import it. The separate process runs with the Hugging Face client in offline mode; the weights
+come from a file supplied by the user. Run as `python -m megbench.faces.pyfeat WEIGHTS`, this module is that process
 (megbench.faces.apart).
 """
 
@@ -28,8 +28,8 @@ UNITS = (
     *("AU14", "AU15", "AU17", "AU20", "AU23", "AU24", "AU25", "AU26", "AU28", "AU43"),
 )
 BATCH = 8
-# The forehead above the brows, as a share of the distance from brows to chin. The detector's box includes it, but the
-# landmarks do not.
+# The height of the forehead above the brows, as a share of the distance from brows to chin. The detector's box includes
+# it, but the landmarks do not.
 FOREHEAD = 0.3
 
 

@@ -27,11 +27,11 @@ from megbench.faces.regions import face_regions
 
 # The blur of the vertices' motion over time, in frames.
 TIME_BLUR = 1.0
-# Compensates for the part of an expression's motion that flow estimation, head removal and blur lose. With this gain,
-# the strength relative to the exact motion of rendered truths is 1.00 (the mean over the demo's 18 cells, which range
-# from .87 to 1.07).
+# A gain that compensates for the part of an expression's motion that is lost in flow estimation, head removal and blur.
+# With it, the strength relative to the exact motion of rendered truths is 1.00 on average over the demo's 18 cells,
+# which range from .87 to 1.07.
 GAIN = 1.165
-# The smallest area to which a pixel may shrink. Micro-expressions remain above it, but erroneous flow (where teeth
+# The smallest area to which a pixel may shrink. Micro-expressions stay above it, but erroneous flow (where teeth
 # appear) does not.
 LEAST_AREA = 0.15
 AT_REST: Float32s = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
@@ -60,7 +60,7 @@ class CarriedMotion:
 def lift_motion(driver: Clip) -> CarriedMotion:
     """Return a clip's motion, at rest in frame 0. Raise CellFailed if that frame shows no face.
 
-    Worker processes measure it once for all rows: a second one waits and then finds the result in the store.
+    Worker processes measure it once for all rows: a second process waits and then finds the result in the store.
     """
     clip = seen_clip("driver", driver)
     with one_at_a_time(clip):
@@ -87,8 +87,7 @@ def _lifted(clip: SeenClip) -> CarriedMotion:
 
 
 def still_face(image: Frames) -> StillFace:
-    """Return the still face in a picture (256, 256, 3) RGB; the last few are cached. Raise CellFailed if the picture
-    shows no face."""
+    """Return the still face in a picture (256, 256, 3) RGB, caching the last few. Raise CellFailed if there is none."""
     return _still_face(image.tobytes())
 
 

@@ -7,7 +7,8 @@ from megbench.faces.mesh import Points, canonical, depth
 # The axes go through the point between the ears, which is this far behind and below the point between the eyes, in eye
 # distances.
 BEHIND, BELOW = 1.3, 0.3
-# Further behind the eyes than BEND, where cheeks curve away, depth is scaled by SLOPE; otherwise pictures would fold.
+# Farther than BEND behind the eyes, where cheeks curve away, depth is scaled by SLOPE, because pictures would otherwise
+# fold.
 BEND, SLOPE = 0.25, 0.5
 
 

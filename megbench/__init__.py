@@ -1,7 +1,8 @@
 """MEG-Bench as one package: `megbench.core`, `megbench.faces` and so on; plug-ins import what they need from here.
 
-In a checkout the subpackages are folders beside this one because their top-level names are fixed, so this package looks
-for its modules there too. The names in EXPORTS are imported on first use: `from megbench import Figure` loads no torch.
+In a checkout, the subpackages are folders beside this one, because their top-level names are fixed. This package
+therefore looks for its modules there, too. The names in EXPORTS are imported on first use: `from megbench import
+Figure` loads no torch.
 """
 
 from importlib import import_module

@@ -130,8 +130,8 @@ def run(
     """Run a benchmark as the command line does, with options of the same names and meanings; return the finished run.
 
     methods, metrics: names, in a sequence or separated by commas. out: the run's folder; None means
-    runs/<protocol>-<hash> in the current folder, which also holds the store (.megbench). Raise BenchError for wrong
-    names and inputs; failed cells are listed in `Result.failures`.
+    runs/<protocol>-<hash> in the current folder, which also holds the store (.megbench). Raise BenchError for unknown
+    names and unusable inputs; failed cells are listed in `Result.failures`.
     """
     from megbench.engine.runner import Settings
 
@@ -139,7 +139,7 @@ def run(
     where = resolve_device(Device(check_choice("device", device, list(Device))))
     asked = tuple(names(methods) if isinstance(methods, str) else methods)
     if not asked:
-        raise BenchError("run: no methods. Name some: megbench.run('fpfomm,fomm').")
+        raise BenchError("run: no method is named. Name at least one: megbench.run('fpfomm,fomm').")
     request = _request(asked, protocol, folders(*paths), metrics, controls=controls, face=face, seed=seed, device=where)
     settings = Settings(STORE.resolve(), request.device, seed, workers or usable())
     with _without_script():

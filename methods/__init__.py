@@ -30,7 +30,7 @@ OTHERS = {
     "truth": "megbench.methods.controls:Truth",
 }
 METHODS = {**GENERATORS, **OTHERS}
-# Classes that run generators, by the form in which the generators receive the driver.
+# Classes that run generators, by the form in which a generator receives the driver.
 DRIVEN_BY = {
     "pictures": "megbench.methods.driving_pictures:DrivenByPictures",
     "action units": "megbench.methods.driving_units:DrivenByUnits",
@@ -38,8 +38,8 @@ DRIVEN_BY = {
 # Wrappers around methods, by the option that requests them.
 AROUND = {"magnify": "megbench.methods.magnified:magnifying"}
 # Limits on the factor by which motion is magnified; the output's motion is multiplied by the inverse.
-# Micro-expressions move a face by half a pixel to three pixels: 16 times that is half the eye distance, and a sixteenth
-# is below the noise of optical flow.
+# Micro-expressions move a face by half a pixel to three pixels. Sixteen times that is half the eye distance, and a
+# sixteenth of it is below the noise of optical flow.
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 16.0
 PLAIN_NUMBER = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 
@@ -58,7 +58,7 @@ def ignored_methods() -> list[tuple[str, str]]:
 
 
 def find_method(name: str) -> Any:
-    """Return the descriptor or class named `name`. If there is none, raise BenchError and suggest the nearest name."""
+    """Return the descriptor or class named `name`. Raise BenchError, suggesting the nearest name, if there is none."""
     if name not in method_names():
         raise unknown_name("method", name, method_names())
     return load("method" if name in names("method", METHODS) else KIND, name, METHODS)

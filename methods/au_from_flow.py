@@ -1,8 +1,8 @@
 """Action units estimated from the driver's own flow: the choice `au_source=flow`.
 
-A method does not receive the flow but seventeen estimated intensities per frame, as OpenFace would report for the
-driver. This module is imported only by name (methods/au_sources.py), so that no trained method imports code that
-measures flow.
+A method receives not the flow itself but seventeen estimated intensities per frame, like those that OpenFace would
+report for the driver. This module is imported only by name (methods/au_sources.py), so that no trained method imports
+code that measures flow.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ KEPT = "units from flow"
 def flow(driver: Clip) -> ActionUnits:
     """Return a clip's units: five times the intensities of megbench.faces.action_units, clipped at 5.
 
-    There, an intensity of 1 is the strength of a micro-expression. A unit is present if it exceeds the noise. Units
-    that flow cannot tell apart are returned as the first of them (14 for 14 and 20, 23 for 23 and 24, 25 for 25 and
-    26). Raise CellFailed if frame 0 shows no face.
+    In that module, an intensity of 1 is the strength of a micro-expression. A unit is present if it exceeds the noise.
+    Units that flow cannot tell apart are returned as the first of them (14 for 14 and 20, 23 for 23 and 24, 25 for 25
+    and 26). Raise CellFailed if frame 0 shows no face.
     """
     clip = seen_clip(f"driver {driver.name}", driver)
     with one_at_a_time(clip):
@@ -33,7 +33,7 @@ def flow(driver: Clip) -> ActionUnits:
 
 
 def seen_before(driver: Clip) -> ActionUnits | None:
-    """Return the units that `flow` stored for a clip earlier, or None if it has never been called for the clip."""
+    """Return the units that `flow` stored for a clip earlier, or None if it was never called for the clip."""
 
     def nobody() -> dict[str, UnitTable]:
         raise LookupError

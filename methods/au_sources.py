@@ -33,7 +33,7 @@ from megbench.faces.openface_rows import COLUMNS, LIMITS, files_in
 
 # Sources that read a table of the driver.
 TABLES = ("openface", "table")
-# The largest number of consecutive missing frames that are interpolated; at 200 fps a blink is longer.
+# The largest number of consecutive missing frames that are interpolated; even a blink lasts longer at 200 fps.
 LONGEST_GAP = 3
 
 
@@ -90,12 +90,12 @@ SOURCES = {
     "table": "megbench.methods.au_sources:table",
     "flow": "megbench.methods.au_from_flow:flow",
 }
-# For sources that examine pictures: functions that return units estimated earlier.
+# For sources that examine pictures, the functions that return units estimated earlier.
 SEEN_BEFORE = {"flow": "megbench.methods.au_from_flow:seen_before"}
 
 
 def chosen(name: str, driver: Clip) -> str:
-    """Return the name of the source for a driver: the one requested, or else the truth if it is known, or else flow."""
+    """Return the name of a driver's source: the one requested or, by default, the truth if known, otherwise flow."""
     return name or ("truth" if driver.rendered else "flow")
 
 
@@ -213,7 +213,7 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
 
 
 def _bridged(values: UnitTable, path: Path, first: int) -> UnitTable:
-    """Interpolate linearly the gaps that `_gaps` finds in values (T, 17), print their frames and return the result."""
+    """Return values (T, 17) with the gaps that `_gaps` finds interpolated linearly, after printing their frames."""
     lacking = _gaps(values, path, first)
     if not lacking:
         return values

@@ -15,8 +15,8 @@ from megbench.core.weights.network_weights import card_path, read_card
 SUFFIXES = (".safetensors", ".pth", ".pth.tar")
 # Settings in the cards of versions up to 1.x, with the values that denote the published architecture (see taught/).
 RETIRED = {"displaced": False, "units": "planes"}
-# Weights trained for fewer steps are marked. Published training takes about this many steps for one epoch of a database
-# (150 to 250 clips, 50 visits to each, 9 pairs per step) and lasts a hundred epochs.
+# Weights trained for fewer steps are marked. In published training, one epoch of a database takes about this many steps
+# (150 to 250 clips, 50 visits to each, 9 pairs per step), and training lasts a hundred epochs.
 FEW_STEPS = 1000
 
 
@@ -26,7 +26,7 @@ def demo_weights(name: str) -> Path:
 
 
 def find_weights(name: str, variant: str) -> Path:
-    """Return a variant's weights file. If it is missing, raise BenchError that says how to obtain it."""
+    """Return a variant's weights file. If it is missing, raise BenchError, saying how to obtain it."""
     if variant == DEMO:
         path = demo_weights(name)
         if not path.is_file():
@@ -41,7 +41,7 @@ def find_weights(name: str, variant: str) -> Path:
             if (path := folder / f"{stem}{suffix}").is_file():
                 return path
     raise BenchError(
-        f"{stem}: no weights file {weights_folders()[0] / stem} with the suffix {' or '.join(SUFFIXES)}. Put a"
+        f"{stem}: there is no weights file {weights_folders()[0] / stem} with the suffix {' or '.join(SUFFIXES)}. Put a"
         f" checkpoint there, or train one with `{COMMAND} train {name} --clips demo --as {variant}`."
     )
 
@@ -78,7 +78,7 @@ def untrained_networks(card: Mapping[str, Any], later: Mapping[str, str]) -> set
 
 
 def status_marks(weights: Weights) -> dict[str, str]:
-    """Return the marks of the suite's own weights, by their status: a word for the tables and a sentence each."""
+    """Return the marks due to the status of the suite's own weights: a word for the tables and a sentence each."""
     if weights.status == "published":
         return {}
     if weights.status == "reproducing":
@@ -94,7 +94,7 @@ def status_marks(weights: Weights) -> dict[str, str]:
 
 
 def card_marks(card: Mapping[str, Any], of_demo: Mapping[str, Any], demo: Weights | None) -> dict[str, str]:
-    """Return the marks of a user's weights, a word for the tables and a sentence each, or {} if they have no card.
+    """Return the marks of a user's weights (a word for the tables and a sentence each), or {} if they have no card.
 
     of_demo: the card of the generator's demo weights, or {} if it has none. demo: the entry for the demo weights in the
     generator's descriptor.

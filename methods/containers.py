@@ -15,7 +15,7 @@ REMOVAL_S = 60
 def started(
     image: str, work: Path, read: Sequence[str], variables: Mapping[str, str], inside: str, gpu: bool
 ) -> list[str]:
-    """Return the part of the command line that precedes the program to be run in the image, as words.
+    """Return the words of the command line that precede the program to be run in the image.
 
     work: the folder of this run, after which the container is named. It is writable and is the program's home, because
     the user does not exist in the image. read: the read-only folders. inside: the folder in which the program starts.
@@ -34,6 +34,6 @@ def started(
 
 
 def remove(work: Path) -> None:
-    """Stop and remove the container that was started for `work`, which would outlive its client if that were killed."""
+    """Stop and remove the container started for `work`, which would outlive its client if the client were killed."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         subprocess.run(["docker", "rm", "--force", work.name], capture_output=True, timeout=REMOVAL_S, check=False)

@@ -1,4 +1,4 @@
-"""The controls: rows that know the truth or ignore the driver, to show what the scores are worth."""
+"""The controls: rows that know the truth or ignore the driver, which show what the scores are worth."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Plain:
         self.variant = ""
 
     def identity(self) -> dict[str, str]:
-        """Return the row's name: there are no weights or settings that could affect the frames."""
+        """Return the row's name alone, because there are no weights or settings that could affect the frames."""
         return {"name": self.name}
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class DrivenByPictures(GeneratorMethod):
     """A generator whose motion comes from points (or regions) in the template and the driver (megbench.nets.inference).
 
-    Each template is encoded once and each driver is read once for all cells that share it (cells are ordered by
-    driver).
+    Each template is encoded once, and each driver is read once for all cells that share it, because cells are ordered
+    by driver.
     """
 
     _driver: tuple[str, Any] | None = None

@@ -1,7 +1,7 @@
 """External programs as methods: `--methods external@NAME`, described by a small YAML file.
 
 A program runs in its own environment, receives a template picture and a driver (a lossless video or a folder of PNG
-files), and writes a video or a folder of pictures. It is not sandboxed: it can do whatever you can. Use a container
+files), and writes a video or a folder of pictures. It is not sandboxed and can do whatever you can, so use a container
 image to run a program that you do not trust.
 """
 
@@ -58,7 +58,7 @@ class External:
 
     @classmethod
     def of(cls, variant: str, description: Description) -> External:
-        """Return the method for a description that need not be the one in its file.
+        """Return the method for a description, which may differ from the one in its file.
 
         Raise BenchError in the same cases as __init__.
         """
@@ -75,7 +75,7 @@ class External:
             )
         if self.description.checkout and not Path(self.description.checkout).is_dir():
             raise BenchError(
-                f"external@{variant}: checkout: {self.description.checkout} is not a folder. Name the program's folder."
+                f"external@{variant}: the checkout {self.description.checkout} is not a folder. Correct the path."
             )
 
     @property
@@ -126,7 +126,7 @@ class External:
             return frames_of(output_of(work, described, before), described, driver.n_frames)
 
     def _in_turn(self) -> contextlib.AbstractContextManager[None]:
-        """Allow only one run at a time if outputs are in the checkout, so that the newest output is this run's."""
+        """Allow one run at a time if outputs are in the checkout, so that the newest output belongs to this run."""
         if not self.description.leaves_in_checkout:
             return contextlib.nullcontext()
         return in_turn(Path(self.description.checkout) / ".megbench.lock")
@@ -209,7 +209,7 @@ def _write_config(work: Path, described: Description, places: Mapping[str, str])
 
 
 def _in_place(value: Any, places: Mapping[str, str]) -> Any:
-    """Return a setting with its placeholders filled in. {frames} on its own becomes a number."""
+    """Return a setting with its placeholders filled in. A setting that consists of {frames} alone becomes a number."""
     if isinstance(value, dict):
         return {_in_place(name, places): _in_place(item, places) for name, item in value.items()}
     if isinstance(value, list):
@@ -233,7 +233,8 @@ def _answer(command: list[str]) -> str:
 def _code(checkout: Path, results: PurePath | None) -> str:
     """Return a hash of a checkout's code and settings, whether committed or not.
 
-    Environments inside the checkout are excluded, as is the folder of its results, where programs also write settings.
+    Environments inside the checkout are excluded, and so is its folder of results, in which programs also write
+    settings.
     """
     inside = {path.relative_to(checkout): path for kind in CODE for path in checkout.rglob(f"*{kind}")}
     others = ("site-packages", "__pycache__")

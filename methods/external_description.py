@@ -20,7 +20,7 @@ from megbench.core.installation import ROOT
 
 OWN = "external"
 READY_MADE = ROOT / "configs" / "external"
-# How `found` begins if a program leaves its output in its own checkout.
+# The beginning of `found` if a program leaves its output in its own checkout.
 IN_CHECKOUT = "{checkout}/"
 PANEL = re.compile(r"([1-9])/([2-9])")
 # Placeholders that a command and a config may use; the last four are those of methods/external_inputs.py.
@@ -45,13 +45,13 @@ class Description(BaseModel):
     config: settings in YAML or JSON, with placeholders, for programs that read the paths of their inputs from a file,
     whose path is {config}.
 
-    python, conda, image: the environment, given as the path of an interpreter, the name of a conda environment or a
-    container image; if none of them is given, it is the python3 on the PATH. checkout: the program's working folder.
-    template, driver: the form of these inputs; the template is a picture or a video of the driver's length. driver_fps:
-    the frame rate of the input videos, for programs that resample; None for the driver's own rate. output: the form of
-    the output. found: a pattern that finds the output if the program chooses its name. It applies within {output} or,
-    if it begins with {checkout}/, within the checkout, where the output is the newest match written by this run. panel:
-    the part that contains the result if pictures are side by side, "3/3" for the last of three. skipped: whether a few
+    python, conda, image: the environment: the path of an interpreter, the name of a conda environment, or a container
+    image. If none of them is given, python3 on the PATH is used. checkout: the program's working folder. template,
+    driver: the form of these inputs; the template is a picture or a video of the driver's length. driver_fps: the frame
+    rate of the input videos, for programs that resample; None for the driver's own rate. output: the form of the
+    output. found: a pattern that finds the output if the program chooses its name. It applies within {output} or, if it
+    begins with {checkout}/, within the checkout, where the output is the newest match written by this run. panel: if
+    pictures are side by side, the one that is the result, such as "3/3" for the last of three. skipped: whether a few
     frames that the program omits are replaced by the preceding ones. size: the height and width of its pictures.
     weights: files in the checkout whose hashes are recorded. arguments: a link to the file, at a specific commit, that
     defines the command's arguments, or "" if no such file was read. The entries in ABOUT are for readers.
@@ -94,7 +94,7 @@ class Description(BaseModel):
 
     @property
     def read_at(self) -> str:
-        """The abbreviated commit at which the program's own argument parser was read, or "" if it was not read."""
+        """The abbreviated commit at which the program's own argument parser was read, or "" if nobody read it."""
         return re.split(r"/([0-9a-f]{40})/", self.arguments)[1][:7] if self.arguments else ""
 
     @property
@@ -104,7 +104,7 @@ class Description(BaseModel):
 
     @property
     def panels(self) -> tuple[int, int]:
-        """The position of the result among pictures side by side, counted from 1, and their number."""
+        """The position of the result among pictures side by side, counted from 1, and the number of these pictures."""
         match = PANEL.fullmatch(self.panel)
         return (int(match[1]), int(match[2])) if match else (1, 1)
 

@@ -1,4 +1,4 @@
-"""Additional inputs for some programs: FPB-FOMM's given points, and edge maps, written if a command refers to them."""
+"""Additional inputs for some programs (FPB-FOMM's given points, and edge maps), written if a command refers to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EDGES = (100, 200)
 
 
 def extras(text: str, work: Path, template: Template, driver: Clip, rate: float) -> dict[str, str]:
-    """Write the files for this module's placeholders {NAME} in a text, and return their paths by NAME.
+    """Write the files for this module's placeholders {NAME} that occur in a text, and return their paths by NAME.
 
     template_points, driver_points: JSON, 18 points [x, y] in pixels of the clip's first frame (megbench.fpfomm.points).
     template_edges: PNG; driver_edges: lossless video of `rate` frames per second; both are Canny edges, white on black.

@@ -15,7 +15,7 @@ from megbench.core.video import TooShort, is_video, read_clip
 from megbench.faces.crop import resized
 from megbench.methods.external_description import IN_CHECKOUT, Description
 
-# The largest share of a driver's frames that a program may omit if omitted frames are filled (`skipped: repeat`).
+# The largest share of a driver's frames that a program may omit if omitted frames are filled in (`skipped: repeat`).
 MOST_SKIPPED = 0.1
 
 
@@ -42,7 +42,7 @@ def there_already(described: Description) -> dict[Path, int]:
 
 
 def output_of(work: Path, described: Description, before: Mapping[Path, int]) -> Path:
-    """Return the one output of a program. In the checkout, this is the file changed last since `before`.
+    """Return a program's only output or, if outputs are in the checkout, the one changed most recently since `before`.
 
     Raise CellFailed if there is no output, if there are several, or if the output contains links to places outside its
     folder.
@@ -84,7 +84,7 @@ def frames_of(output: Path, described: Description, n_frames: int) -> Frames:
     except TooShort:
         if not pictures:
             raise CellFailed(f"{described.system} wrote a video without frames") from None
-        # a video of one frame: reported below with the driver's number of frames
+        # a video of one frame is reported below, with the driver's number of frames
     except CellFailed:
         raise
     except BenchError as error:
@@ -123,7 +123,7 @@ def _panel(picture: Picture, described: Description) -> Picture:
 
 
 def _filled(output: Path, count: int, n_frames: int, described: Description) -> Sequence[int]:
-    """Return the index of the picture shown for each frame of the driver: the last picture that is not later than it.
+    """Return the index of the picture shown for each frame of the driver: the last one that is not later than it.
 
     Numbers in the pictures' names show which frames are missing; if there are no numbers, the pictures are spaced
     evenly.

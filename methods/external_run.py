@@ -54,7 +54,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], described: Descr
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a program and all its child processes, except on Windows, where only the program itself is ended."""
+    """End a program and all its child processes; on Windows, only the program itself is ended."""
     if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -15,8 +15,7 @@ from megbench.methods.controls import Plain
 class FlowWarp(Plain):
     """The template with the driver's motion, as measured by dense flow.
 
-    Head motion is included, as it is in rendered truths and in generators with relative motion; motion agreement
-    ignores it.
+    Head motion is included, as in rendered truths and in generators with relative motion; motion agreement ignores it.
     """
 
     name = "flow_warp"
@@ -24,7 +23,7 @@ class FlowWarp(Plain):
     is_control = False
 
     def prepare(self, device: str) -> None:
-        """Do nothing: there is nothing to load, and the method runs on the CPU whatever the device."""
+        """Do nothing, because there is nothing to load and the method always runs on the CPU."""
 
     def animate(self, template: Template, driver: Clip) -> Frames:
         """Return frames uint8 (T, 256, 256, 3) RGB. Raise CellFailed if the driver or template shows no face."""

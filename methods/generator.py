@@ -41,18 +41,18 @@ from megbench.methods.cards import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# The variant with the demo networks and seeded random weights, which shows what the networks do before any training.
+# The variant of the demo networks with seeded random weights, which shows what the networks do without any training.
 UNTRAINED = "untrained"
 SEED = 0
 # The number of frames in one call on each kind of device. Rounding depends on it, so it is part of the identity.
 BATCH_SIZES = {"cpu": 4, "cuda": 16}
-# The version of the rearrangement in nets/fast.py; another version may change the last bit.
+# The version of the rearrangement in nets/fast.py, which may change the last bit of results.
 FAST_PATH = "4"
 SPEED = {"precision": ("float32", "bf16"), "compile": ("no", "yes")}
 # The number of encoded templates kept at a time; each contains features (6 MB at the demo sizes, 30 MB at the
 # published sizes).
 MOST_FACES = 16
-# The module that finds landmarks, imported by name so that it enters the keys of only those generators that need it.
+# The module that finds landmarks. It is imported by name, so that it enters only the keys of generators that need it.
 LANDMARKS = "megbench.faces.landmarks"
 # The settings of weights whose networks move the template instead of painting it, used if a card says `displaced`.
 DISPLACED = {
@@ -110,7 +110,7 @@ class GeneratorMethod(ABC):
 
     @functools.cached_property
     def mode(self) -> str:
-        """The mode of motion transfer: the one requested, or else the first whose networks are in the weights."""
+        """The mode of motion transfer: the one requested or, by default, the first that the weights allow."""
         return self._mode or next(mode for mode in self.generator.modes if not self._lacking(mode))
 
     @property
@@ -120,7 +120,7 @@ class GeneratorMethod(ABC):
 
     @property
     def weights(self) -> Path:
-        """The variant's weights file. If it is missing, raise BenchError that says how to obtain it."""
+        """The variant's weights file. If it is missing, raise BenchError, saying how to obtain it."""
         return find_weights(self.name, DEMO if self.is_control else self.whose)
 
     def settings(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ UNITS = (
 
 
 def magnifying(name: str, maker: Maker, factor: float) -> Maker:
-    """Return a callable that creates the method `name` with motion magnified by `factor`; 1 gives the method itself.
+    """Return a callable that creates the method `name` with motion magnified by `factor`, or unchanged if that is 1.
 
     Raise BenchError if the method does not receive a driver, which is the case for controls and outputs made elsewhere.
     """
@@ -72,12 +72,12 @@ class Magnifying:
 
     @property
     def needs(self) -> str:
-        """What a cell must have for the inner method, or "" if its class does not state anything."""
+        """What a cell must have for the inner method, or "" if its class states no such need."""
         return getattr(self.maker, "needs", "")
 
 
 class Magnified:
-    """A method that receives the driver's facial motion multiplied by `factor`; its output's motion is divided by it.
+    """A method whose driver's facial motion is multiplied by `factor`, and whose output's motion is divided by it.
 
     Methods driven by action units receive intensities multiplied by the factor. Everything else comes from the inner
     method.

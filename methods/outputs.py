@@ -2,8 +2,8 @@
 
 DIR contains outputs (folders of pictures, videos or GIFs) named `<driver>__<template>` or as in a challenge's kit
 (methods/outputs_folder.py), or outputs with any names and a `mapping.csv` with the columns output, driver, template and
-frames. The column frames lists the driver's frames that are shown by the pictures, counted from 0: "0-11 13 15" if
-frames were dropped, "0 0 1 1 2" if they are repeated. It is empty if there is one picture per frame.
+frames. The column frames lists the driver's frames that the pictures show, counted from 0: "0-11 13 15" if frames were
+dropped, "0 0 1 1 2" if they are repeated. It is empty if there is one picture per frame.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LONGEST_SHAPE = 1.5
 
 
 class Outputs:
-    """Frames made elsewhere, scored as they are. Outputs that are compressed or resized or that lack frames are marked.
+    """Frames made elsewhere, scored as they are; compressed, resized and incomplete outputs are marked.
 
     The method receives the whole cell because it needs the kit's names for the driver and the template.
     """
@@ -65,7 +65,7 @@ class Outputs:
         return output.files() if output else []
 
     def identity_on(self, cell: Cell) -> Mapping[str, object]:
-        """Return which of the driver's frames are shown by one cell's output, or None for all of them."""
+        """Return which of the driver's frames one cell's output shows, or None for all of them."""
         output = self.folder.of(cell)
         return {"frames": output.frames if output else None}
 
@@ -138,7 +138,7 @@ def _once_each(frames: Frames, n_frames: int) -> Frames:
 
 
 def _held(frames: Frames, output: Output, n_frames: int) -> Frames:
-    """Return a picture for every frame of the driver, holding the first picture of each kept frame until the next."""
+    """Return a picture for every frame of the driver; the first picture of a kept frame is held until the next one."""
     shown = np.array(output.frames)
     if len(shown) != len(frames):
         raise CellFailed(f"{output.path} has {plural(len(frames), 'frame')}, but its mapping lists {len(shown)}")

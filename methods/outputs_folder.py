@@ -1,8 +1,8 @@
-"""A folder of outputs: which file or folder belongs to which cell, and what a reader needs to know about it.
+"""A folder of outputs: which file or folder in it belongs to which cell, and what readers must know about them.
 
-Names are `<driver>__<template>`, or those in a `mapping.csv`. Outputs for the cells of a challenge's kit are also found
-by the kit's own names, whatever their case and separators: `Positive_022_3_3-normalized_asianFemale.mp4`, or nested
-folders such as `SAMM_challenge/Positive_022_3_3/asianFemale`.
+Outputs are named `<driver>__<template>` or listed in a `mapping.csv`. Those for the cells of a challenge's kit are also
+found by the kit's own names, whatever their case and separators: `Positive_022_3_3-normalized_asianFemale.mp4`, or
+nested folders such as `SAMM_challenge/Positive_022_3_3/asianFemale`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True)
 class Output:
-    """The path of one cell's output, and the driver's frames shown by it, or None for all of them."""
+    """The path of one cell's output, and the driver's frames that it shows, or None for all of them."""
 
     path: Path
     frames: tuple[int, ...] | None = None
@@ -201,7 +201,7 @@ def _mapped(folder: Path, mapping: Path) -> dict[Place, Output]:
             continue
         where = f"{mapping}, line {number}"
         if not row["output"]:
-            raise BenchError(f"{where}: no output. Name the folder of pictures or the video in {folder}.")
+            raise BenchError(f"{where} names no output. Name the folder of pictures or the video in {folder}.")
         try:
             path = _inside(folder, folder / local_path(row["output"]))
             cell = check_name("driver", row["driver"]), check_name("template", row["template"])

@@ -1,7 +1,7 @@
 """The protocols that `--protocol` can name, each created as `Class(cache, ...)` with the folders that it requires.
 
 The parameters of a class name the folders that users can supply for it: `drivers`, `templates`, `data`, `portraits`.
-`face` selects a face if a driver shows several, and `workers` is the number of processes that may render. Parameters
+`face` selects a face if a driver shows several, and `workers` limits the number of rendering processes. Parameters
 without a default are required.
 """
 
@@ -32,7 +32,7 @@ def make(
     face: str = "",
     workers: int = 0,
 ) -> CellSource:
-    """Create the protocol with the user's folders and face. Raise BenchError for a missing or an unknown folder.
+    """Create the protocol with the user's folders and face. Raise BenchError if a folder is missing or not accepted.
 
     workers: the number of rendering processes, if the protocol has this parameter; 0 means one per processor.
     """

@@ -39,7 +39,7 @@ class Strict(BaseModel):
 
 
 class Style(Strict):
-    """A recording style, named like a database. `exposures`: the instants, in frames, averaged into each frame."""
+    """A recording style, named like a database. `exposures`: the instants, in frames, averaged into one frame."""
 
     colour: Literal["grey", "rgb"]
     fps: float
@@ -47,7 +47,7 @@ class Style(Strict):
 
 
 class Face(Strict):
-    """A template: the person that it shows, identified by a portrait and a number."""
+    """A template: the person whom it shows, identified by a portrait and a number."""
 
     name: str
     portrait: str
@@ -102,7 +102,7 @@ class Demo:
         own = [] if portraits is None else portraits_in(portraits)
         for path in own:
             if [other.stem for other in own].count(path.stem) > 1:
-                raise BenchError(f"{portraits}: several portraits are called {path.stem!r}. Rename all but one.")
+                raise BenchError(f"{portraits} contains several portraits called {path.stem!r}. Rename all but one.")
         # The user's portraits become templates unchanged. The drivers' people are drawn from the portraits in turn.
         self.templates = {
             check_name("template", path.stem): Role(str(path.resolve()), path.stem, None) for path in own
@@ -117,7 +117,7 @@ class Demo:
         return self._cells([driver.name for driver in self.sheet.drivers], list(self.templates))
 
     def few(self) -> list[Cell]:
-        """Return only the first cell, as a sample: three scenes to render instead of 27."""
+        """Return only the first cell as a sample, for which 3 scenes are rendered instead of 27."""
         return self._cells([self.sheet.drivers[0].name], [next(iter(self.templates))])
 
     def _cells(self, names: Sequence[str], templates: Sequence[str]) -> list[Cell]:
@@ -129,7 +129,8 @@ class Demo:
         self._announce([scene for scene in scenes if not _rendered(scene, self.cache)])
         takes = shoot(scenes, self.cache, self.workers)
         if any(len(shot) < scene.takes for scene, shot in zip(scenes, takes, strict=True)):
-            # The clips' keys contain the code: processes started after a change store them under other keys.
+            # The clips' keys depend on the code, so processes that start after a change store the clips under other
+            # keys.
             raise BenchError(
                 "The suite's code changed during the run (for example, because of an update). Run the same command"
                 " again; finished results are kept."

@@ -62,7 +62,7 @@ SHEET = DemoKitSheet.model_validate(yaml.safe_load(Path(__file__).with_suffix(".
 
 
 class DemoKit(Demo):
-    """Nine weak rendered micro-expressions made to look like published kits: soft, noisy, saved as JPEG and enlarged.
+    """Nine weak rendered micro-expressions that look like published kits: soft, noisy, saved as JPEG and enlarged.
 
     workers: as in Demo.
     """

@@ -25,7 +25,7 @@ class Folder:
         self.templates = templates
 
     def cells(self) -> list[Cell]:
-        """Return all cells; those of an unusable driver have its `problem`. Raise BenchError for an unusable folder."""
+        """Return all cells; those of an unusable driver state its problem. Raise BenchError for an unusable folder."""
         portraits = read_templates(self.templates)
         clips = self.drivers.clips()
         others = foils(clips)
@@ -39,7 +39,7 @@ class Folder:
 def foils(clips: Sequence[Clip]) -> dict[str, Clip]:
     """Return a foil for each usable clip, by the clip's name: the next usable clip, with another emotion if possible.
 
-    Two drivers in a folder may move the same parts of the face, so the floor computed from foils may be high.
+    Two drivers in a folder may move the same parts of the face, so the floor set by foils may be high.
     """
     usable = [clip for clip in clips if not clip.problem]
     found = {}

@@ -94,7 +94,7 @@ class Megc2021:
         portraits = {name: path for name, names in self.chosen.items() if (path := self._picture_path(names))}
         if not found or not portraits:
             part = "clip under source_samples/" if not found else "template under target_template_face/"
-            raise BenchError(f"{self.data}: no known {part}. Pass the unpacked {kit} kit to --data.")
+            raise BenchError(f"{self.data} contains no known {part}. Pass the unpacked {kit} kit to --data.")
         _mention_missing(found, portraits, self.chosen)
         templates = [template(path, name) for name, path in portraits.items()]
         recordings = [_recording(driver, found[driver.name]) for driver in SHEET.drivers if driver.name in found]
@@ -108,7 +108,7 @@ class Megc2021:
 
     @classmethod
     def entry_names(cls) -> dict[str, str]:
-        """Return the name of each cell's video in a challenge entry, composed of the kit's clip and template names."""
+        """Return the name of each cell's video in a challenge entry, made of the kit's names for clip and template."""
         return {
             f"{driver.name}__{face}": f"{driver.names[0]}-{names[0]}"
             for driver in SHEET.drivers
@@ -177,7 +177,7 @@ def _recording(driver: Driver, path: Path) -> Recording:
 
 
 def _coded(driver: Driver, clip: Clip) -> Clip:
-    """Return the clip with onset, apex and offset, counted from its first frame, if its length is an expected one."""
+    """Return the clip with onset, apex and offset, counted from its first frame, if it has an expected length."""
     expected = driver.offset - driver.onset + 1
     if clip.problem:
         return clip

@@ -25,7 +25,7 @@ class Self:
         self.drivers = ClipFolder(drivers, cache, face)
 
     def cells(self) -> list[Cell]:
-        """Return one cell per clip; the cell of an unusable clip has the clip's `problem`."""
+        """Return one cell per clip; the cell of an unusable clip states the clip's `problem`."""
         clips = self.drivers.clips()
         others = foils(clips)
         return [_cell(clip, others.get(clip.name)) for clip in clips]

@@ -8,7 +8,7 @@ from megbench.core.clip import family
 from megbench.core.errors import check_choice
 
 MEGC2019, OWN = "megc2019", "own"
-# In MEGC2019's order; its lists number them 0, 1, 2.
+# The classes in the order of MEGC2019, whose lists number them 0, 1, 2.
 THREE = ("negative", "positive", "surprise")
 # The emotions in MEGC2019's composite database, which drops all others, and their classes.
 COMPOSITE = {

@@ -1,4 +1,4 @@
-"""Pictures of flow for other recognisers: the folders of STSTNet, HTNet and CausalNet, a list and arrays.
+"""Pictures of flow for other recognisers, in the folders of STSTNet, HTNet and CausalNet, with a list and arrays.
 
     three_norm_u_v_os/<subject>/{u_train,u_test}/<label>/<subject>_<clip> .png   one fold per subject
     STSNet_whole_norm_u_v_os/<subject>_<clip> .png                               each picture once
@@ -35,7 +35,7 @@ from megbench.recognition.samples import Sample
 FOLDS, WHOLE = "three_norm_u_v_os", "STSNet_whole_norm_u_v_os"
 LIST, ARRAY, RECIPE = "combined_3_class2_for_optical_flow.csv", "flow.npy", "recipe.txt"
 COLUMNS = ("dataset", "sub", "filename_o", "label", "apex", "imagename", "sub_filename")
-# "s3" and "s3_po_05" of SMIC are "s03" and "s03_po_05" in the lists.
+# In the lists, SMIC's "s3" and "s3_po_05" are called "s03" and "s03_po_05".
 ONE_DIGIT = re.compile(r"^s(\d)(?=_|$)")
 
 
@@ -113,7 +113,7 @@ def _places(
     for subject in subjects:
         for clip in clips:
             own = clip.subject == subject
-            if not (own and clip.generated):  # outputs driven by the held-out person are in neither part
+            if not (own and clip.generated):  # outputs that the held-out person drives are in neither part
                 part = "u_test" if own else "u_train"
                 yield Path(FOLDS, check_name("subject", subject), part, str(names.index(clip.label))), clip
 

@@ -19,7 +19,8 @@ from megbench.faces.mesh import OF_68, canonical
 from megbench.faces.motion import INNER
 from megbench.faces.regions import face_regions
 
-# Pixels along a side of the picture, as published (Liong et al. 2019); each is the mean of FINE x FINE samples.
+# The number of pixels along a side of the picture, as published (Liong et al. 2019). Each pixel is the mean of FINE x
+# FINE samples.
 SIDE, FINE = 28, 4
 CHANNELS = ("u", "v", "strain")
 # The square of the mean face that the picture shows, in eye distances: its upper left corner, relative to the point
@@ -42,7 +43,7 @@ def flow_picture(first: Grey, later: Grey, points: Points) -> Float32s:
     turn, shift = _on_mean_face(points)
     where = turn * _grid() + shift
     places = np.stack([where.real, where.imag], -1).astype(np.float32)
-    # Sampled in the picture's directions, then rotated into the face's.
+    # The flow is sampled in the directions of the picture and then rotated into those of the face.
     motion = as_complex(sample(facial, places)) * (np.conj(turn) / abs(turn)) / regions.eye_distance
     u, v = motion.real, motion.imag
     face = sample(regions.face.astype(np.float32), places)

@@ -1,4 +1,4 @@
-"""Train and predict in one fold, which receives no pictures of the person held out other than the test pictures."""
+"""Train and predict in one fold, which sees no pictures of the held-out person except the test pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Lesson:
     """The input to one fold.
 
     pictures: (n, 3, 28, 28), with labels (n,), the complete training set. asked: (m, 3, 28, 28), the test pictures.
-    true: (m,), the classes of the test pictures. No predictions depend on these classes except `Learnt.habit`.
+    true: (m,), the classes of the test pictures. Of all predictions, only `Learnt.habit` depends on these classes.
     """
 
     pictures: Float32s
@@ -50,7 +50,7 @@ class Learnt:
     """The output of one fold.
 
     answers: (S, m), the predictions for S seeds, each after the last epoch. habit: the predictions of the best test
-    epoch, or None for recognisers without epochs. Choosing that epoch is a leak, because it is chosen by the very
+    epoch, or None for recognisers without epochs. The choice of that epoch is a leak, because it depends on the very
     predictions that are to be scored; `habit` is reported as a leak and used for nothing else.
     """
 
@@ -70,7 +70,7 @@ def learn(recogniser: Recogniser, lesson: Lesson) -> Learnt:
 
 
 def _epochs(recogniser: StstNet, lesson: Lesson, seed: int) -> tuple[Answers, Answers]:
-    """Return the predictions (m,) after the last epoch, and those after the (last) epoch with the most correct ones."""
+    """Return the predictions (m,) after the last epoch, and those of the (last) epoch with the most correct ones."""
     everything = np.ones((1, len(lesson.labels)), bool)
     parts, most = cut(lesson.asked), -1
     for net in recogniser.epochs_of(lesson.pictures, lesson.labels, everything, lesson.n_classes, seed):

@@ -19,8 +19,8 @@ def mirrored(picture: Float32s) -> Float32s:
 def mirrored_and_scaled(data: Labelled, each: int = 1, seed: int = 0) -> Float32s:
     """Return `each` new pictures for every sample, (each * N, 3, 28, 28), mirrored or not, with varied amplitudes.
 
-    The copies of one sample differ in amplitude. The first is mirrored, the second is not, and so on alternately. The
-    random numbers for a sample depend only on its name and the seed.
+    The copies of one sample differ in amplitude. They are mirrored alternately, beginning with the first. The random
+    numbers for a sample depend only on its name and the seed.
     """
     draws = [np.random.default_rng([seed, *sample.clip.encode()]).uniform(-1, 1, each) for sample in data.samples]
     scales = SPREAD ** np.array(draws, np.float64).reshape(-1, each)

@@ -1,4 +1,4 @@
-"""Measurements of clips from onset to apex: one flow per clip, stored by content."""
+"""Measurements of clips from onset to apex, one flow per clip, stored by content."""
 
 from __future__ import annotations
 

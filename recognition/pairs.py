@@ -1,4 +1,4 @@
-"""Pairs of training clips and faces: each driver moves another person's face; both are in the training set."""
+"""Pairs of training clips and faces. Each driver moves another person's face; both are in the training set."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Pairs:
 def pairs_of(data: Labelled, folds: Folds, each: int = 1, seed: int = 0) -> Pairs:
     """Return pairs that give every fold `each` templates per training clip, or fewer if there are too few people.
 
-    Each clip has a random order of all other people, seeded by its name, and one clip of each of them. A fold uses the
-    first people in that order whom it does not hold out. All folds therefore share their pairs, except those with the
-    held-out person's face, and no clip is animated more than `each` + 1 times. Raise BenchError if there are fewer than
-    three people.
+    For each clip, all other people are put into a random order seeded by the clip's name, and one clip of each of them
+    is chosen. A fold uses the first people in that order whom it does not hold out. All folds therefore share their
+    pairs, except for pairs with the face of the held-out person, and no clip is animated more than `each` + 1 times.
+    Raise BenchError if there are fewer than three people.
     """
     number = len(folds.people)
     if number < 3:

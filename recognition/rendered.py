@@ -1,8 +1,8 @@
-"""Rendered people as training data if no database is available: a rule assigns sets of action units to emotions.
+"""Rendered people as training data if no database is available. A rule assigns sets of action units to emotions.
 
 This set has no clips in common with the demo: people and manners are drawn for this set alone, and none of its sets of
-units occurs in the demo. Both use the same renderer and its two portraits, so a recogniser learns only how rendered
-faces move.
+units occurs in the demo. Both use the same renderer and the same two portraits, so a recogniser learns only how
+rendered faces move.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Shown:
 
 
 def expressions(people: int = PEOPLE) -> list[Shown]:
-    """Return every person's expressions, EACH per emotion; the random choices are always the same."""
+    """Return every person's expressions, EACH per emotion. The random choices are the same in every call."""
     return [shown for number in range(people) for shown in _of_person(number)]
 
 

@@ -87,7 +87,7 @@ def stored_samples(
 
 
 def labelled(samples: Sequence[Sample], scheme: str, notes: Sequence[str] = ()) -> Labelled:
-    """Return the samples that have a class in `scheme` ("megc2019" or "own"); a note states how many have no class.
+    """Return the samples that have a class in `scheme` ("megc2019" or "own"). A note states how many have none.
 
     Raise BenchError if there are fewer than two classes.
     """

@@ -1,4 +1,4 @@
-"""STSTNet (Liong et al. 2019, table I), with all folds trained at once as one grouped network on the same pictures.
+"""STSTNet (Liong et al. 2019, table I). All folds are trained at once, as one grouped network on the same pictures.
 
 Three streams of 3, 5 and 8 kernels of 3 x 3 process u, v and strain. Each stream is max-pooled by 3, all 16 planes are
 average-pooled by 2 x 2, and the resulting 400 numbers give the classes: 1,651 parameters for three classes. The table
@@ -25,13 +25,15 @@ Flags = npt.NDArray[np.bool_]
 STREAMS = (3, 5, 8)
 PLANES, CHANNELS, KERNEL = sum(STREAMS), 3, 3
 READ = CHANNELS * KERNEL**2
-# The length of a column: the part of a picture that a kernel covers, a 1 for the bias, and the position's flag.
+# The length of a column, which consists of the part of a picture that a kernel covers, a 1 for the bias, and the
+# position's flag.
 COLUMN = READ + 2
 SIDE, POOL = 28, 3
 POOLED = -(-SIDE // POOL)
 HALF = POOLED // 2
 FEATURES = PLANES * HALF**2
-# Number of columns of products computed at a time. They and the pictures' parts then stay in the processor's cache.
+# The number of columns of products computed at a time. With this number, they and the pictures' parts stay in the
+# processor's cache.
 COLUMNS = 64
 OUTSIDE = -1e30
 
@@ -123,7 +125,7 @@ class GroupedNet:
 
     @torch.no_grad()
     def answers(self, pictures: Float32s, fold_of: Ints) -> Ints:
-        """Return the prediction (M,) for each picture by its own fold; -1 for a fold without training pictures."""
+        """Return the prediction (M,) of each picture's own fold; -1 for a fold without training pictures."""
         found = np.full(len(pictures), -1, np.int64)
         for chosen in np.array_split(np.arange(len(pictures)), max(1, len(pictures) // 64)):
             if len(chosen):
@@ -154,7 +156,7 @@ class _Peaks(torch.autograd.Function):
         for products, peak, gradient in zip(
             _products(parts, columns), peaks.split(COLUMNS, 1), gradients[0].split(COLUMNS, 1), strict=True
         ):
-            torch.eq(products, peak, out=products).mul_(gradient)  # in place, as numbers: ten times faster than bools
+            torch.eq(products, peak, out=products).mul_(gradient)  # in place, as numbers: ten times as fast as bools
             back.append(across @ products.reshape(-1, peak.shape[1]))
         return None, torch.cat(back, dim=1)
 
@@ -180,7 +182,7 @@ def cut(pictures: Float32s) -> Tensor:
     """
     number = len(pictures)
     seen = torch.nn.functional.unfold(torch.from_numpy(np.ascontiguousarray(pictures)), KERNEL, padding=1)
-    margin = (POOLED * POOL - SIDE) // 2  # "same": as many pixels outside on the left as on the right
+    margin = (POOLED * POOL - SIDE) // 2  # "same" padding: as many pixels outside on the left as on the right
     place = torch.arange(POOLED * POOL) - margin
     outside = (place < 0) | (place >= SIDE)
     inside = place.clamp(0, SIDE - 1)
@@ -200,7 +202,7 @@ def _scales(pictures: Float32s, training: Flags) -> Float32s:
 
 
 def _loss(scores: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
-    """Return the sum over folds of the mean cross-entropy over those pictures of a batch that train the fold."""
+    """Return the sum over folds of the mean cross-entropy over the pictures of a batch that train the fold."""
     folds, batch, _ = scores.shape
     each = torch.nn.functional.cross_entropy(
         scores.reshape(folds * batch, -1), truth.repeat(folds), reduction="none"

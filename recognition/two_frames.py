@@ -1,4 +1,4 @@
-"""Clips of two frames, onset and apex: recognisers read only these two frames, so only they are animated."""
+"""Clips of two frames, onset and apex. Recognisers read only these two frames, so no others are animated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from megbench.core.prepared_clips import ClipStore, StoredClip, three_channels
 from megbench.recognition.rendered import Shown, expressions, two_frames
 from megbench.recognition.samples import Sample
 
-# A database's facts about a clip that apply whichever of its frames are used.
+# The facts of a database about a clip that hold whichever of its frames are used.
 FACTS = (
     "database",
     "subject",

@@ -22,7 +22,7 @@ from megbench.recognition.samples import Labelled
 
 @dataclass(frozen=True)
 class Shown:
-    """An output, or the driver itself: frames in a folder, with the driver's onset and apex.
+    """An output or the driver itself, as frames in a folder, with the driver's onset and apex.
 
     row, cell: where its label belongs. driver: the driver's name. template: the template's picture, or None for a
     driver.
@@ -37,7 +37,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Driver:
-    """The facts about a driver. apex: None if it was not coded; the frame of its largest motion is then used."""
+    """The facts about a driver. apex: None if it was not coded; the frame of largest motion is then used."""
 
     name: str
     database: str
@@ -110,8 +110,8 @@ def label(
     """Label everything shown, using a recogniser trained on `data`.
 
     For each driver and template, the recogniser is trained without clips of the driver's person or of anyone whose
-    frames include the driver's onset, the driver's apex or the template. Frames are compared by their pixels, people by
-    name.
+    frames include the driver's onset, the driver's apex or the template. Frames are compared by their pixels, and
+    people by their names.
     """
     measured = pictures_of(shown, drivers, cache, workers)
     asked, answers = list(measured.found), np.full((1, len(shown)), -1, np.int64)

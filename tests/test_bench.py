@@ -209,7 +209,7 @@ def test_a_run_ends_in_a_table_a_report_and_a_clean_store(call, tmp_path):
     assert "shift: 4 of 4 cells" in out
 
     _, out, _ = call("clean")
-    assert "Add --yes" in out
+    assert "add --yes" in out
     assert list((tmp_path / ".megbench" / "cells").iterdir())
     _, out, _ = call("clean", "--yes")
     assert "Freed" in out

@@ -354,7 +354,7 @@ def test_the_command_line_takes_the_choice_to_the_run(call, tmp_path):
     assert (run["request"]["face"], cell["face"], len(cell["faces"])) == ("left", "left", 2)
     assert "the left one was used" in (tmp_path / "out" / "report.html").read_text()
     code, out, _ = call("verify", "out")
-    assert (code, "1 cell animated again, 0 differ" in out) == (0, True)
+    assert (code, "1 cell animated again; 0 differ" in out) == (0, True)
     code, out, err = call(*request[:-1], "3")
     assert (code, out) == (2, "")
     assert "face 3 was requested, but the first frame of" in err

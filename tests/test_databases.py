@@ -86,7 +86,7 @@ def test_the_last_version_of_a_sheet_is_read_and_others_are_told(found):
     source, remarks = " ".join(found["casme2"].source), " ".join(found["casme2"].remarks)
     assert "CASME2-coding-20190701.xlsx (Sheet1), 66 rows, header in line 1" in source
     assert "CASME2-coding-20140508.xlsx" in remarks
-    assert "CASME2_label_Ver_2.xls: not a readable XLS workbook" in remarks
+    assert "CASME2_label_Ver_2.xls is not a readable XLS workbook" in remarks
 
 
 def test_a_sheet_saved_again_without_its_blank_columns_is_the_same(databases, found, tmp_path):
@@ -257,7 +257,9 @@ def test_sheets_are_found_whatever_their_ending_and_readmes_are_none(databases, 
     root = tmp_path / "root"
     shutil.copytree(databases["casme2"] / "CASME2_RAW_selected" / "sub01", root / "sub01")
     (root / "coding.numbers").write_bytes(b"PK\x05\x06" + bytes(18))
-    with pytest.raises(BenchError, match=r"no coding sheet.*coding\.numbers: .*Save it as XLSX or CSV"):
+    with pytest.raises(
+        BenchError, match=r"no coding sheet.*coding\.numbers is not a readable .*Save it as XLSX or CSV"
+    ):
         survey("casme2", root)
     coded = "Subject\tFilename\tOnset\tOffset\n01\tEP19_06f\t51\t60\n"
     (root / "Coding.TXT").write_bytes(coded.encode("utf-16"))  # Excel's "Unicode text"

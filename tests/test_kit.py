@@ -81,10 +81,10 @@ def test_rows_whose_action_units_come_from_flow_are_named_beforehand(capfd):
 @pytest.mark.parametrize(
     ("methods", "drivers", "why", "needed"),
     [
-        (2, 2, "with 2 drivers, whose differences a test gives random signs, p is 0.500 or more", 6),
-        (3, 4, "p is 0.125 or more, and the correction for 3 pairs of methods multiplies it by 3", 7),
-        (6, 9, "p is 0.004 or more, and the correction for 15 pairs of methods multiplies it by 15", 10),
-        (2, 5, "p is 0.062 or more", 6),
+        (2, 2, "with 2 drivers, whose differences a test flips at random, p is at least 0.500", 6),
+        (3, 4, "p is at least 0.125, and the correction for 3 pairs of methods multiplies it by 3", 7),
+        (6, 9, "p is at least 0.004, and the correction for 15 pairs of methods multiplies it by 15", 10),
+        (2, 5, "p is at least 0.062", 6),
         (2, 6, "", None),
         (2, 9, "", None),
         (1, 2, "", None),

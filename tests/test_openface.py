@@ -333,7 +333,7 @@ def test_folders_that_do_not_fit_are_refused_and_gaps_in_them_named(tmp_path, to
     for case, (chosen, words) in {
         "doubled": ([*names[:-1], "frame07.csv"], "frame 7 is already in frame07.csv"),
         "last": (names[:-1], "frames 1 to 7 in 7 rows"),
-        "nameless": (["a.csv", *names[1:]], "no frame number in the name"),
+        "nameless": (["a.csv", *names[1:]], "no frame number in its name"),
     }.items():
         a_file_each(tmp_path / case, chosen, rows(len(chosen)))
         with pytest.raises(BenchError, match=words):

@@ -192,7 +192,7 @@ def test_mappings_of_every_dialect_name_the_same_output(tmp_path, cell, lines, e
     ("lines", "words"),
     [
         ("output,driver,template\n..\\clips\\d0,d0,t0", "is outside"),
-        ("output,driver,template\n,d0,t0", "line 2: no output"),
+        ("output,driver,template\n,d0,t0", "line 2 names no output"),
         ("output,driver\na,d0", "lacks the column 'template'"),
         ("output,driver,template\n../clips/d0,d0,t0", "is outside"),
         ("output,driver,template\nnowhere,d0,t0", "line 2: 'nowhere' is neither"),

@@ -173,8 +173,8 @@ def test_a_part_of_a_kit_is_no_entry(call, tmp_path):
     ("arguments", "said"),
     [
         (["fom"], "Unknown row of this run: 'fom'"),
-        ([LABEL, "--out", "entry.mp4"], "an entry is one .zip file"),
-        ([LABEL, "--out", "folder.zip"], "an entry is one .zip file"),
+        ([LABEL, "--out", "entry.mp4"], "an entry is a single .zip file"),
+        ([LABEL, "--out", "folder.zip"], "an entry is a single .zip file"),
     ],
 )
 def test_a_wrong_name_is_one_line(call, small_run, tmp_path, arguments, said):

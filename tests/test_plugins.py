@@ -172,7 +172,7 @@ class Exact(Good):
     ("stated", "of", "warning"),
     [
         (0, lambda same: float(same), None),
-        (0, lambda same: 1 - 0.75 * same, "size is 1 for a still face, but its `still` says 0"),
+        (0, lambda same: 1 - 0.75 * same, "size is 1 for a still face, but its `still` is 0"),
         (None, lambda same: float(same), None),
         (
             None,
@@ -182,7 +182,7 @@ class Exact(Good):
         (None, lambda same: 0.5, "size is 0.5 for a still face, no further from its ideal 1 than"),
         (1, lambda same: 1 - 0.75 * same, None),  # a guard figure
         (1, lambda same: 1.0, None),
-        (1, lambda same: float(same), "size is 0 for a still face, but its `still` says 1"),
+        (1, lambda same: float(same), "size is 0 for a still face, but its `still` is 1"),
     ],
 )
 def test_check_warns_of_what_a_figure_does_not_say_of_a_still_face(cells, stated, of, warning):

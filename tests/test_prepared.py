@@ -182,7 +182,7 @@ def test_preparation_goes_on_where_it_was_cut_off(databases, tmp_path, monkeypat
     monkeypatch.setattr(clip_store, "cut_frames", slowly)
     with pytest.raises(KeyboardInterrupt):
         prepared(found, tmp_path / "out")
-    with pytest.raises(BenchError, match=r", which every finished clip store contains, cannot be read \("):
+    with pytest.raises(BenchError, match="but every finished clip store contains it"):
         ClipStore(tmp_path / "out")
     (tmp_path / "out" / ".sub09_EP02_02f.1.tmp").mkdir()  # left by a killed process
     stamps = {name: (tmp_path / "out" / name / "frames.npy").stat().st_mtime_ns for name in done}
@@ -223,7 +223,7 @@ def test_what_was_altered_is_noticed(databases, tmp_path):
 
 
 def test_no_usable_clip_is_an_error(databases, tmp_path):
-    with pytest.raises(BenchError, match="no clip can be used"):
+    with pytest.raises(BenchError, match="No clip of casme2 can be used"):
         prepared(survey("casme2", databases["casme2"], ("sub08_EP12_07f",)), tmp_path / "out")
 
 
@@ -384,7 +384,7 @@ def test_what_cannot_be_trained_on_is_said(mix, stores, tmp_path):
         train("fomm", {"published": {}, "taught": {}}, prepared_set(mix), None, ["training=taught"], *2 * [tmp_path])
     with pytest.raises(BenchError, match="must be demo or NAME=PATH"):
         training_data("samm")
-    with pytest.raises(BenchError, match="the store there holds casme2"):
+    with pytest.raises(BenchError, match="the store there contains casme2"):
         training_data(f"samm={stores['casme2'].folder}")
     with pytest.raises(BenchError, match="Did you mean 'casme2'"):
         training_data("casme=/nowhere")

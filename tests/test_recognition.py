@@ -349,7 +349,7 @@ class TestCommand:
         path.write_text(json.dumps({**whole, "drivers": {}}))  # well-formed, but forged
         code, _, err = call("report", copy, "--no-media")
         assert code == 0, err
-        assert "recognition.json: altered since it was sealed" in err
+        assert "recognition.json was altered after it was sealed" in err
         assert faults(copy) == ["recognition.json: altered"]
         code, _, err = call("recognition", copy, "--recogniser", f"smic={stores['smic']}", "--classes", "own")
         assert code == 0, err

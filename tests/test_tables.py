@@ -181,7 +181,7 @@ LYING = {
     "text in UTF-32 instead of UTF-8, not a": lambda: "a,b\n1,2\n".encode("utf-32-le"),
     "text in UTF-32 instead of UTF-8, not": lambda: "a,b\n1,2\n".encode("utf-32-be"),
     "text in UTF-32 instead of UTF-8": lambda: b"\0\0\xfe\xff" + "a,b\n1,2\n".encode("utf-32-be"),
-    "not UTF-8, gb2312 or UTF-16": lambda: b"a,b\n\xff\xff\xff,\xff\n",
+    "it is not in UTF-8, gb2312 or UTF-16": lambda: b"a,b\n\xff\xff\xff,\xff\n",
 }
 
 
@@ -323,7 +323,7 @@ def test_a_sheet_that_does_not_fit_is_named(tmp_path):
     put(tmp_path / "CASME2" / "other.csv", written([HEADER, ["09", "EP99", "1", "2", "3", "", ""]]))
     with pytest.raises(BenchError, match="no coding sheet for CASME II") as stop:
         survey("casme2", tmp_path / "CASME2")
-    assert "code_final.csv: no header with clip, offset, onset, subject; it begins with '1, EP02" in str(stop.value)
+    assert "code_final.csv has no header with clip, offset, onset, subject; it begins with '1, EP02" in str(stop.value)
     assert "other.csv describes none of the clips found." in str(stop.value)
 
 

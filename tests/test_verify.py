@@ -27,7 +27,7 @@ def test_a_finished_run_verifies_and_its_cells_come_out_again(call, run):
     code, out, err = call("verify", "out")
     assert code == 0, out + err
     assert "no file has changed" in out
-    assert "5 cells animated again, 0 differ" in out
+    assert "5 cells animated again; 0 differ" in out
 
 
 def test_one_flipped_bit_in_any_artefact_is_found(call, run):
@@ -147,7 +147,7 @@ def test_what_other_commands_added_is_not_declared_whole_by_the_runs_own(call, r
     assert faults(run) == ["tables/notes.csv: altered"]
     code, _, err = call("report", "out")
     assert code == 0
-    assert "tables/notes.csv: altered since it was sealed" in err
+    assert "tables/notes.csv was altered after it was sealed" in err
     assert faults(run) == ["tables/notes.csv: altered"]
     assert seal_again(run, "tables") == []  # sealed by the command that wrote it
     assert faults(run) == []

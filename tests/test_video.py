@@ -192,7 +192,7 @@ def whole_video(tmp_path):
 def test_what_lies_in_the_place_of_a_video_or_picture_is_named(tmp_path, text, said):
     for name, read, kind in (("a.mp4", frames_of, "video"), ("a.png", read_picture, "picture")):
         (tmp_path / name).write_text(text)
-        with pytest.raises(BenchError, match=rf"{name}: not a {kind} but {said}"):
+        with pytest.raises(BenchError, match=rf"{name} is not a {kind} but {said}"):
             read(tmp_path / name)
 
 
@@ -287,13 +287,13 @@ def test_numbers_that_pictures_lack(numbers, lacking):
 
 def test_an_empty_picture_is_named(tmp_path):
     (tmp_path / "a.png").touch()
-    with pytest.raises(BenchError, match=r"a\.png: the file is empty\. Replace it\."):
+    with pytest.raises(BenchError, match=r"a\.png is empty\. Replace it\."):
         read_picture(tmp_path / "a.png")
 
 
 def test_an_archive_named_as_a_video_is_named(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"PK\3\4 and so on")
-    with pytest.raises(BenchError, match=r"a\.mp4: a ZIP archive, not a video\. Pass a video"):
+    with pytest.raises(BenchError, match=r"a\.mp4 is a ZIP archive, not a video\. Pass a video"):
         frames_of(tmp_path / "a.mp4")
 
 
@@ -313,7 +313,7 @@ def test_a_cut_off_picture_is_an_error(tmp_path):
 
 
 def test_a_missing_video_and_one_without_pictures_are_errors(tmp_path):
-    with pytest.raises(BenchError, match="no such file"):
+    with pytest.raises(BenchError, match="does not exist"):
         list(read_clip(tmp_path / "nowhere.mp4"))
     (tmp_path / "playlist.mp4").write_text("#EXTM3U\n#EXT-X-VERSION:3\n/etc/passwd\n")
     with pytest.raises(BenchError):

@@ -118,8 +118,8 @@ def test_general_names_are_on_nobodys_path_and_the_command_finds_its_data(site, 
     assert not INSTALLED
     assert lines[3].endswith(code_version("megbench.metrics.fidelity")), "the same code has the same key everywhere"
     script = site / "bin" / "megbench"
-    assert "command line. It follows the benchmark" in python(site, tmp_path, script, "--help")
-    assert "command line. It follows the benchmark" in python(site, tmp_path, "-m", "megbench", "--help")
+    assert "The command line of MEG-Bench" in python(site, tmp_path, script, "--help")
+    assert "The command line of MEG-Bench" in python(site, tmp_path, "-m", "megbench", "--help")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The generators that can be trained as published: "module:Recipe" by the name given to --methods."""
+"""The generators that can be trained as published, as "module:Recipe" by the name passed to --methods."""
 
 from megbench.baselines import GENERATORS
 from megbench.core.generator import descriptors, recipes

@@ -1,8 +1,8 @@
 """A moving average of weights, which often validates better than the weights themselves.
 
-torch's AveragedModel would save no code: it also averages batch counters, which gives wrong integers, and cannot start
-with a smaller decay. It copies networks with deepcopy, which fails once a network with spectral normalisation (FOMM's
-discriminator) has been updated, as in the second stage of training.
+torch's AveragedModel would save no code. It also averages batch counters, which gives wrong integers, and it cannot
+start with a smaller decay. Moreover, it copies networks with deepcopy, which fails once a network with spectral
+normalisation (FOMM's discriminator) has been updated, as happens in the second stage of training.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ States = dict[str, dict[str, Tensor]]
 
 
 class Average:
-    """An exponential moving average of all entries of some networks; counters are copied. decay 0: no averaging.
+    """An exponential moving average of all entries of some networks; counters are copied. A decay of 0 means none.
 
     In the first steps, the decay is smaller, (1 + steps) / (10 + steps), so that the initial weights are soon
     forgotten.

@@ -1,4 +1,4 @@
-"""Batch normalisation in training: statistics shared by all processes, and settled before they are frozen."""
+"""Batch normalisation in training, with statistics that all processes share and that settle before they are frozen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _Summed(torch.autograd.Function):
-    """The sum of a tensor over all processes; the gradients of all processes are summed, too."""
+    """The sum of a tensor over all processes; the processes' gradients are summed, too."""
 
     @staticmethod
     def forward(context: Any, value: Tensor) -> Tensor:
@@ -30,16 +30,16 @@ class _Summed(torch.autograd.Function):
 class SharedBatchNorm(_BatchNorm):
     """Batch normalisation over the whole batch of all processes, each of which holds an equal share of it.
 
-    torch's SyncBatchNorm rejects tensors on CPUs (ValueError). However, training on CPUs may also use several processes
-    (`--device cpu --devices 2`), and the tests use this to check that two processes give the same result as one with
-    the complete batch. torch's own differentiable all_reduce, which could replace `_Summed`, is deprecated.
+    torch's SyncBatchNorm rejects tensors on CPUs (ValueError). Training on CPUs may also use several processes, however
+    (`--device cpu --devices 2`), and the tests use this to check that two processes give the same result as one process
+    with the complete batch. torch's own differentiable all_reduce could replace `_Summed`, but it is deprecated.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Accept input of any shape (B, C, ...)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return normalised features; in evaluation mode they equal torch's."""
+        """Return normalised features, which in evaluation mode equal torch's."""
         if not self.training:
             return super().forward(input)
         assert self.running_mean is not None
@@ -57,7 +57,7 @@ class SharedBatchNorm(_BatchNorm):
             count = processes * x.numel() / x.shape[1]
             momentum = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
             self.running_mean.lerp_(mean, momentum)
-            self.running_var.lerp_(variance * (count / max(1, count - 1)), momentum)  # as torch: unbiased
+            self.running_var.lerp_(variance * (count / max(1, count - 1)), momentum)  # unbiased, as in torch
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return torch.addcmul(self.bias.view(view), centred, scale.view(view)).to(input.dtype)
 
@@ -71,7 +71,7 @@ def batch_norms(networks: Mapping[str, nn.Module]) -> list[_BatchNorm]:
 def share(networks: Mapping[str, nn.Module]) -> None:
     """Make every batch normalisation layer use the statistics of all processes; entries and weights do not change."""
     for norm in batch_norms(networks):
-        norm.__class__ = SharedBatchNorm  # the class only adds a computation
+        norm.__class__ = SharedBatchNorm  # the class differs only in its computation
 
 
 def settle(norms: Iterable[_BatchNorm], passes: Iterable[Callable[[], object]]) -> None:

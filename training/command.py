@@ -1,4 +1,4 @@
-"""The train command: produce weights and their card from a name, a training set and settings."""
+"""The train command, which produces weights and their card from a name, a training set and settings."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from megbench.training.processes import Group, Machine
 
 # The kind of training that a method gets unless its settings name another.
 PUBLISHED = "published"
-TOO_LARGE = "networks of these sizes do not fit. Set fewer channels (such as model.generator.max_features)."
+TOO_LARGE = "networks of these sizes do not fit. Reduce the number of channels (such as model.generator.max_features)."
 
-# The folder part of an absolute path that is an argument or one of the paths in NAME=PATH,NAME=PATH.
+# The folder in an absolute path that is an argument or one of the paths in NAME=PATH,NAME=PATH.
 ABSOLUTE = re.compile(r"(^|[=,])(?:[A-Za-z]:)?[/\\][^=,]*[/\\](?=[^/\\=,])")
 
 
 def published_config(recipe: type) -> Path:
-    """Return the path of a recipe's published settings, beside its module. A plug-in may have none."""
+    """Return the path of a recipe's published settings, a file beside its module. A plug-in may have none."""
     return Path(inspect.getfile(recipe)).with_name("published.yaml")
 
 
@@ -64,7 +64,7 @@ class TrainingSet(Batches, Protocol):
     def facts(self) -> dict[str, Any]:
         """Return facts for the weights' card, as JSON values.
 
-        They state where the set comes from, and the people used for training and for validation.
+        They state where the set comes from and which people are used for training and for validation.
         """
 
 
@@ -148,10 +148,10 @@ def train(
 ) -> bool:
     """Train `name` in the folder `out` and write `weights` (.safetensors) with their JSON card.
 
-    trainings, source, config, sets, defaults: as in `choose`. init: weights to start from instead of random ones;
-    networks not in them keep their random weights. Continue from `out` if a run was interrupted there. Raise BenchError
-    if the settings there are different, if `out` contains anything else, or if another process trains there. A run that
-    reaches a limit writes the best weights so far and returns False.
+    trainings, source, config, sets, defaults: as in `choose`. init: weights from which to start instead of random ones;
+    networks that they lack keep their random weights. If a run was interrupted in `out`, it is continued. Raise
+    BenchError if it had other settings, if `out` contains anything else, or if another process is training there. A run
+    that reaches a limit writes the best weights so far and returns False.
     """
     chosen = choose(name, trainings, source, config, sets, defaults)
     recipe, plan = chosen.recipe, chosen.plan
@@ -187,7 +187,7 @@ def train(
             if group.is_first:
                 steps = ", then ".join(f"{plan.stages[stage].steps:,} of {stage}" for stage in run.stages)
                 print(f"Training {name} on {group.device}: {describe(trainer.networks())}, {clips.describe()}.")
-                print(f"Steps: {steps}. The progress bar shows the time they take.")
+                print(f"Steps: {steps}. The progress bar shows how long they take.")
             with told_of_memory(functools.partial(smaller_parts, run, out)):
                 finished = run.train()
             if group.is_first:
@@ -234,7 +234,7 @@ def check_names(settings: Mapping[str, Any], recipe: type) -> None:
 
 
 def _spelt_out(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings with `loss` moved to `model.loss`: losses belong to the model, but users set loss.perceptual."""
+    """Return settings with `loss`, as users write it, moved to `model.loss`, because losses belong to the model."""
     if "loss" not in settings:
         return settings
     rest = {name: value for name, value in settings.items() if name != "loss"}
@@ -242,7 +242,7 @@ def _spelt_out(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def part_of(settings: dict[str, Any], name: str) -> dict[str, Any]:
-    """Remove a part from the settings and return it, {} if absent. Raise BenchError unless it is a mapping."""
+    """Remove a part from the settings and return it, or {} if it is absent. Raise BenchError unless it is a mapping."""
     part = settings.pop(name, {})
     if not isinstance(part, dict):
         raise WrongSetting(f"Setting {name} must be a mapping, got {shown(part)}.", [name])
@@ -255,7 +255,7 @@ def start_from(init: Path, trainer: Trainable) -> dict[str, Any]:
     found = {name: network for name, network in trainer.networks().items() if name in held}
     if not found:
         raise BenchError(
-            f"--init {init} holds none of {', '.join(trainer.networks())}; it holds {', '.join(held)}. Give weights for"
+            f"--init {init} contains none of {', '.join(trainer.networks())}, only {', '.join(held)}. Pass weights for"
             " this method."
         )
     load_networks(init, found)
@@ -278,7 +278,7 @@ def smaller_parts(run: TrainingRun, out: Path) -> str:
     place, parts = f"plan.stages.{name}", stage.accumulate
     return (
         f"stage {name} works on {plural(stage.batch_size, 'pair')} per step, in {plural(parts, 'part')}. Set"
-        f" {place}.accumulate={2 * parts} (the same batch in smaller parts) or a smaller {place}.batch_size, and give"
+        f" {place}.accumulate={2 * parts} (the same batch in smaller parts) or a smaller {place}.batch_size, and pass"
         f" another --out, or delete {out}."
     )
 
@@ -290,7 +290,8 @@ def check_unchanged(out: Path, resolved: dict[str, Any]) -> None:
         write_json(path, resolved)
     elif json.loads(path.read_text()) != json.loads(json.dumps(resolved)):
         raise BenchError(
-            f"{out} contains a training run with other settings (see {path.name}). Give another --out, or delete it."
+            f"{out} contains a training run with other settings (see {path.name}). Pass another --out, or"
+            " delete the folder."
         )
 
 
@@ -326,7 +327,7 @@ def card(
 
 
 def without_folders(argument: str) -> str:
-    """Return an argument with absolute paths shortened to their names, since cards are passed on with the weights."""
+    """Return an argument with absolute paths shortened to their names, because cards are passed on with the weights."""
     return ABSOLUTE.sub(r"\1", argument)
 
 

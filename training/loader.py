@@ -2,8 +2,8 @@
 
 torch's DataLoader would draw the same batches in processes, which has three drawbacks. Unless the processes are forked,
 which is safe only on Linux, each gets a copy of the whole training set, because numpy pickles a mapped file with its
-contents. An error reaches the user as a traceback. And two processes were not faster than two threads, since OpenCV and
-numpy let other threads run.
+contents. An error reaches the user as a traceback. Finally, two processes were not faster than two threads, because
+OpenCV and numpy let other threads run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """What one process trains on at once: some samples of a batch, and the generator for the method's own draws."""
+    """What a process trains on at a time: some samples of a batch, and the generator for the method's own draws."""
 
     batch: dict[str, Tensor]
     rng: np.random.Generator

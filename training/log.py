@@ -1,4 +1,4 @@
-"""The log of a training run: one JSON object per line, and scalars for TensorBoard on request."""
+"""The log of a training run, with one JSON object per line and, on request, scalars for TensorBoard."""
 
 from __future__ import annotations
 
@@ -56,6 +56,6 @@ def _writer(folder: Path) -> Any:
     except ImportError:
         raise BenchError(
             "plan.tensorboard requires the package tensorboard, which is not installed. Install it with"
-            " `pip install tensorboard`, or leave the setting out: log.jsonl holds the same figures."
+            " `pip install tensorboard`, or leave the setting out: log.jsonl contains the same figures."
         ) from None
     return SummaryWriter(str(folder))

@@ -38,7 +38,7 @@ Optimisers = dict[str, torch.optim.Optimizer]
 
 
 def fastest_layout(device: torch.device) -> torch.memory_format:
-    """Return the memory layout for training networks: channels last, but planar on processors without AVX-512.
+    """Return the memory layout for training networks: channels last, except on processors without AVX-512 (planar).
 
     On those processors, oneDNN takes up to 5 times as long for weight gradients in channels last (docs/performance.md).
     """
@@ -49,7 +49,7 @@ def fastest_layout(device: torch.device) -> torch.memory_format:
 class TrainingRun:
     """A training run in the folder `out` (for its files see training/resume.py, log.py and strips.py).
 
-    With several processes in `group`, each is trained on an equal share of every batch. Gradients are averaged and
+    If `group` has several processes, each of them trains on an equal share of every batch. Gradients are averaged and
     batch statistics are shared, so that together the processes are equivalent to one process with the full batch.
     """
 
@@ -70,7 +70,7 @@ class TrainingRun:
         self.log = Log(out, plan.tensorboard and group.is_first)
 
     def train(self) -> bool:
-        """Run every stage of the plan to its end, from any saved state; return False if stopped by a limit.
+        """Run every stage of the plan to its end, from any saved state; return False if a limit stopped it.
 
         Afterwards, the networks hold the best checkpoint of the last stage that has one.
         """
@@ -101,7 +101,7 @@ class TrainingRun:
             yield self._step(name, step, parts, optimisers)
 
     def _train_stage(self, number: int, saved: dict[str, Any] | None) -> bool:
-        """Train one stage to its end; return False if stopped by a limit."""
+        """Train one stage to its end; return False if a limit stopped it."""
         name = self.stages[number]
         stage = self.plan.stages[name]
         loader = self._loader(number)
@@ -125,7 +125,7 @@ class TrainingRun:
             kept = self.plan.keep_every > 0 and (step + 1) % self.plan.keep_every == 0
             if not due and not kept and step + 1 != end and (step + 1) % self.plan.log_every:
                 continue
-            # Read the losses: the only point at which the loop waits for the device.
+            # Reading the losses is the only point at which the loop waits for the device.
             self.progress["seconds"] = self._before + time.monotonic() - self._began
             bar.set_postfix(self._record(name, step, "train", since, loader))
             since = []
@@ -206,7 +206,7 @@ class TrainingRun:
             norm.eval()
 
     def _look_at(self, name: str, part: Part, step: int) -> Phase:
-        """Run the first phase on a part of a batch and return it, only for its losses or its batch statistics."""
+        """Run the first phase on a part of a batch and return it; only its losses or its batch statistics are used."""
         phase = self._phase(self.method.step(name, part.batch, 0, step, part.rng))
         assert phase is not None
         return phase
@@ -275,7 +275,7 @@ class TrainingRun:
         return saved
 
     def _resumed(self) -> str:
-        """Return a note on the step from which the run resumes and on logged steps that are lost; "" for a new run."""
+        """Return a note on the step from which the run resumes and on lost logged steps, or "" for a new run."""
         lines = [line for line in read_log(self.out) if line["split"] == "train"]
         if not lines or self.progress["stage"] == len(self.stages):
             return ""

@@ -1,4 +1,4 @@
-"""Explain a lack of memory: the batch or the networks are too large for the device."""
+"""Explain why memory ran out: the batch or the networks are too large for the device."""
 
 from __future__ import annotations
 

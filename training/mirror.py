@@ -1,4 +1,4 @@
-"""Left and right partners under a mirror: entry i of a mirrored array is entry PARTNERS[i] of the original."""
+"""Left and right partners under mirroring: entry i of a mirrored array is entry PARTNERS[i] of the original."""
 
 
 def partners(count: int, pairs: list[tuple[int, int]]) -> tuple[int, ...]:

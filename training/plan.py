@@ -1,4 +1,4 @@
-"""A training run's plan: its stages with their lengths, precision and schedule, and how learning rates change."""
+"""The plan of a training run: its stages, with their lengths, precision and schedules, and its learning rates."""
 
 import dataclasses
 import math
@@ -18,11 +18,11 @@ class StagePlan:
     steps: number of optimiser steps; 0 if `epochs` determines it. A stage with neither is left out. An epoch visits
     every video `repeats` times, as in the published training procedures. batch_size: pairs per step, over all processes
     and parts. accumulate: parts of a batch that a process works through one after another, to save memory; batch
-    normalisation then sees one part at a time. steps_per_epoch: length of an epoch for milestones (follows from
-    `epochs` and `repeats` if they are given). freeze_batch_norm_at: step from which batch normalisation keeps the mean
-    statistics of some batches (None: never). It must be late, when the learning rate is small, because a network
-    degenerates if its statistics are frozen at the full rate. lr_scale: factor by which every optimiser's learning rate
-    is multiplied.
+    normalisation then sees one part at a time. steps_per_epoch: length of an epoch for milestones (derived from
+    `epochs` and `repeats` if they are set). freeze_batch_norm_at: step from which batch normalisation keeps the mean
+    statistics of some batches (None: never). This step must come late, when the learning rate is small, because a
+    network degenerates if its statistics are frozen at the full rate. lr_scale: factor by which every optimiser's
+    learning rate is multiplied.
     """
 
     steps: int = 0
@@ -101,7 +101,7 @@ class Limits:
 def learning_rate(spec: OptimiserSpec, stage: StagePlan, step: int) -> float:
     """Return the learning rate of `spec` at a step of a stage.
 
-    It follows published milestones or decay, or a warm-up followed by a cosine decay to 3 %.
+    It follows the published milestones or decay, or a warm-up and then a cosine decay to 3 %.
     """
     epoch = step // stage.steps_per_epoch
     if spec.decay is not None:

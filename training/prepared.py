@@ -1,7 +1,7 @@
 """Training batches from prepared clip stores: two frames of one clip, as in the published training procedures.
 
-Frames stay in their files and are mapped into memory, and a batch reads only the frames it needs. Several stores form
-one set (a mix). Each person is on only one side of the split, whatever the database.
+Frames stay in their files, which are mapped into memory, so a batch reads only the frames that it needs. Several stores
+form one set (a mix). Each person is on one side of the split only, whatever the database.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from megbench.training.command import PUBLISHED, TrainingSet, TrainingSource
 from megbench.training.mirror import LANDMARK_PARTNERS
 from megbench.training.variation import LUMA, Jitter, PreparedSettings, StoreSettings, people_held_out
 
-# In a mirror, x is reversed.
+# Mirroring reverses x.
 MIRROR = np.array([-1, 1], np.float32)
 
 
@@ -41,8 +41,8 @@ def prepared_set(folders: Sequence[Path]) -> TrainingSource:
 class PreparedSet:
     """Pairs of frames from the clips in one or more stores.
 
-    held_out: the number of people used for validation only; None: as chosen by `people_held_out`.
-    Raises BenchError if a store is damaged or unfinished, if two hold the same clip, or if too few people are left.
+    held_out: the number of people used for validation only; None: as chosen by `people_held_out`. Raises BenchError if a
+    store is damaged or unfinished, if two stores contain the same clip, or if too few people are left.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class PreparedSet:
         self.clips = [(store, clip) for store in self.stores for clip in store.clips]
         names = [clip.recording for _, clip in self.clips]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise BenchError(f"The clip {twice[0]} is in several of the stores. Give each database once.")
+            raise BenchError(f"The clip {twice[0]} is in several of the stores. Name each database only once.")
         drivers = [clip for _, clip in self.clips if clip.driver_of]
         people = {clip.person for clip in drivers} if self.settings.leave_out == "people" else set()
         out = {clip.recording for clip in drivers} if self.settings.leave_out != "nothing" else set()

@@ -1,4 +1,4 @@
-"""The processes of a training run: how they find each other and exchange values. A single process exchanges nothing."""
+"""The processes of a training run, which find each other and exchange values. A single process exchanges nothing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from torch import Tensor
 
 from megbench.core.errors import BenchError, plural
 
-PATIENCE = datetime.timedelta(minutes=30)  # time for a process to open its training set or to write a checkpoint
-LAST_WORDS = 20  # seconds that a process has to end on its own after another has ended
+PATIENCE = datetime.timedelta(minutes=30)  # the time to open a training set or to write a checkpoint
+LAST_WORDS = 20  # the seconds that a process has to end on its own after another has ended
 LOOK = 1  # seconds between two checks of the other processes
 
 T = TypeVar("T")
@@ -83,7 +83,9 @@ class Group:
         if self.is_first:
             mark.unlink()
         if seen < 1:
-            raise BenchError(f"{folder} is not the same folder on every machine. Give --out a folder on a shared disk.")
+            raise BenchError(
+                f"{folder} is not the same folder on every machine. Pass a folder on a shared disk to --out."
+            )
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,9 @@ class Machine:
     def processes(self) -> Iterator[Group]:
         """Make this process one of the group (NCCL on GPUs, gloo on CPUs), and start this machine's other processes.
 
-        torchrun's variables give each process its place; if torchrun has started this process, no others are started.
-        Raise BenchError if the variables give another number of processes, or if it is unknown which of several
-        machines this is.
+        torchrun's variables state the place of each process; if torchrun has started this process, no others are
+        started. Raise BenchError if the variables state another number of processes, or if it is unknown which of
+        several machines this one is.
         """
         size = self.devices * self.nodes
         started = "RANK" in os.environ
@@ -123,7 +125,7 @@ class Machine:
         gpu = self.device == "cuda"
         if gpu and self.devices > (found := torch.cuda.device_count()):
             raise BenchError(
-                f"--devices {self.devices}: this machine has {plural(found, 'GPU')}. Give --devices {found}."
+                f"--devices {self.devices}: this machine has {plural(found, 'GPU')}. Use --devices {found}."
             )
         if size == 1:
             yield Group(torch.device("cuda", 0) if gpu else torch.device("cpu"))
@@ -178,7 +180,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def ending_together(others: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """End this process if another fails, because it would wait in vain, and end the others when this process ends."""
+    """End this process if another fails, because it would then wait in vain; end the others when this process ends."""
     over = threading.Event()
 
     def watch() -> None:

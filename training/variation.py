@@ -17,10 +17,10 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class Jitter:
-    """The range of colour changes, shared by both frames: factors within 1 +- each value, hue within +- `hue` turns.
+    """The range of colour changes, which both frames share: factors within 1 +- each value, hue within +- `hue` turns.
 
-    The values are those published for FOMM and MRAA; FPB-FOMM's publication changes the hue alone. A grey picture has
-    no hue.
+    The values are those published for FOMM and MRAA; FPB-FOMM's publication changes only the hue. A grey picture has no
+    hue.
     """
 
     brightness: float = 0.1

@@ -1,4 +1,4 @@
-"""A database stored as folders of frames with a coding sheet; this module matches the two."""
+"""Match a database's folders of frames with the rows of its coding sheet."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from megbench.core.tables.reading import SUFFIXES
 
 # The number of levels below the root at which sheets are looked for.
 SHEET_DEPTH = 2
-# Suffixes considered only if there is no other sheet: READMEs are also .txt files, and Numbers files cannot be read,
-# only rejected with a message.
+# Suffixes that are considered only if there is no other sheet: READMEs are also .txt files, and Numbers files can only
+# be rejected with a message.
 SECOND_CHOICE = (".txt", ".et", ".numbers")
 Key = tuple[int, str]
 
@@ -29,9 +29,9 @@ class Database:
     """The properties that are specific to a database.
 
     subject: returns the suite's name for the subject with a given number. clip: returns the suite's name for a clip,
-    whichever release it comes from. reads: returns whether a tree of folders belongs to this database (to one of
-    several cameras, for example). codes: returns whether a sheet with a given name may belong to it. default: returns
-    what a folder alone states about its clip, or None if it states nothing.
+    whichever release it comes from. reads: returns whether a tree of folders belongs to this database (and not, for
+    example, to another of its cameras). codes: returns whether a sheet with a given name may belong to it. default:
+    returns what a folder alone states about its clip, or None if it states nothing.
     """
 
     name: str
@@ -45,13 +45,13 @@ class Database:
     default: Callable[[FrameFolder], CodedRow | None] = lambda _: None
 
     def survey(self, root: Path, sheet: Path | None = None, without: Sequence[str] = ()) -> Survey:
-        """Return everything found under `root`. Raise BenchError if it has no frames or if a needed sheet is missing.
+        """Return everything found under `root`. Raise BenchError if frames or a required sheet are missing.
 
         sheet: the coding sheet to use in place of the one chosen by default. without: corrections to switch off.
         """
         found = {tree: folders for tree, folders in trees(root, self.naming).items() if self.reads(tree)}
         if not found:
-            raise BenchError(f"{root}: no frames of {self.title} found. Pass the folder into which it was unpacked.")
+            raise BenchError(f"{root} contains no frames of {self.title}. Pass the folder into which it was unpacked.")
         coding, passed = self._sheet(root.resolve(), sheet, found)
         keys = {self._row_key(row) for row in coding.rows} if coding else set()
         tree = max(found, key=lambda tree: self._rank(found[tree], keys))
@@ -60,7 +60,7 @@ class Database:
         for folder in found[tree]:
             first = folders.setdefault((folder.subject, self.clip(folder.path.name)), folder)
             if first is not folder:
-                passed.append(f"{folder.path}: the same clip as {first.path}; not read")
+                passed.append(f"{folder.path} is the same clip as {first.path} and is not read")
         source = (
             f"frames: {tree}" + (f" (also there, not read: {', '.join(others)})" if others else ""),
             f"sheet: {coding.name}, {plural(len(coding.rows), 'row')}, header in line {coding.header_line}"
@@ -111,7 +111,7 @@ class Database:
         return (int(digits) if digits else -1, self.clip(row.clip))
 
     def _rank(self, folders: list[FrameFolder], keys: set[Key]) -> tuple[int, bool, int]:
-        """Return the rank of a release: by the number of its clips in the sheet, then uncropped before cropped."""
+        """Return the rank of a release: by the number of its clips in the sheet, then by whether it is uncropped."""
         described = sum((folder.subject, self.clip(folder.path.name)) in keys for folder in folders)
         return described, "crop" not in str(folders[0].tree).lower(), len(folders)
 
@@ -148,7 +148,7 @@ class Database:
         if best is None and not any(default and default.onset is not None for default in defaults):
             told = " ".join(["", *remarks, *unfit][:4])
             raise BenchError(
-                f"{root}: no coding sheet for {self.title} in it or beside it.{told} Put one there or pass --sheet."
+                f"{root}: no coding sheet for {self.title} is in or beside it.{told} Put one there or pass --sheet."
             )
         others = [sheet.name for *_, sheet in sheets]
         remarks += [f"other sheets there, not read (choose one with --sheet): {', '.join(others)}"] if others else []

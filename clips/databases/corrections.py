@@ -1,8 +1,8 @@
-"""Named corrections of known mistakes in the databases' sheets, each with its reason; any of them can be switched off.
+"""Named corrections of known mistakes in the databases' sheets, each with its reason. Each can be switched off.
 
-A correction never overrides a value that may be true: it fills in a cell that is not coded, or replaces a value that
-contradicts the other cells or the frames on disk, and only with a value that does not contradict them. Rows are counted
-from 0 below the sheet's header. A sheet that has been re-sorted is left unchanged.
+A correction never overrides a value that may be true. It fills in a cell that is not coded, or replaces a value that
+contradicts the other cells or the frames on disk; the new value must not contradict them. Rows are counted from 0 below
+the sheet's header. A sheet that has been re-sorted is left unchanged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Correction:
     one_beyond: bool = False
 
     def apply(self, row: CodedRow, frames: Collection[int]) -> CodedRow:
-        """Return the row, corrected if necessary. frames: the frame numbers of the clip's files."""
+        """Return the row, with corrections if it needs any. frames: the frame numbers of the clip's files."""
         last = max(frames)
         if self.one_beyond and row.offset == last + 1:
             return dataclasses.replace(row, offset=last)

@@ -1,6 +1,6 @@
 """Folders of frames as laid out in the databases, found by the names of subjects and frames.
 
-Numbers in names are compared by value. A database often exists on a disk in several releases (raw, cropped, cropped
+Numbers in names are compared by value. A disk often contains several releases of a database (raw, cropped, cropped
 again); each of them is a separate tree.
 """
 
@@ -23,7 +23,7 @@ PICTURE = re.compile(r"\.(?:jpe?g|png|bmp|tiff?)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Naming:
-    """A database's naming conventions, which ignore case.
+    """The naming conventions of a database, regardless of case.
 
     subject: a subject's folder; its group is the subject's number. clip: a clip's folder, below the subject's folder.
     frame: the stem of a frame's file name; its group is the frame's number, padded or not.
@@ -71,7 +71,7 @@ def trees(root: Path, naming: Naming) -> dict[Path, list[FrameFolder]]:
 
 def _frame_folders(root: Path, naming: Naming) -> Iterator[FrameFolder]:
     def fail(error: OSError) -> None:
-        raise BenchError(f"{error.filename}: cannot be read ({error.strerror}). Check its permissions.") from None
+        raise BenchError(f"{error.filename} cannot be read ({error.strerror}). Check its permissions.") from None
 
     for place, folders, files in os.walk(root.resolve(), onerror=fail):
         folders[:] = sorted(name for name in folders if name.lower() != NO_EXPRESSIONS)

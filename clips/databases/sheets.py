@@ -1,7 +1,7 @@
 """Read coding sheets: find the header by its titles, interpret the cells by column, and validate the rows.
 
-Databases put notes above the header (SAMM: 13 lines) and blank columns between the columns (CASME II); both may
-disappear if the sheet is saved again. Therefore nothing is found by its position.
+Databases put notes above the header (SAMM: 13 lines) and blank columns between the columns (CASME II). Both may
+disappear if the sheet is saved again, so nothing is located by its position.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ TITLES = {
     "emotion": {"emotion", "estimatedemotion"},
     "face": {"face"},
 }
-# The columns that a header must have; the others may be absent. A table of clips in arbitrary locations (see the table
-# adapter) has paths instead.
+# The columns that a header must have; the others may be absent. A table of clips in arbitrary places
+# (megbench.clips.databases.table) has paths instead.
 CODED, LISTED = frozenset({"subject", "clip", "onset", "offset"}), frozenset({"path", "subject", "fps"})
 NUMBERS = ("onset", "apex", "offset")
 # Cells that mean "not coded".
@@ -73,7 +73,7 @@ class CodedRow:
 
 @dataclass(frozen=True)
 class Coding:
-    """A coding sheet that was read successfully, with remarks on its oddities."""
+    """A coding sheet that has been read, with remarks on its oddities."""
 
     path: Path
     title: str
@@ -114,7 +114,7 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
 
 
 def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
-    """Return a sentence about a file in which `read_sheet` found nothing: what its likeliest header has and lacks."""
+    """Return a sentence on a file in which `read_sheet` found nothing: what its likeliest header has and lacks."""
     rows = [(line, row) for sheet in read_sheets(path, LIMITS) for line, row in enumerate(sheet.rows, 1) if any(row)]
     line, row = max(rows[:DEEPEST_HEADER], key=lambda one: len(needs & _columns(one[1]).keys()), default=(0, []))
     told, found = shown(", ".join(filter(None, row))), needs & _columns(row).keys()
@@ -124,7 +124,7 @@ def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
         )
     else:
         lacks = f"; it begins with {told}" if row else ""
-    return f"{path}: no header with {', '.join(sorted(needs))}{lacks}."
+    return f"{path} has no header with {', '.join(sorted(needs))}{lacks}."
 
 
 def _header(rows: list[list[str]], needs: frozenset[str]) -> tuple[int, dict[str, int]] | None:
@@ -204,7 +204,8 @@ def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[list[
         if not any(stripped.values()):
             continue
         line = number + header + 2
-        # If a subject spans several rows of a workbook, a CSV saved from it has the subject only in the first of them.
+        # If a subject spans several rows of a workbook, a CSV saved from it contains the subject only in the first of
+        # these rows.
         if not stripped["subject"] and subject and (stripped["clip"] or stripped["path"]):
             stripped["subject"] = subject
             carried.append(str(line))

@@ -1,6 +1,6 @@
 """SMIC: 16 people at 100 frames per second (HS), eight of them also in visible and infrared light at 25 (VIS, NIR).
 
-Action units were not coded, and there is no official sheet: a clip's folder contains only the expression, and its name
+Action units were not coded, and there is no official sheet. A clip's folder contains only the expression, and its name
 states the emotion. SMIC-E has longer clips and a sheet, which is read if it is present.
 """
 
@@ -36,9 +36,9 @@ def _cameras(text: str) -> list[str]:
 
 
 def from_folder(folder: FrameFolder) -> CodedRow | None:
-    """Return what a clip's folder states: the emotion, and that all its frames belong to the expression.
+    """Return what a clip's folder implies: its emotion, and that all its frames belong to the expression.
 
-    The latter does not hold for the long clips of SMIC-E.
+    The second point does not hold for the long clips of SMIC-E.
     """
     match = CLIP.fullmatch(folder.path.name)
     if not match:

@@ -36,7 +36,7 @@ class CodedClip:
 
 @dataclass(frozen=True)
 class Survey:
-    """A database on the user's disk. `source`: the sheet and the tree of folders that were read, in words.
+    """A database on the user's disk. `source` states in words which sheet and which tree of folders were read.
 
     missing: clips in the sheet that have no frames. uncoded: folders that no row describes. corrected: what was
     changed, with the name of the correction. remarks: oddities that have no effect. incomplete: rows of the sheet that
@@ -106,7 +106,7 @@ def _counts(values: Iterable[str]) -> str:
 def named(database: str, subject: str, clip: str) -> str:
     """Return a clip's name in the suite.
 
-    It is unique in its database even though different subjects share file names.
+    It is unique within the database, although subjects share file names.
     """
     return check_name(f"{database} clip", clip if clip.startswith(subject) else f"{subject}_{clip}")
 

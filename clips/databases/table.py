@@ -1,4 +1,4 @@
-"""Any other database: a table of clips, one per line, with whatever is known about them.
+"""Any other database: a table with one clip per line and whatever is known about it.
 
 The columns, in any order, are path (a video or a folder of pictures, relative to the table's own folder), subject, fps
 and, if known, onset, apex and offset (as numbers of the pictures; a video is used in full, and its frames are counted
@@ -29,7 +29,7 @@ from megbench.core.pictures import PICTURES, frames_folder
 from megbench.core.tables.reading import local_path
 from megbench.core.video import is_video
 
-# The longest name that all file systems accept; looking up a longer name raises an error that names no remedy.
+# The longest name that all file systems accept. Looking up a longer name raises an error that suggests no remedy.
 LONGEST_NAME = 200
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 # The last number in a picture's name is the frame number.
@@ -154,7 +154,7 @@ def _without_pictures(path: Path, said: str) -> str:
     """Return the reason why a folder is not a clip, naming any folders below it that are."""
     deeper = below(path, PICTURES)
     if not deeper or deeper[0][0] == ".":
-        return f"{path}: no numbered pictures in it"
+        return f"{path} contains no numbered pictures"
     verb = "does" if len(deeper) == 1 else "do"
     return f"{path} contains no pictures itself; {counted(deeper)} {verb}: use {local_path(said)}/{deeper[0][0]}"
 

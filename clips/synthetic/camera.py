@@ -1,4 +1,4 @@
-"""The camera: sensor noise, grey or colour, motion blur from a long exposure, and the look of published frames."""
+"""The camera: sensor noise, grey or colour, motion blur from long exposures, and the look of published frames."""
 
 from dataclasses import dataclass
 from typing import Literal

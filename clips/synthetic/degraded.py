@@ -1,4 +1,4 @@
-"""True outputs degraded deliberately, level by level, against which every metric is checked (`bench.py selfcheck`)."""
+"""True outputs that are deliberately degraded, level by level, to check every metric (`bench.py selfcheck`)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Answer:
 
 @functools.lru_cache(maxsize=3)
 def shot(scene: Scene, performance: Performance | None = None) -> Frames:
-    """Return read-only noise-free frames of a scene, with a different performance if one is passed."""
+    """Return read-only noise-free frames of a scene, or of the scene with another performance if one is passed."""
     camera = replace(scene.camera, noise=0.0)
     frames, _ = film(_actor(scene.role), performance or scene.performance, camera)
     frames.flags.writeable = False

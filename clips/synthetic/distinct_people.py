@@ -1,4 +1,4 @@
-"""Hold auditions: choose, from many randomly drawn people, those with plausible and clearly different faces."""
+"""Hold auditions: from many randomly drawn people, choose those with plausible and clearly different faces."""
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ def audition(role: Role) -> npt.NDArray[np.float64] | None:
 
 
 def cast(portrait: str, series: str, count: int, draws: int, progress: bool = False) -> list[Role]:
-    """Choose `count` people out of `draws`, each time the one furthest from those already chosen in dlib's embedding.
+    """Choose `count` of `draws` people, each time the one farthest in dlib's embedding from those already chosen.
 
     Raise BenchError if too few people pass the audition.
     """

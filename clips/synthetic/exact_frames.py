@@ -15,7 +15,7 @@ from megbench.faces.field import jacobian_determinant, sample
 def film(actor: Actor, performance: Performance, camera: Camera) -> tuple[Frames, KnownMotion]:
     """Return noise-free pictures uint8 (T, 256, 256, 3) RGB and the exact motion from which they were rendered.
 
-    If the camera has several exposures per frame, they are averaged; the exact motion is the one at the frame's nominal
+    If the camera makes several exposures per frame, they are averaged; the exact motion is that at the frame's nominal
     time.
     """
     known = plan(actor, performance)

@@ -12,7 +12,7 @@ from megbench.faces.mesh import FittedMesh, Points
 
 Map = npt.NDArray[np.float32]
 
-# Colours of rims, RGB: black, brown, horn, red, blue; only thin rims can also be metal: gold, silver.
+# RGB colours of rims: black, brown, horn, red, blue. Only thin rims can also be of metal: gold, silver.
 RIMS = np.array(
     [[24, 22, 24], [62, 40, 28], [104, 66, 38], [116, 32, 36], [36, 48, 92], [150, 122, 78], [150, 150, 155]], float
 )

@@ -1,7 +1,7 @@
 """Invented people: a portrait with a different face shape, different colours and different lighting.
 
 The shape is changed on the face mesh, as in an expression but more strongly and permanently; colours are changed in CIE
-Lab. There are few portraits, so the results are many variations of a few people; reports state this.
+Lab. Because there are few portraits, the results are many variations of a few people; reports state this.
 """
 
 import functools
@@ -74,7 +74,7 @@ class Parts:
 
 
 def make_person(portrait: Portrait, name: str, rng: np.random.Generator) -> Person:
-    """Draw one person: the shape on the mesh, then colours and light; on average, every second person is mirrored."""
+    """Draw one person: the shape on the mesh, then colours and light. On average, every second person is mirrored."""
     traits = np.clip(rng.normal(size=len(TRAITS)), -LARGEST, LARGEST) * STRENGTH
     shape = np.tensordot(traits, np.stack([displacement(row) for row in TRAITS]), axes=1)
     face = FittedMesh(portrait.face.vertices + portrait.face.to_pixels(shape))
@@ -151,7 +151,9 @@ def _silhouette(picture: Frames, face: npt.NDArray[np.bool_]) -> Map:
 def _recolour(portrait: Portrait, rng: np.random.Generator) -> Frames:
     parts = _parts_of(portrait.name, portrait.texture.tobytes(), portrait.face.vertices.tobytes())
     lab = cv2.cvtColor(portrait.texture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)  # L 0..100
-    darker = rng.uniform(-0.42, 0.06)  # skin: one axis from pale to dark, redder and yellower on the way
+    darker = rng.uniform(
+        -0.42, 0.06
+    )  # skin varies along one axis from pale to dark and becomes redder and yellower on the way
     tone = np.array([1 + darker, 1 + rng.normal(0, 0.09) - 0.15 * darker, 1 + rng.normal(0, 0.09) - 0.1 * darker])
     lab = lab * (1 + parts.skin[..., None] * (tone - 1))
     hair = np.array([rng.uniform(0.35, 1.1), rng.uniform(0.3, 1.6), rng.uniform(0.25, 1.2)])

@@ -1,8 +1,8 @@
 """The inside of an open mouth: a dark cavity, teeth, gums and a tongue, painted between the inner lips.
 
 Lengths are in face units (eye distances, x to the person's left, y down the face), relative to the middle of the closed
-mouth, in a coordinate frame that moves with the head. The upper teeth are fixed in this frame; the lower teeth and the
-tongue move down with the jaw. The sizes of the teeth are those of adult permanent incisors and canines according to
+mouth, in a coordinate frame that moves with the head. The upper teeth are fixed in this frame, and the lower teeth and
+the tongue move down with the jaw. The sizes of the teeth are those of adult permanent incisors and canines according to
 Wheeler's Dental Anatomy, for an eye distance of 63 mm.
 """
 
@@ -107,7 +107,7 @@ def middle(face: FittedMesh) -> Points:
 def paint(
     frame: Frames, mouth: Mouth, face: FittedMesh, displacement: Points, anchor: Points, jaw: float, head: Float32s
 ) -> Frames:
-    """Return a frame (256, 256, 3) uint8 with the interior of the mouth, or the frame itself if the lips do not part.
+    """Return a frame (256, 256, 3) uint8 with the interior of the mouth, or unchanged if the lips do not part.
 
     displacement (478, 2): the displacement of the vertices. anchor (2,): how far the skull has moved at the mouth. jaw:
     how far the lower teeth move down. All of these are in face units. head: the similarity (2, 3) that was applied to

@@ -1,4 +1,4 @@
-"""Lids that close over the eyes. They are painted, because moving the skin that far would make it fold."""
+"""Lids that close over the eyes. They are painted, because skin that is moved this far would fold."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Paint over a rendered frame: draw at a higher resolution, average down to pixels, and composite."""
+"""Paint over a rendered frame: draw at a higher resolution, average to pixels, and composite."""
 
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ def lattice(points: Points, head: Float32s, margin: int = 3) -> tuple[Box, Float
 
 
 def shrunk(layer: Layer) -> Layer:
-    """Return a layer of samples, blurred and averaged down to pixels; transparent samples contribute no colour."""
+    """Return a layer of samples, blurred and averaged to pixels; transparent samples contribute no colour."""
     premultiplied = np.dstack([layer.colour * layer.alpha[..., None], layer.alpha]).astype(np.float32)
     soft = cv2.GaussianBlur(premultiplied, (0, 0), LENS * SUPER, borderType=cv2.BORDER_CONSTANT)
     height, width = layer.alpha.shape

@@ -13,7 +13,7 @@ from megbench.core.progress import track
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-# This many tasks are finished before new processes would have started.
+# This process finishes this many tasks before new processes would have started.
 FEW = 4
 
 

@@ -15,7 +15,7 @@ class Role:
 
     portrait: the name of a built-in portrait, or a path. number: None for the unchanged portrait. look: the look with
     which the person's photograph was published, or None for a person in front of a camera. With a look, it is the
-    published photograph that moves, including its JPEG artefacts.
+    published photograph, including its JPEG artefacts, that moves.
     """
 
     portrait: str

@@ -1,4 +1,4 @@
-"""The performance of a person in a clip: action units over time, a personal manner, and a small head motion."""
+"""The performance of a person in a clip: action units over time, a personal manner, and small head motion."""
 
 from dataclasses import dataclass
 

@@ -10,8 +10,7 @@ import numpy as np
 from megbench.faces.facs import ACTION_UNITS, TABLE, Bump, Jaw, Lids, Lips, Points, Pull, Row, basis
 from megbench.faces.mesh import canonical
 
-# The spread between people: strength and left-right difference as shares, direction in radians, position in eye
-# distances.
+# How much people differ: strength and left-right difference as shares, direction in radians, position in eye distances.
 GAIN, SIDES, DIRECTION, PLACE = 0.2, 0.12, np.radians(10), 0.045
 
 

@@ -18,8 +18,9 @@ from megbench.faces.field import MeshField, Points, invert, sample
 # How much a portrait is sharpened, so that frames look as they did with OpenCV's cubic kernel, which raises middle
 # frequencies by 2.5 %. Without sharpening, their Laplacian variance is 5.5 % lower; with it, it is 1 to 3 % lower.
 SHARPER = 0.018
-# Wrinkles: how much skin darkens when it is compressed. The value is small on purpose: averaged over eight expressions
-# of two units (which move .57 px), the error of optical flow is .088 px at .28, .059 px at .12 and .048 px at 0.
+# Wrinkles: how much skin darkens when it is compressed. The value is small on purpose: on average over eight
+# expressions of two units (which move by .57 px), the error of optical flow is .088 px at .28, .059 px at .12 and .048
+# px at 0.
 WRINKLE = 0.12
 # The compression at which a fold is darkest, and the stretching at which skin is smoothest.
 DEEPEST, SMOOTHEST = -0.16, 0.06

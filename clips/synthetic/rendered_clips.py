@@ -1,4 +1,4 @@
-"""Render scenes to clips on disk, each stored under a hash of everything that determines its frames."""
+"""Render scenes as clips on disk, each stored under a hash of everything that determines its frames."""
 
 import itertools
 from collections.abc import Sequence

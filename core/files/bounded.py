@@ -15,7 +15,7 @@ def read_bounded(path: Path, largest: int, remedy: str) -> bytes:
             data = file.read(largest + 1)
     except (OSError, ValueError) as error:  # ValueError: a name with a null byte
         reason = error.strerror if isinstance(error, OSError) else error
-        raise BenchError(f"{path}: cannot be read ({reason}). {remedy}") from None
+        raise BenchError(f"{path} cannot be read ({reason}). {remedy}") from None
     if len(data) > largest:
         raise BenchError(f"{path} is larger than {largest} bytes. {remedy}")
     return data

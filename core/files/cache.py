@@ -75,9 +75,9 @@ class CellRecord:
 
     key: hash of everything that determines the frames. status: "ok", "failed" or, if its input was not supplied,
     "missing", with the reason. seconds: time taken to animate. content: hash of the frames. files: name to size and
-    blake2b. retry: another attempt may succeed (after a crash). traceback: the traceback of an unexpected error, for
-    debugging the method. peak_mb: the worker's peak main memory during animation, in megabytes; None if it was not
-    measured.
+    blake2b. retry: whether another attempt may succeed (as after a crash). traceback: the traceback of an unexpected
+    error, for debugging the method. peak_mb: the worker's peak main memory during animation, in megabytes; None if it
+    was not measured.
     """
 
     key: str
@@ -105,8 +105,8 @@ def whole_archive(path: Path) -> bool:
 def whole_folder(target: Path, whole: Callable[[Path], Any] = lambda folder: None) -> Iterator[Path]:
     """Yield a temporary folder that becomes `target` if the block succeeds, and is removed otherwise.
 
-    It replaces an existing folder, unless `whole` finds that folder to be complete: another run that shares the store
-    has meanwhile made the same folder and may be reading it.
+    It replaces any existing folder, unless `whole` finds that folder complete: another run that shares the store has
+    then made it in the meantime and may be reading it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -149,7 +149,7 @@ def save_cell(folder: Path, key: str, frames: Frames, seconds: float, peak_mb: f
 
 
 def save_failure(folder: Path, record: CellRecord) -> CellRecord:
-    """Write a failed or missing cell, which consists only of `cell.json` with the reason, and return the record."""
+    """Write the folder of a failed or missing cell, which has only `cell.json` with the reason; return the record."""
     with whole_folder(folder) as temporary:
         write_kept(temporary / "cell.json", vars(record))
     return record
@@ -197,7 +197,8 @@ def _files(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One entry of the store: its size in bytes, and how many of them deleting it frees (files not linked by runs)."""
+    """One entry of the store: its size in bytes, and how many of them deleting it would free (those not linked by
+    runs)."""
 
     path: Path
     size: int
@@ -225,7 +226,7 @@ def remove(entry: CacheEntry) -> None:
             entry.path.unlink(missing_ok=True)
     except OSError as error:
         raise BenchError(
-            f"{entry.path}: cannot be deleted ({error.strerror}). Check its owner and permissions."
+            f"{entry.path} cannot be deleted ({error.strerror}). Check its owner and permissions."
         ) from None
 
 

@@ -1,7 +1,7 @@
 """Locks between processes. The operating system releases each lock when its process ends, however it ends.
 
-Some network file systems are mounted without locks. On these, no process waits or is refused: files are written
-completely under their own names, so at worst some work is done twice.
+Some network file systems are mounted without locks. There, no process waits or is turned away. Since every file is
+written completely before it gets its name, the worst outcome is that some work is done twice.
 """
 
 from __future__ import annotations
@@ -116,11 +116,11 @@ def check_free(folder: Path, kind: Kind) -> None:
 
 
 def _unmakeable(folder: Path, reason: str | None) -> BenchError:
-    return BenchError(f"{folder}: cannot be created ({reason}). Pass another folder to --out.")
+    return BenchError(f"{folder} cannot be created ({reason}). Pass another folder to --out.")
 
 
 def _is(folder: Path, kind: Kind) -> bool:
-    """Return whether a folder is of this kind: finished, or begun by a process whose lock file names no other kind."""
+    """Return whether a folder is of this kind: finished, or begun by a process whose lock file states no other kind."""
     begun = (folder / LOCK).exists() and _noted(folder)[0] in ("", kind.name)
     return begun or (folder / kind.file).is_file()
 
@@ -151,8 +151,8 @@ def _acquire(file: Path, wait: bool) -> FileLock | None:
 
 
 def _write_note(file: Path, text: str) -> None:
-    """Write the holder of a lock into its file, for messages only. Errors are ignored: if the disk is full, the work
-    itself will report it."""
+    """Write the holder of a lock into its file, for messages only. Errors are ignored, because a full disk will be
+    reported by the work itself."""
     with contextlib.suppress(OSError):
         file.write_text(text, encoding="utf-8")
 
@@ -164,7 +164,7 @@ def _holder(folder: Path) -> str:
 
 
 def _noted(folder: Path) -> tuple[str, str]:
-    """Return what the lock file of a folder states: the folder's kind and the lock's holder, each "" if not stated."""
+    """Return the folder's kind and the lock's holder as stated in its lock file, each "" if it is not stated."""
     text = ""
     with contextlib.suppress(OSError, ValueError):
         text = (folder / LOCK).read_text(encoding="utf-8")[:LONGEST_NOTE]

@@ -1,8 +1,8 @@
 """Hashes of files. The keys of results include the hashes of all files that determine numbers, except clips' frames.
 
 As in git, a file is not read again if its size, modification time and inode are those of a file that was hashed before;
-hard links share all three. For a file with a single name, the change time, which no program can set, counts too, so
-that different weights unpacked under the old name and time are detected. `hash_anew` always reads the file.
+hard links share all three. For a file with a single name, the change time must match, too: no program can set it, so
+other weights that were unpacked under the old name and time are detected. `hash_anew` always reads the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from megbench.core.files.memo import Memo, memo
 # A file may change twice within one tick of its file system's clock and keep its modification time. A file modified
 # this recently when it was hashed is therefore hashed again next time. Linux uses ticks of up to 10 ms.
 TICK_NS = 10_000_000
-# Used if times are in whole seconds; FAT uses steps of two seconds.
+# Used if times are stored in whole seconds; FAT stores them in steps of two seconds.
 SECOND_NS = 1_000_000_000
 
 
@@ -70,7 +70,7 @@ def file_facts(path: Path | str) -> dict[str, Any]:
 
 
 def unaltered(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Return whether all these files are in `folder` with the recorded size and hash, rereading only changed ones."""
+    """Return whether these files are in `folder` with the recorded size and hash. Only changed files are read again."""
     index, inside = _index(), os.fspath(folder)
     try:
         return all(_as_known(f"{inside}/{name}", known, index) for name, known in files.items())

@@ -39,7 +39,7 @@ MARKS = {
     b"\xff\xfe\0\0": UTF_32,
     b"\0\0\xfe\xff": UTF_32,
 }
-# The groups are atomic: otherwise a long series of comments would take exponential time.
+# The groups are atomic, because a long series of comments would otherwise take exponential time.
 PAGE = re.compile(
     rb"(?>(?>\s+|<!--.*?--\s*>|<\?xml[^>]*>)*)<(?:!doctype\s+html|html|head|body|script)\b", re.IGNORECASE | re.DOTALL
 )

@@ -16,7 +16,7 @@ from typing import Any
 
 from megbench.core.files.working_folder import STORE, from_start
 
-# A log larger than this is started afresh: by then, most of it concerns files that no longer exist.
+# A log that exceeds this size is started afresh, because most of it then concerns files that no longer exist.
 MOST_BYTES = 64_000_000
 
 

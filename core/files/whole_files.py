@@ -1,4 +1,4 @@
-"""Files that are complete or absent, however the process that writes them ends."""
+"""Write files so that each is either complete or absent, however the writing process ends."""
 
 from __future__ import annotations
 

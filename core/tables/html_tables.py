@@ -18,14 +18,14 @@ def read_page(path: Path, text: str, limits: SheetLimits) -> list[Sheet]:
     try:
         page.feed(text)
     except AssertionError as error:  # what HTMLParser raises on malformed declarations
-        raise BenchError(f"{path}: not a readable page ({error}). Save the sheet as XLSX or CSV.") from None
+        raise BenchError(f"{path} is not a readable page ({error}). Save the sheet as XLSX or CSV.") from None
     # A remaining "<" was opened but never closed. The parser would read on character by character, in quadratic time.
     if "<" in page.rawdata:
         raise BenchError(f"{path}: the page ends within a tag, a comment or a script. Save the sheet as XLSX or CSV.")
     page.close()
     if not page.tables:
         raise BenchError(
-            f"{path}: the page has no table. If it is a workbook saved as HTML, pass a sheet from {path.stem}.files/."
+            f"{path} has no table. If it is a workbook saved as HTML, pass a sheet from {path.stem}.files/."
         )
     return [Sheet("", trimmed(rows), tuple(merged)) for rows, merged in zip(page.tables, page.merged, strict=True)]
 
@@ -49,7 +49,7 @@ class _Page(HTMLParser):
             self._silent += 1
         elif tag == "table":
             if len(self.tables) == MOST_TABLES:
-                raise BenchError(f"{self._path}: more than {MOST_TABLES} tables. Pass {self._limits.what}.")
+                raise BenchError(f"{self._path} has more than {MOST_TABLES} tables. Pass {self._limits.what}.")
             self.tables.append([])
             self.merged.append([])
             self._covered, self._cell, self._row_open = {}, None, False
@@ -112,7 +112,7 @@ class _Page(HTMLParser):
 
     def _too_large(self) -> BenchError:
         most = self._limits
-        return BenchError(f"{self._path}: more than {most.rows} rows or {most.columns} columns. Pass {most.what}.")
+        return BenchError(f"{self._path} has more than {most.rows} rows or {most.columns} columns. Pass {most.what}.")
 
 
 def _span(text: str | None, most: int) -> int:

