@@ -127,8 +127,8 @@ class PerceptualModel:
     """The network of the package lpips, with the package's heads and a trunk loaded from `path` (ImageNet weights).
 
     LPIPS is a squared distance: a picture's coordinates are its features, normalised to unit length along channels and
-    multiplied by the square root of the heads' weights over the number of positions. They are computed once for all
-    figures.
+    multiplied by the square root of the heads' weights over the number of positions. These coordinates are computed
+    once for all figures.
     """
 
     def __init__(self, net: str, path: Path) -> None:

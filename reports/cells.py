@@ -171,7 +171,7 @@ def _sharp(run: FinishedRun, cell: CellFacts, role: str, what: str) -> str:
 
 
 def amplification(reach: float) -> int:
-    """Return the power of two from 2 to 32 that brings differences of `reach` grey levels closest to full contrast."""
+    """Return the power of two (2 to 32) that brings differences of `reach` grey levels closest to full contrast."""
     return max((factor for factor in (2, 4, 8, 16, 32) if factor * reach <= FULL_CONTRAST), default=2)
 
 

@@ -91,7 +91,7 @@ class Scale:
 
     @classmethod
     def of(cls, curves: Sequence[Sequence[float]]) -> "Scale":
-        """Return the scale on which all curves and zero can be seen."""
+        """Return the scale on which zero and all curves are visible."""
         values = [value for curve in curves for value in curve if math.isfinite(value)]
         return cls(ROOM * min(0.0, *values, 0.0), max(ROOM * max(0.0, *values, 0.0), LEAST))
 

@@ -56,7 +56,7 @@ class CellFacts(Facts):
 
     @property
     def several_faces(self) -> str:
-        """A note on a driver that shows several faces, "" for others."""
+        """A note on a driver that shows several faces, "" for other drivers."""
         return several_faces(self.faces, self.face)
 
 

@@ -1,4 +1,4 @@
-"""A plain FPB-FOMM training step, written directly from the specification's text as a reference for ours.
+"""A plain FPB-FOMM training step, written directly from the text of the specification, as a reference for ours.
 
 Each line of the text is one line here, in the same order and with torch's own building blocks; nothing is slowed down
 and nothing is rearranged for speed. Entries have the published names, so the same golden vectors apply.
@@ -27,7 +27,7 @@ def grid_of(height, width):
 
 
 class Block(nn.Module):
-    """Convolution, batch norm and ReLU; `up` doubles the resolution before, `down` pools after."""
+    """Convolution, batch norm and ReLU; `up` doubles the resolution first, `down` pools at the end."""
 
     def __init__(self, cin, cout, kernel=3, up=False, down=False):
         super().__init__()
