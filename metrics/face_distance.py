@@ -1,4 +1,4 @@
-"""Frechet and kernel distance on dlib's face embeddings: FID and KID for faces, without a download."""
+"""Frechet and kernel distance on dlib's face embeddings: like FID and KID, but for faces and without a download."""
 
 from pathlib import Path
 

@@ -68,7 +68,7 @@ def _figures(part: str, title: str, target: str, which: str, still: bool) -> tup
 
 
 class Fidelity:
-    """SSIM, PSNR and L1: of every frame against the truth, and of frame 0 against the template."""
+    """SSIM, PSNR and L1 of every frame against the truth, and of frame 0 against the template."""
 
     name = "fidelity"
     version = "3-luma"

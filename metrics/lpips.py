@@ -70,7 +70,7 @@ def _figures(name: str, recipe: str, short: str = "LPIPS templ.") -> tuple[Figur
 
 
 class Lpips:
-    """LPIPS with AlexNet: drift from the template and from the output's first frame, distance from the truth."""
+    """LPIPS with AlexNet: drift from the template and from the output's first frame, and distance from the truth."""
 
     name: ClassVar[str] = "lpips"
     version: ClassVar[str] = "1-lpips-alex-0.1"

@@ -245,7 +245,7 @@ def too_short(seen: Seen) -> Partial | None:
 
 
 class MotionAgreement:
-    """Facial motion of the output against the driver's and, if it is known, the truth's."""
+    """Facial motion of the output, compared with the driver's and, if it is known, the truth's."""
 
     name = "motion_agreement"
     version = "2"

@@ -37,7 +37,7 @@ def _figure(suffix: str, title: str, target: str, text: str, short: str = "") ->
 
 
 class StrainAgreement:
-    """Optical strain of the face's regions against the driver's and, if it is known, the truth's."""
+    """Optical strain of the face's regions, compared with the driver's and, if it is known, the truth's."""
 
     name = "strain_agreement"
     version = "1"

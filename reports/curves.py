@@ -54,7 +54,7 @@ class Line:
 
 
 def panel_names(lines: Sequence[Line], most: int) -> list[str]:
-    """Return the names of the curves: all of them if at most `most`, otherwise those that reach farthest."""
+    """Return the names of the curves: all of them if there are at most `most`, otherwise those that reach farthest."""
     names = list(dict.fromkeys(name for line in lines for name in line.curves))
     if len(names) <= most:
         return names

@@ -112,7 +112,7 @@ def _compared(judgements: tuple[Judgement, ...]) -> dict[tuple[str, str], Paired
 
 
 def table_one(judgements: Sequence[Judgement]) -> Table:
-    """Return Table 1: totals by expert and overall, and the three normalisations with intervals; best method first."""
+    """Return Table 1: totals by expert and overall, and the three normalisations with intervals, best method first."""
     found = add_up(judgements)
     order = sorted(range(len(found.methods)), key=lambda m: -(found.per_video[m].value or 0.0))
     tied = groups(_compared(tuple(judgements)))

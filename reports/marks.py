@@ -1,4 +1,4 @@
-"""Marks: notes for readers of a row's scores, shown as a word beside its name in every table and a sentence below.
+"""Marks: notes for readers of a row's scores, shown as a word beside its name in every table and as a sentence below.
 
 They come from the methods (demo weights, outputs supplied as GIFs) and from the run (trained on its drivers).
 """

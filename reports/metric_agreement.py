@@ -43,7 +43,8 @@ class Judged:
 
 
 def metrics_against_experts(run: FinishedRun, judgements: Sequence[Judgement], everything: bool = False) -> Table:
-    """Return how well each figure's order agrees with the experts': tau over all outputs, accuracy in cells, counts.
+    """Return how well each figure's order agrees with the experts': tau over all outputs, accuracy in cells, and
+    counts.
 
     Figures without an ideal are left out, and so are tracks of single action units unless `everything` is set.
     Raise BenchError if no output of the run was judged.

@@ -109,7 +109,7 @@ def _left_out(run: FinishedRun) -> list[str]:
 
 
 def summary(run: FinishedRun) -> list[str]:
-    """Return sentences on how often the truth is best, and in which figures a control is as good or better.
+    """Return sentences on how often the truth is best, and on the figures in which a control is as good or better.
 
     Return [] for a run without a truth or without controls to compare.
     """

@@ -35,7 +35,7 @@ def against_run(facts: dict[str, Any], run: Path) -> list[str]:
 
 
 def _differences(here: Any, there: Any, place: str) -> Iterator[str]:
-    """Yield a line for each value that differs, with its path, outermost entry first."""
+    """Yield a line for each value that differs, with its path from the outermost entry inwards."""
     if isinstance(here, dict) and isinstance(there, dict):
         for name in dict.fromkeys([*there, *here]):
             inner = f"{place}, {name}" if place else str(name)

@@ -28,7 +28,7 @@ def run(made, tmp_path):
 
 
 def fill(sheet, score):
-    """Write scores into a sheet: `score(code)` returns upper, lower, noise."""
+    """Write scores into a sheet: `score(code)` returns upper, lower and noise."""
     book = openpyxl.load_workbook(sheet)
     page = book["scores"]
     for row in page.iter_rows(min_row=6):

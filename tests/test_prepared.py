@@ -51,7 +51,7 @@ def prepared(found, out, colour="recorded"):
 
 @pytest.fixture(scope="module")
 def stores(databases, tmp_path_factory):
-    """Prepare stores of a few clips each: three drivers, colour and grey, one clip without a face."""
+    """Prepare stores of a few clips each, with three drivers, colour and grey pictures, and one clip without a face."""
     root = tmp_path_factory.mktemp("stores")
     casme2 = ("sub02_EP01_01f", "sub04_EP12_01f", "sub05_EP03_06", "sub08_EP12_07f", "sub09_EP02_02f")
     chosen = {

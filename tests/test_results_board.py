@@ -1,4 +1,4 @@
-"""The results in a browser: only comparable rows share a table, filters and sorting work, nothing is requested."""
+"""The results in a browser: only comparable rows share a table, filters and sorting work, and nothing is requested."""
 
 import copy
 import html

@@ -1,4 +1,4 @@
-"""External weights: where files are searched for, which files are refused, and that nothing is downloaded unasked."""
+"""External weights: where files are looked for, which files are refused, and that nothing is downloaded unasked."""
 
 import hashlib
 from dataclasses import replace
