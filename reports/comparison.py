@@ -51,9 +51,7 @@ def check_comparable(a: FinishedRun, b: FinishedRun) -> None:
     cells = [{cell.name: cell for cell in run.facts.cells} for run in (a, b)]
     alone = sorted(cells[0].keys() ^ cells[1].keys())
     if alone:
-        raise BenchError(
-            f"The cells differ: {', '.join(alone[:5])} are in one run only. Compare runs on the same cells."
-        )
+        raise BenchError(f"The cells differ: only one run has {', '.join(alone[:5])}. Compare runs on the same cells.")
     changed = [name for name, cell in cells[0].items() if cell != cells[1][name]]
     if changed:
         pair = [vars(of[changed[0]]) for of in cells]
