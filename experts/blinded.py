@@ -117,7 +117,7 @@ def write_sheet(path: Path, key: Key, shown: Mapping[tuple[str, str], Shown]) ->
 
 
 def _put(page: Any, row: int, column: int, text: str) -> Any:
-    """Write text into a cell and return the cell; it stays text even if it looks like a formula."""
+    """Write text into a cell and return the cell. The value stays text even if it looks like a formula."""
     cell = page.cell(row, column)
     cell.value = printable(text)
     cell.data_type = "s"

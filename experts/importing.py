@@ -17,7 +17,7 @@ from megbench.experts.sheet import Parsed, Problem, doubles, header, parse
 
 @dataclass
 class Imported:
-    """Judgements in a set of files, problems (including fatal ones), remarks, and how many sums and totals are checked.
+    """Judgements from a set of files, problems (fatal or not), remarks, and the number of sums and totals checked.
 
     lacking: the number of rows left out because they name something that the run lacks, by kind and name.
     """
@@ -46,8 +46,8 @@ class Blinded:
 def import_files(paths: Sequence[Path], names: Names, blinded: Blinded | None = None) -> Imported:
     """Read and check all files. Raise BenchError if one is not a sheet, or is a blinded sheet and `blinded` is None.
 
-    If no column names the expert, the name is taken from the sheet in a workbook with several score sheets, and
-    otherwise from the file.
+    If no column names the expert, the name is that of the sheet if the workbook has several score sheets, and otherwise
+    that of the file.
     """
     parts: list[Parsed] = []
     for path in paths:

@@ -67,7 +67,7 @@ def repeats(each: int) -> int:
 def chosen(
     pairs: Sequence[Pair], driver_of: Mapping[str, str], each: int, rng: random.Random, asked: Asked
 ) -> list[Pair]:
-    """Return `each` pairs for a further rater and count them in `asked`.
+    """Return `each` pairs for one more rater and count them in `asked`.
 
     The pair asked about least often comes first. Ties are broken by how often its two methods were compared over all
     raters, then by how often this rater was asked about the two methods, the driver and the cell. Over all raters, the

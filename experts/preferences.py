@@ -2,8 +2,8 @@
 
 For methods of strengths a and b (logarithms), the odds of "first better", "second better" and "no difference" are
 exp(a) : exp(b) : v exp((a + b) / 2). The share of ties v is also estimated, so a tie pulls two strengths together
-rather than counting as an answer for either. Strengths sum to 0. A difference of 1 means that, when people see a
-difference, they prefer the stronger method 2.7 times as often.
+rather than counting as an answer for either. Strengths sum to 0. If two strengths differ by 1, people who see a
+difference prefer the stronger method 2.7 times as often as the weaker one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy.typing as npt
 from megbench.core.statistics import LEVEL, Float64s, Interval
 from megbench.experts.two_way import FEW, TwoWay, two_way
 
-# Beyond this strength, "never" cannot be told from "once in 20,000 answers": the likelihood has its maximum at
-# infinity.
+# Beyond this strength, "never" cannot be distinguished from "once in 20,000 answers", and the likelihood has its
+# maximum at infinity.
 FARTHEST = 10.0
 STEPS = 100
 UNBOUNDED = "no finite strength: some methods were never preferred to others"

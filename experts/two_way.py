@@ -1,9 +1,9 @@
 """Intervals for raters' answers about outputs, where answers by one rater or about one driver are correlated.
 
 The covariance is clustered both ways (Cameron, Gelbach and Miller 2011, "Robust inference with multiway clustering"):
-clustered by rater, plus clustered by driver, minus clustered by rater and driver together. A bootstrap that draws
-raters and drivers is no substitute: it counts the noise of individual answers three times (Owen 2007, "The pigeonhole
-bootstrap").
+the covariance clustered by rater, plus that clustered by driver, minus that clustered by rater and driver together. A
+bootstrap that draws raters and drivers is no substitute, because it counts the noise of individual answers three times
+(Owen 2007, "The pigeonhole bootstrap").
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class TwoWay:
 
         Return None with fewer than five raters or drivers. The degrees of freedom are Satterthwaite's (1946) for the
         sum of both variances: the number of raters minus one if raters differ most, the number of drivers minus one if
-        drivers do, and more if neither dominates.
+        drivers differ most, and more if neither dominates.
         """
         from scipy import stats  # takes a second to import
 

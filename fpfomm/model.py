@@ -1,7 +1,7 @@
 """FPB-FOMM (Zhang et al., MM '21): FOMM with given key points and a detector guided by a facial prior.
 
-The learned heatmaps serve only to weight the jacobians; the points themselves are given. Source and driving share one
-set of points within a video, so all motion comes from the jacobians: T_k(z) = p_k + J_s J_d^-1 (z - p_k).
+The learned heatmaps only weight the jacobians; the points themselves are given. Within a video, the source and driving
+frames share one set of points, so all motion comes from the jacobians: T_k(z) = p_k + J_s J_d^-1 (z - p_k).
 """
 
 from __future__ import annotations

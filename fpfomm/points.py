@@ -33,7 +33,7 @@ def given_points(landmarks: Tensor) -> Tensor:
 def mirrored_points(points: Tensor, width: int = 256) -> Tensor:
     """Return points (B, 18, 2) for the horizontally mirrored picture: partners are swapped, and x -> width - 1 - x.
 
-    The published training procedure mirrors pictures but not their points; this function corrects that.
+    The published training procedure mirrors pictures but not their points. This function corrects the omission.
     """
     swapped = points[:, list(MIRROR)]
     return torch.stack([width - 1 - swapped[..., 0], swapped[..., 1]], dim=-1)

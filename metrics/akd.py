@@ -1,4 +1,4 @@
-"""Average keypoint distance (Siarohin et al. 2019) of outputs from the truth, and of frame 0 from the template."""
+"""Average keypoint distance (Siarohin et al. 2019) between outputs and truth, and between frame 0 and the template."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from megbench.faces.landmarks import Points
 
 
 class Akd:
-    """Mean difference of dlib's 68 landmarks from the truth's (at most 8 frames) and from the template's (frame 0)."""
+    """Mean difference between dlib's 68 landmarks and those of the truth (at most 8 frames) or template (frame 0)."""
 
     name = "akd"
     version = "2-dlib-68-8frames"
@@ -24,8 +24,9 @@ class Akd:
             unit="px",
             formula="mean |p - q| over frames, landmarks and x, y",
             source="Siarohin et al. 2019",
-            description="Mean absolute difference of landmark coordinates (dlib-68, at most 8 frames) from the truth's."
-            " dlib returns whole pixels with a noise of about 2 px, close to the size of a micro-expression.",
+            description="Mean absolute difference between the landmark coordinates of output and truth (dlib-68, at"
+            " most 8 frames). dlib returns whole pixels with noise of about 2 px, which is close to the size of a"
+            " micro-expression.",
         ),
         Figure(
             "frame0_akd_template",
@@ -36,13 +37,13 @@ class Akd:
             bounds=(0, None),
             unit="px",
             formula="mean |p - q| over landmarks and x, y",
-            description="Mean absolute difference of landmark coordinates (dlib-68) of the output's first frame from"
-            " the template's.",
+            description="Mean absolute difference between the landmark coordinates (dlib-68) of the output's first"
+            " frame and the template.",
         ),
     )
 
     def measure(self, cell: Cell, seen: Seen) -> Partial:
-        """Return the distances in one cell; frames in which either face is not found are left out.
+        """Return the distances in one cell, leaving out frames in which either face is not found.
 
         Raise CellFailed if no frame is left or if the output and the truth differ in length.
         """

@@ -38,7 +38,7 @@ class AuBlendshape(AuAgreement):
         one_scale=False,
         course_only=True,
         word="blendshapes",
-        caveat="Coefficients are not intensities and depend on the person, so sizes are not compared; a unit counts"
+        caveat="Coefficients are not intensities and depend on the person, so sizes are not compared. A unit counts"
         " only if it changes by at least .03 and by at least two fifths of the strongest unit's change.",
     )
     figures = figures_of("au_blendshape", detector, BLENDSHAPES)

@@ -21,7 +21,7 @@ CORRELATION: dict[str, Any] = {"ideal": 1, "bounds": (-1, 1)}
 
 
 def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") -> tuple[Figure, ...]:
-    """Return the figures of one detector. If `group` is given, the main ones are its columns in the leaderboard.
+    """Return the figures of one detector. `group`: the leaderboard's group for the main ones, if any.
 
     brief: the figure that a terminal shows whenever it is measured, or "" for none.
     """
@@ -50,7 +50,12 @@ def figures_of(name: str, detector: Detector, group: str = "", brief: str = "") 
         text = f"Track PCC of {', '.join(detector.apart)} alone, which the other figures exclude."
         only.append(figure("lids", "eyelids", text, **CORRELATION))
     each = (
-        figure(f"track_{unit}", f"track of {unit}", f"PCC over time of {unit} with the driver's.", **CORRELATION)
+        figure(
+            f"track_{unit}",
+            f"track of {unit}",
+            f"PCC over time between the output's {unit} and the driver's.",
+            **CORRELATION,
+        )
         for unit in detector.units
     )
     return (*overall("driver", "", ""), *overall("truth", "_truth", " with truth"), *only, *each)
@@ -63,12 +68,12 @@ def _overall(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[s
     """
     if not detector.course_only:
         yield from _sizes(target, detector)
-    text = f"Pearson correlation over time, mean over the units that the {target} moves."
+    text = f"Pearson correlation over time, averaged over the units that the {target} moves."
     text = f"{text} {detector.caveat}" if detector.course_only else text
     yield "track", text, CORRELATION
     if not detector.course_only:
         yield from _course_and_size(target, detector)
-    text = f"Among the units that the {target} moves, the share for which a track PCC exists."
+    text = f"Share of the units moved by the {target} for which a track PCC is defined."
     yield "coverage", text, {"ideal": None, "still": 0, "bounds": (0, 1)}
 
 
@@ -85,7 +90,10 @@ def _sizes(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str
 def _course_and_size(target: str, detector: Detector) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield the figures that depend on both size and time course."""
     if detector.one_scale:
-        text = f"ICC(3,1) of all units in all frames with the {target}'s: it reflects strength, timing and leakage."
+        text = (
+            f"ICC(3,1) between output and {target}, over all units and frames. It reflects strength, timing and"
+            " leakage."
+        )
         formula = "(between - residual) / (between + residual), mean squares over units and frames"
         yield "icc", text, {**CORRELATION, "still": 0, "formula": formula, "source": "Shrout and Fleiss 1979"}
     text = (

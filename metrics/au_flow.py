@@ -12,7 +12,7 @@ from megbench.metrics.au_scores import AuAgreement, Detector, Tracks
 
 
 class AuFlow(AuAgreement):
-    """Action units estimated from flow with the FACS basis: change from onset to apex, tracks over time, leakage."""
+    """Action units estimated from flow with the FACS basis: change from onset to apex, tracks over time and leakage."""
 
     name = "au_flow"
     version = "3"

@@ -1,4 +1,4 @@
-"""Agreement of action units over time, whatever the detector; detectors are never pooled.
+"""Agreement of action units over time, for any detector. Figures of different detectors are never pooled.
 
 Intensities are taken relative to the onset. The figures compare the vector of apex minus onset over all units (cosine,
 PCC, mean absolute error) and the track over time of each unit that the driver moves, and they measure the motion of
@@ -151,7 +151,7 @@ def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float |
 def curves(
     found: Mapping[str, Tracks], coded: str | None, frames: Sequence[int], detector: Detector
 ) -> dict[str, list[float]]:
-    """Return the curves, relative to the onset, of units coded or moving in any clip, by names like "AU12_output".
+    """Return curves relative to the onset, keyed like "AU12_output", for units that are coded or that move in any clip.
 
     found: tracks (T, K) by role. frames: the frames to keep, () for all. Frames in which no face was found are NaN.
     """
@@ -267,7 +267,7 @@ class AuAgreement:
         return {f"{self.name}_{name}{suffix}": getattr(found, name) for name in names}
 
     def _halves(self, found: Agreement) -> dict[str, float | None]:
-        """Return the figures that exist only against the driver.
+        """Return the figures that exist only for the comparison with the driver.
 
         They are the face halves, the separate units, the number of moving units, and each unit's track.
         """

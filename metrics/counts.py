@@ -22,7 +22,7 @@ class Counts:
             target="output",
             ideal=None,
             bounds=(0, None),
-            description="Number of frames of the output.",
+            description="Number of frames in the output.",
         ),
         Figure(
             "frames_of_driver",
@@ -52,7 +52,8 @@ class Counts:
             ideal=None,
             still=1,
             bounds=(0, 1),
-            description="Share of frames that equal the previous frame, pixel for pixel; a still face has 1.",
+            description="Share of frames that are identical to the previous frame, pixel for pixel; a still face scores"
+            " 1.",
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Frechet and kernel distance on dlib's face embeddings: FID and KID for faces, without a download."""
+"""Frechet and kernel distance on dlib's face embeddings: like FID and KID, but for faces and without a download."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from megbench.metrics.set_distance import SetDistance, distance_figures
 
 
 class FaceDistance(SetDistance):
-    """Distance of the outputs' faces from the drivers' (dlib's embeddings, at most 8 frames per clip)."""
+    """Distance between the outputs' and the drivers' faces (dlib's embeddings, at most 8 frames per clip)."""
 
     name = "face_distance"
     version = "1-dlib-resnet-8frames"

@@ -24,7 +24,7 @@ BATCH = 16
 
 
 class Fid(SetDistance):
-    """FID and KID between the outputs and the drivers (every frame), as papers report them; blind to small motion."""
+    """FID and KID between outputs and drivers (every frame), as reported in papers; both are blind to small motion."""
 
     name = "fid"
     version = f"1-{RECIPE}"

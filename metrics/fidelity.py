@@ -23,9 +23,9 @@ STABLE = (np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2))
 
 
 def _figures(part: str, title: str, target: str, which: str, still: bool) -> tuple[Figure, ...]:
-    """Return the figures SSIM, PSNR and L1 for the pictures that `which` describes.
+    """Return the SSIM, PSNR and L1 figures for the pictures that `which` describes.
 
-    part: a template for the figures' names. still: whether a still face has the ideal value.
+    part: a template for the figures' names. still: whether a still face gets the ideal value.
     """
     return (
         Figure(
@@ -68,7 +68,7 @@ def _figures(part: str, title: str, target: str, which: str, still: bool) -> tup
 
 
 class Fidelity:
-    """SSIM, PSNR and L1: of every frame against the truth, and of frame 0 against the template."""
+    """SSIM, PSNR and L1 of every frame against the truth, and of frame 0 against the template."""
 
     name = "fidelity"
     version = "3-luma"

@@ -1,4 +1,4 @@
-"""Flicker: brightness that jumps from frame to frame, which facial motion does not cause at these frame rates."""
+"""Flicker: jumps in brightness from frame to frame, which facial motion does not cause at these frame rates."""
 
 import functools
 
@@ -34,8 +34,8 @@ class Flicker:
             order=9,
             neighbours=True,
             formula="mean |I[t] - (I[t-1] + I[t+1]) / 2|",
-            description="Mean absolute difference between a pixel of the face (luma) and the mean of the same pixel one"
-            " frame before and one after. Camera noise counts too; a still face has 0.",
+            description="Mean absolute difference between the luma of each pixel of the face and the mean of its luma"
+            " one frame earlier and one frame later. Camera noise counts too; a still face scores 0.",
         ),
         Figure(
             "flicker_driver",

@@ -33,8 +33,8 @@ class IdentityDistance:
                 Threshold(0.6, "Another person by dlib's rule (distance {value}).", "bad"),
                 Threshold(0.4, "The identity drifts (distance {value}).", "fair"),
             ),
-            description="Mean Euclidean distance of dlib's face embeddings (dlib-resnet, at most 8 frames) from the"
-            " template's; by dlib's own rule a distance below 0.6 means the same person.",
+            description="Mean Euclidean distance between dlib's face embeddings of output and template (dlib-resnet, at"
+            " most 8 frames). By dlib's own rule, a distance below 0.6 means the same person.",
         ),
         Figure(
             "identity_distance_worst",
@@ -44,7 +44,7 @@ class IdentityDistance:
             still=0,
             bounds=(0, None),
             formula="max |e[t] - e(template)| over the frames analysed",
-            description="Largest distance of a face embedding from the template's among the frames analysed.",
+            description="Largest distance between the template's face embedding and that of any frame analysed.",
         ),
     )
 

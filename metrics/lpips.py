@@ -70,7 +70,7 @@ def _figures(name: str, recipe: str, short: str = "LPIPS templ.") -> tuple[Figur
 
 
 class Lpips:
-    """LPIPS with AlexNet: drift from the template and from the output's first frame, distance from the truth."""
+    """LPIPS with AlexNet: drift from the template and from the output's first frame, and distance from the truth."""
 
     name: ClassVar[str] = "lpips"
     version: ClassVar[str] = "1-lpips-alex-0.1"
@@ -127,8 +127,8 @@ class PerceptualModel:
     """The network of the package lpips, with the package's heads and a trunk loaded from `path` (ImageNet weights).
 
     LPIPS is a squared distance: a picture's coordinates are its features, normalised to unit length along channels and
-    multiplied by the square root of the heads' weights over the number of positions. They are computed once for all
-    figures.
+    multiplied by the square root of the heads' weights over the number of positions. These coordinates are computed
+    once for all figures.
     """
 
     def __init__(self, net: str, path: Path) -> None:

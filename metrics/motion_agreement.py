@@ -82,7 +82,8 @@ def _against(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
             brief=driver,
             heat_map=True,
             formula="<O, D> / <D, D>",
-            description=f"How much of the {target}'s facial motion the output shows; 1 is the same strength, 0 none.",
+            description=f"How much of the {target}'s facial motion the output shows: 1 is the same strength, 0 none of"
+            " it.",
         ),
         Figure(
             f"error{suffix}",
@@ -96,7 +97,8 @@ def _against(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
             brief=driver,
             heat_map=True,
             formula="|O - D| / |D|",
-            description=f"Length of the difference in facial motion, relative to the {target}'s; a still face has 1.",
+            description=f"Length of the difference in facial motion, relative to the length of the {target}'s motion; a"
+            " still face scores 1.",
         ),
         Figure(
             f"agreement{suffix}_pooled",
@@ -110,7 +112,7 @@ def _against(target: str, suffix: str, title: str) -> tuple[Figure, ...]:
             group=group if driver else "",
             brief=driver,
             formula="sum <O, D>/T / sqrt(sum |O|^2/T * sum |D|^2/T), sums over cells",
-            description=f"Agreement with the {target} over all cells at once, so that cells with strong motion weigh"
+            description=f"Agreement with the {target}, pooled over all cells, so that cells with strong motion weigh"
             " more.",
         ),
     )
@@ -179,7 +181,7 @@ OTHER_FIGURES = (
         ideal=None,
         bounds=(0, 1),
         description=f"1 if the driver hardly moves (median peak of the inner landmarks under {LOW_SIGNAL:.1%} of the"
-        " eye distance), so that its scores say little. The mean is the share of such cells.",
+        " eye distance), in which case its scores say little. The mean is the share of such cells.",
     ),
 )
 
@@ -243,7 +245,7 @@ def too_short(seen: Seen) -> Partial | None:
 
 
 class MotionAgreement:
-    """Facial motion of the output against the driver's and, if it is known, the truth's."""
+    """Facial motion of the output, compared with the driver's and, if it is known, the truth's."""
 
     name = "motion_agreement"
     version = "2"

@@ -72,10 +72,10 @@ def distance_figures(
 
     short: the Frechet distance's title in the leaderboard, "" to show it only in the list of all figures.
     """
-    against = "all outputs from all frames of their drivers"
+    against = "between all outputs and all frames of their drivers"
     caution = (
-        f"Depends on the number of pictures: compare only equal counts; fewer than {fewest} on either side carry a"
-        " warning. Blind to motion as small as a micro-expression."
+        f"It depends on the number of pictures, so compare only equal counts; fewer than {fewest} on either side carry"
+        " a warning. It is blind to motion as small as a micro-expression."
     )
     return (
         Figure(
@@ -91,7 +91,7 @@ def distance_figures(
             order=8,
             formula="|mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2))",
             source="Heusel et al. 2017",
-            description=f"Frechet distance of {against} ({recipe}). {caution}",
+            description=f"Frechet distance {against} ({recipe}). {caution}",
         ),
         Figure(
             kernel_name,
@@ -101,7 +101,7 @@ def distance_figures(
             pooling="set",
             formula="mean k(a, a') + mean k(b, b') - 2 mean k(a, b), k(x, y) = (x.y / d + 1)^3",
             source="Binkowski et al. 2018",
-            description=f"Unbiased squared MMD, polynomial kernel, of {against} ({recipe}). {caution}",
+            description=f"Unbiased squared MMD (polynomial kernel) {against} ({recipe}). {caution}",
         ),
         Figure(
             f"{frechet_name}_images",

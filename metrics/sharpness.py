@@ -32,8 +32,8 @@ class Sharpness:
             brief=True,
             formula="mean over frames of var(Laplacian(I[t])) / var(Laplacian(template))",
             source="Pech-Pacheco et al. 2000",
-            description="Variance of the Laplacian in the face, mean over frames, divided by the template's; 1 is as"
-            " sharp, less is softer, more is noise or ringing.",
+            description="Variance of the Laplacian in the face, mean over frames, divided by the template's; 1 is"
+            " equally sharp, less is softer, and more means noise or ringing.",
         ),
         Figure(
             "sharpness_truth",
@@ -55,9 +55,9 @@ class Sharpness:
             short="sharp./driver",
             group=PICTURE,
             order=4,
-            description="Variance of the Laplacian in the face divided by the driver's own, in the driver's face. A"
-            " template may be much softer than a driver, so an output can be grainy compared with one but not"
-            " compared with the other.",
+            description="Variance of the Laplacian in the face, divided by the variance in the driver's own face. A"
+            " template may be much softer than a driver, so an output can be grainy compared with one but not with the"
+            " other.",
         ),
         Figure(
             "template_sharpness",
@@ -66,8 +66,8 @@ class Sharpness:
             ideal=None,
             bounds=(0, None),
             unit="grey levels squared",
-            description="Variance of the Laplacian in the template's face, by which the output's variance is divided. A"
-            " picture enlarged from 128 pixels has about 20, a good portrait 100 to 1,000.",
+            description="Variance of the Laplacian in the template's face, by which the output's variance is divided."
+            " It is about 20 for a picture enlarged from 128 pixels, and 100 to 1,000 for a good portrait.",
         ),
         Figure(
             "driver_sharpness",

@@ -37,7 +37,7 @@ def _figure(suffix: str, title: str, target: str, text: str, short: str = "") ->
 
 
 class StrainAgreement:
-    """Optical strain of the face's regions against the driver's and, if it is known, the truth's."""
+    """Optical strain of the face's regions, compared with the driver's and, if it is known, the truth's."""
 
     name = "strain_agreement"
     version = "1"
@@ -47,11 +47,16 @@ class StrainAgreement:
             "",
             "driver",
             "Cosine between the optical strain of output and driver: where each region is stretched, squeezed and"
-            " sheared, and when. A region that merely shifts has no strain. 1 is the same strain at any strength, 0"
-            " none of it (a still face), -1 the opposite.",
+            " sheared, and when. A region that merely shifts has no strain. 1 is the same strain at any strength, 0 no"
+            " strain in common (as for a still face), -1 the opposite strain.",
             "strain agr.",
         ),
-        _figure("_pooled", ", pooled", "driver", "Strain agreement over all cells at once: strong motion weighs more."),
+        _figure(
+            "_pooled",
+            ", pooled",
+            "driver",
+            "Strain agreement pooled over all cells, so that strong motion weighs more.",
+        ),
         _figure("_truth", " with truth", "truth", "Strain agreement with the truth, whose face is the template's own."),
         *(
             _figure(f"_{group}", f", {group}", "driver", f"Strain agreement with the driver in the {group} alone.")

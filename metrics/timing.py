@@ -70,8 +70,8 @@ class Timing:
             short="timing error",
             group=TIME,
             formula="mean |moment of output - moment of driver| over onset, apex, offset",
-            description="Mean number of frames by which the output's onset, apex and offset are early or late. It does"
-            " not exist for an output that does not move.",
+            description="Mean number of frames by which the output's onset, apex and offset are early or late. It is"
+            " undefined for an output that does not move.",
         ),
         *(_shift(moment, text) for moment, text in MOMENTS.items()),
         _ratio("rise", "onset to apex"),

@@ -46,8 +46,8 @@ class TrueFlow:
         _pixels(
             "true_flow_error",
             "True-flow error",
-            "Mean distance over the face between where the output's measured flow and the exact flow carry a pixel of"
-            " frame 0, over all later frames.",
+            "Mean distance between the points to which the output's measured flow and the exact flow carry a pixel of"
+            " frame 0, over all pixels of the face and all later frames.",
             "flow error px",
         ),
         Figure(
@@ -58,13 +58,13 @@ class TrueFlow:
             still=1,
             bounds=(0, None),
             formula="mean |measured - exact| / mean |exact|",
-            description="True-flow error divided by the mean length of the exact flow; a still face has 1.",
+            description="True-flow error divided by the mean length of the exact flow; a still face scores 1.",
         ),
         _pixels(
             "landmark_error",
             "Landmark error",
-            "Mean distance between where the output's measured flow carries the 68 known landmarks of frame 0 and where"
-            " they truly go, over all later frames.",
+            "Mean distance between the points to which the output's measured flow carries the 68 known landmarks of"
+            " frame 0 and their true positions, over all later frames.",
             "landmarks px",
         ),
         *(

@@ -23,7 +23,7 @@ LOOKED_AT = 8.0
 # The share of pixels counted as the fastest, and the threshold that their mean motion must exceed, in pixels of a frame
 # of 256 x 256.
 FASTEST, THRESHOLD = 0.05, 6.0
-NO_PAIR = "clip too short: of the 2 frames needed, it has {} at {:g} per second"
+NO_PAIR = "clip too short: 2 frames are needed, but it has {} at {:g} frames per second"
 
 
 class Vbench:
@@ -44,8 +44,8 @@ class Vbench:
             formula="(255 - mean |I[t+1] - I[t]|) / 255",
             source=SOURCE,
             description="1 minus the mean absolute difference of successive frames (all pixels and channels), as a"
-            " share of 255. Any motion and any noise lowers it, and a still face is perfect. VBench applies it to clips"
-            " that should not move.",
+            " share of 255. Any motion or noise lowers it, and a still face is perfect. VBench applies it to clips that"
+            " should not move.",
         ),
         Figure(
             "vbench_dynamic_degree_flow",
@@ -54,15 +54,14 @@ class Vbench:
             ideal=1,
             bounds=(0, 1),
             neighbours=True,
-            formula="1 if the 5 % of pixels that move most do so by more than 6 px, on average, in at least"
-            " round(n / 4) pairs of the n frames kept; else 0",
+            formula="1 if the 5 % of pixels that move most move by more than 6 px on average in at least round(n / 4)"
+            " pairs of the n frames kept; else 0",
             source=SOURCE,
             description="Share of clips that VBench would call dynamic. Every round(fps / 8)th frame of a clip is kept,"
             " and flow is computed between successive kept frames, over the whole picture. Below 8 frames per second,"
             " the threshold of 6 pixels grows in proportion. VBench uses RAFT's flow; this figure uses the suite's. A"
-            " micro-expression moves by 0.5 to 3 pixels and counts as static. But if a clip is so short that only two"
-            " frames are kept, the rule requires no moving pair, and the clip counts as dynamic even if it is a still"
-            " face.",
+            " micro-expression moves by 0.5 to 3 pixels and counts as static. However, if a clip is so short that only"
+            " two frames are kept, the rule requires no moving pair, and even a still face counts as dynamic.",
         ),
     )
 

@@ -35,7 +35,7 @@ class AlexNet(nn.Module):
             layer.fix()
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Return five feature maps of pictures (B, 3, H, W) float32, scaled as LPIPS scales them."""
+        """Return the five feature maps of pictures (B, 3, H, W) float32 that are scaled as LPIPS scales them."""
         first, second = self.wide
         maps = [F.relu_(first(pictures.contiguous(memory_format=torch.channels_last)))]
         maps.append(F.relu_(second(F.max_pool2d(maps[0], 3, 2))))

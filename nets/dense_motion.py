@@ -31,7 +31,7 @@ class DenseMotionConfig:
 
 @dataclass(frozen=True)
 class Motion:
-    """For each cell, where in the source it is sampled and how visible it is there.
+    """The motion of each cell: where in the source it is sampled, and how visible it is there.
 
     deformation: (B, h, w, 2), backward grid in [-1, 1] (values may exceed this range). occlusion: (B, 1, h, w), 1 =
     visible. mask: (B, K+1, h, w), sums to 1 over K+1, background first. warped: (B, K+1, 3, h, w), the source warped by

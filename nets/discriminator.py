@@ -52,7 +52,7 @@ class Block(nn.Module):
         self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the features: both sides are shortened by 3 pixels and, with pooling, halved."""
+        """Return the features; height and width shrink by 3 pixels and, with pooling, are then halved."""
         x = self.conv(x)
         if self.norm is not None:
             x = self.norm(x)

@@ -127,8 +127,8 @@ class Joined(nn.Conv2d):
 class FourAtOnce(nn.Conv2d):
     """A wide convolution with few output channels, computed with stride 2 for 2x2 neighbours at once; even sides only.
 
-    Three channels of a 7x7 kernel become twelve channels of an 8x8 kernel at a quarter of the positions. This takes a
-    third of the work with 16-element registers.
+    Three channels of a 7x7 kernel become twelve channels of an 8x8 kernel at a quarter of the positions. With
+    16-element registers, this takes a third of the work.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:

@@ -16,9 +16,9 @@ from megbench.reports.pooled import products
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Entry
 
-# Neighbouring frames are twice as far apart at half the rate; no factor compensates for that.
+# At half the rate, neighbouring frames are twice as far apart, and no factor compensates for that.
 OTHER_RATE = "another frame rate: computed from neighbouring frames, which are twice as far apart"
-NO_ORDER = "an order needs two rows"
+NO_ORDER = "an order needs at least two rows"
 ALL_TIED = "the rows do not differ"
 Values = Mapping[str, tuple[float, float]]
 
@@ -81,7 +81,7 @@ def _aimed(figure: Figure, value: float) -> float:
 
 
 def _far(figure: Figure, value: float) -> float:
-    """Return how far a value returned by `both` is from the ideal."""
+    """Return the distance of a value returned by `both` from the ideal."""
     return value if figure.two_sided else figure.distance(value)
 
 

@@ -14,20 +14,21 @@ if TYPE_CHECKING:
 RENDERED = (
     "Rendered clips.",
     "Drivers, templates and truths are morphs of public-domain portraits, moved by an authored model of facial action"
-    " units and recorded by a simulated camera. Their motion is known exactly, and so is the correct output of every"
-    " cell, unlike in real databases. The clips are not recordings of people: they show whether a method transfers"
-    " small facial motion to another face, not how it performs on real micro-expressions. For that, run a protocol on"
-    " recordings.",
+    " units and recorded by a simulated camera. Unlike in real databases, their motion and the correct output of every"
+    " cell are known exactly. Because the clips are not recordings of people, they show whether a method transfers"
+    " small facial motion to another face, but not how it performs on real micro-expressions. To find that out, run a"
+    " protocol on recordings.",
 )
 DEMO_WEIGHTS = (
-    "Small networks trained briefly on rendered faces, so that the complete suite can be tried at once. They are not"
-    " the published models, and their ranking here says nothing about how those would rank. The model cards state how"
-    " the small networks were trained."
+    "These are small networks, trained briefly on rendered faces so that the complete suite can be tried at once. They"
+    " are not the published models, and their ranking here says nothing about how the published models would rank. The"
+    " model cards state how the small networks were trained."
 )
 SEEN = (
     "Trained on clips of this run.",
-    "A row with this mark was trained on some of the drivers it is scored on, or on other clips of the people in them."
-    " Its scores there reflect what it remembers as well as what it can do. For a comparison, train it without them.",
+    "A row with this mark was trained on some of the drivers on which it is scored, or on other clips of the people in"
+    " them. Its scores on these drivers reflect what it remembers as well as what it can do. For a fair comparison,"
+    " train it without these clips.",
 )
 SEVERAL_FACES = "Drivers that show several faces."
 # The largest number of drivers that a note names; the others are only counted.
@@ -46,10 +47,8 @@ def caveats(run: FinishedRun) -> list[tuple[str, str]]:
     several = {cell.driver: cell.several_faces for cell in run.facts.cells if cell.several_faces}
     if several:
         named = [f"{driver}: {told}" for driver, told in several.items()][:MOST_NAMED]
-        more = (
-            f"; and {len(several) - MOST_NAMED} more, each mentioned at its cells" if len(several) > MOST_NAMED else ""
-        )
-        text = f"{'; '.join(named)}{more}. Only that face is scored; --face chooses another one."
+        more = f"; and {len(several) - MOST_NAMED} more, each named with its cells" if len(several) > MOST_NAMED else ""
+        text = f"{'; '.join(named)}{more}. Only the face named here is scored; --face chooses another one."
         texts.append((SEVERAL_FACES, text))
     media: dict[str, list[str]] = {}
     for driver, medium in {cell.driver: cell.medium for cell in run.facts.cells if cell.medium}.items():
@@ -71,7 +70,7 @@ def caveats(run: FinishedRun) -> list[tuple[str, str]]:
 
 
 def faces_inside(run: FinishedRun) -> str:
-    """Return whose faces the page's clips show besides the suite's own, or "" if there are no others."""
+    """Return whose faces, other than the suite's own, the page's clips show, or "" if there are none."""
     recorded = dict.fromkeys(cell.database for cell in run.facts.cells if not cell.rendered)
     shown = f"recordings from {', '.join(recorded)}" if recorded else ""
     given = run.facts.request.get("folders")

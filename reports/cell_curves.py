@@ -31,10 +31,10 @@ KNOWN = "known"
 # The largest number of panels in a row; the curves of other metrics get only one row.
 MOST_PANELS = 6
 MOTION_TEXT = (
-    "Mean length of the facial motion since frame 0, head motion removed (last panel: the head motion), by region, in %"
-    " of the distance between the eyes"
+    "Mean length of the facial motion since frame 0 in each region, with head motion removed (last panel: the head"
+    " motion), in % of the distance between the eyes"
 )
-KNOWN_TEXT = "The action units that the driver was rendered from"
+KNOWN_TEXT = "The action units from which the driver was rendered"
 
 # Curves by label of the row, then by metric.
 Kept = Mapping[str, Mapping[str, Series]]
@@ -44,7 +44,7 @@ Kept = Mapping[str, Mapping[str, Series]]
 class Curves:
     """Pictures of curves with a common key. roles: the lines drawn in ink. methods: the coloured lines' titles.
 
-    more: further pictures, which the page folds under `summary`. text: a description of the pictures, without a full
+    more: additional pictures, which the page folds under `summary`. text: a description of the pictures, without a full
     stop.
     """
 

@@ -76,7 +76,7 @@ class MediaList:
 
 
 def with_outputs(run: FinishedRun) -> tuple[CellFacts, ...]:
-    """Return the cells in which the largest number of methods have frames; all cells if no method has any."""
+    """Return the cells in which the largest number of methods have frames, or all cells if no method has any."""
     counts = [sum(run.failure(method.label, cell) is None for method in run.methods) for cell in run.facts.cells]
     return tuple(cell for cell, count in zip(run.facts.cells, counts, strict=True) if count == max(counts))
 
@@ -120,7 +120,7 @@ def cell_view(run: FinishedRun, cell: CellFacts, media: MediaList | None, with_c
 
 
 def first_frame(cell: CellFacts, driver: Mapping[str, Sequence[float]]) -> int:
-    """Return the frame at which a cell opens: its coded apex, otherwise the peak of the driver's strongest region."""
+    """Return the frame at which a cell opens: its coded apex or, if none, the peak of the driver's strongest region."""
     if cell.apex_frame is not None:
         return cell.apex_frame
     facial = [curve for group, curve in driver.items() if group != "head"]
@@ -171,7 +171,7 @@ def _sharp(run: FinishedRun, cell: CellFacts, role: str, what: str) -> str:
 
 
 def amplification(reach: float) -> int:
-    """Return the power of two from 2 to 32 that brings differences of `reach` grey levels closest to full contrast."""
+    """Return the power of two (2 to 32) that brings differences of `reach` grey levels closest to full contrast."""
     return max((factor for factor in (2, 4, 8, 16, 32) if factor * reach <= FULL_CONTRAST), default=2)
 
 

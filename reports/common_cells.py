@@ -1,7 +1,7 @@
 """Means over the cells that all methods share, shown beside the means over each method's own cells.
 
-Outputs made by others seldom cover all cells, and cells differ in difficulty: a mean over seven of them cannot be
-compared with one over eighteen.
+Outputs made by others seldom cover all cells, and cells differ in difficulty. A mean over seven cells therefore cannot
+be compared with a mean over eighteen.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def common_means(run: FinishedRun) -> Table | None:
 
 
 def told(run: FinishedRun) -> str:
-    """Return a note with means over the common cells if a leaderboard's methods cover different cells, otherwise ""."""
+    """Return a note with means over the common cells if the leaderboard's methods cover different cells, or ""."""
     cells = unequal(run)
     if cells is None:
         return ""
@@ -70,7 +70,7 @@ def _counted(cells: Sequence[CellFacts]) -> str:
 
 
 def summary(run: FinishedRun) -> Table:
-    """Return the leaderboard for a terminal, with warnings and, if rows differ in cells, means over shared cells."""
+    """Return the leaderboard for a terminal, with warnings and, if rows cover unequal cells, means over shared ones."""
     table = brief(run)
     lines = (told(run), *table.footnotes, caution(run))
     return dataclasses.replace(table, footnotes=tuple(filter(None, lines)))

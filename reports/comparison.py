@@ -15,11 +15,11 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 HOW = (
-    "Intervals resample drivers with all their cells. With fewer than five drivers there is no interval. p comes from"
-    " sign flips by driver. p, Holm is corrected for the pairs of rows in this table, separately for each of"
-    f" {', '.join(FAMILY)}, as for the leaderboard's groups; p of other figures is not corrected. Figures that may miss"
-    " their ideal on both sides, as gain may miss 1, are compared by their distance from it, cell by cell. Pooled"
-    " agreement is pooled over the shared cells."
+    "Intervals are computed by resampling drivers with all their cells; with fewer than five drivers there is no"
+    ' interval. The p-value comes from flipping signs by driver. "p, Holm" is corrected for the pairs of rows in this'
+    f" table, separately for each of {', '.join(FAMILY)}, as for the leaderboard's groups; the p-values of other"
+    " figures are not corrected. Figures that can lie on either side of their ideal, as gain can lie on either side of"
+    " 1, are compared by their distance from it, cell by cell. Pooled agreement is pooled over the shared cells."
 )
 UNCORRECTED = f"not corrected: only {', '.join(FAMILY)} are"
 
@@ -51,7 +51,7 @@ def check_comparable(a: FinishedRun, b: FinishedRun) -> None:
     cells = [{cell.name: cell for cell in run.facts.cells} for run in (a, b)]
     alone = sorted(cells[0].keys() ^ cells[1].keys())
     if alone:
-        raise BenchError(f"The cells differ: {', '.join(alone[:5])} in one run only. Compare runs of the same cells.")
+        raise BenchError(f"The cells differ: only one run has {', '.join(alone[:5])}. Compare runs on the same cells.")
     changed = [name for name, cell in cells[0].items() if cell != cells[1][name]]
     if changed:
         pair = [vars(of[changed[0]]) for of in cells]
@@ -72,7 +72,7 @@ def check_comparable(a: FinishedRun, b: FinishedRun) -> None:
 
 
 def pairs_of(a: FinishedRun, b: FinishedRun, methods: Sequence[str]) -> list[Pair]:
-    """Return the rows to compare: every row that both runs have, or the one or two that `methods` names."""
+    """Return the rows to compare: every row that both runs have, or the one or two rows that `methods` names."""
     labels = [[method.label for method in run.facts.methods] for run in (a, b)]
     if methods:
         if len(methods) > 2:
@@ -111,7 +111,7 @@ def comparison(a: FinishedRun, b: FinishedRun, methods: Sequence[str] = ()) -> T
         rows.setdefault(_heading(a, b, pair), []).extend(lines)
     columns = (
         *(Column("figure"), Column("first"), Column("second")),
-        Column("first - second", "", 3, "Mean of the cells' differences, with its interval over drivers."),
+        Column("first - second", "", 3, "Mean of the differences over cells, with its interval over drivers."),
         Column("p", "", P_DECIMALS, "Sign flips by driver."),
         *(Column("p, Holm", "", P_DECIMALS), Column("cells", "", 0)),
     )
@@ -136,7 +136,7 @@ def _test(a: FinishedRun, b: FinishedRun, pair: Pair, name: str) -> Test:
 
 
 def of_distances(run: FinishedRun, label: str, figure: str) -> dict[str, float]:
-    """Return how far a figure is from its ideal, by cell name."""
+    """Return the distance of a figure from its ideal, by cell name."""
     distance = run.figures[figure][1].distance
     return {cell: distance(value) for cell, value in of_cells(run, label, figure).items()}
 

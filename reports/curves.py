@@ -54,7 +54,7 @@ class Line:
 
 
 def panel_names(lines: Sequence[Line], most: int) -> list[str]:
-    """Return the names of the curves: all of them if at most `most`, otherwise those that reach farthest."""
+    """Return the names of the curves: all of them if there are at most `most`, otherwise those that reach farthest."""
     names = list(dict.fromkeys(name for line in lines for name in line.curves))
     if len(names) <= most:
         return names
@@ -91,7 +91,7 @@ class Scale:
 
     @classmethod
     def of(cls, curves: Sequence[Sequence[float]]) -> "Scale":
-        """Return the scale on which all curves and zero can be seen."""
+        """Return the scale on which zero and all curves are visible."""
         values = [value for curve in curves for value in curve if math.isfinite(value)]
         return cls(ROOM * min(0.0, *values, 0.0), max(ROOM * max(0.0, *values, 0.0), LEAST))
 

@@ -1,4 +1,4 @@
-"""How far action unit detectors agree: their curves in the same clips, and the order in which they rank rows."""
+"""How closely action unit detectors agree: in their curves of the same clips, and in how they rank rows."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from megbench.reports.table import Column, Entry, Section, Table
 Values = npt.NDArray[np.float64]
 SHORTEST = 3
 NOTE = (
-    "Mean correlation over time of two detectors' curves of the same clip, over the cells (number in brackets) in which"
-    " both find that the driver moves the unit and neither finds the output constant. 1: they see the same curve;"
-    " around 0: at least one of them does not see this unit."
+    "Correlation over time between two detectors' curves of the same clip, averaged over the cells (their number is in"
+    " brackets) in which both find that the driver moves the unit and neither finds the output constant. 1 means that"
+    " they see the same curve; a value around 0 means that at least one of them does not see this unit."
 )
-NO_CELL = "in no cell do both detectors see this unit move"
+NO_CELL = "there is no cell in which both detectors see this unit move"
 DRIVER = "driver"
 
 
@@ -51,7 +51,10 @@ def _table(run: FinishedRun, one: str, other: str) -> Table | None:
         f"Detectors compared, {words[0]} and {words[1]}: correlation of their time courses in the same clips",
         (Column("unit"), *(Column(title, decimals=2, note=NOTE) for title in columns)),
         (Section("", tuple(rows)),),
-        (_order(run, one, other), *([f"Units that both detectors see move in no cell: {unseen}."] if unseen else [])),
+        (
+            _order(run, one, other),
+            *([f"Units that the two detectors do not both see move in any cell: {unseen}."] if unseen else []),
+        ),
     )
     return marked(run, table)
 
@@ -65,7 +68,7 @@ def _units(run: FinishedRun, metric: str) -> list[str]:
 def _correlations(
     run: FinishedRun, metrics: tuple[str, str], pairs: Sequence[tuple[str, str]], role: str, labels: Sequence[str]
 ) -> list[list[float]]:
-    """Return, for each pair of units, the correlations of the two detectors' curves, one for each cell that counts.
+    """Return the correlations of the two detectors' curves for each pair of units, one for each cell that counts.
 
     labels: the rows whose scores hold the curves; in each cell the first row that counts is used.
     """

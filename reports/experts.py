@@ -36,9 +36,9 @@ OF_PERFECT = (
     " {most} is perfect."
 )
 INTERVALS = (
-    "Beside values: {level:.0%} bootstrap intervals; drivers are resampled, with all their videos. Methods that share a"
-    " group cannot be told apart (means over experts by cell, sign flips by driver, Holm, 5 %). With fewer than five"
-    " drivers there is no interval."
+    "The intervals beside values are {level:.0%} bootstrap intervals, for which drivers are resampled with all their"
+    " videos; with fewer than five drivers there is no interval. Methods that share a group cannot be told apart (means"
+    " over experts by cell, signs flipped by driver, Holm's correction, 5 %)."
 )
 
 
@@ -120,7 +120,7 @@ def _compared(judgements: tuple[Judgement, ...]) -> dict[tuple[str, str], Paired
 
 
 def table_one(judgements: Sequence[Judgement]) -> Table:
-    """Return Table 1: totals by expert and overall, and the three normalisations with intervals; best method first."""
+    """Return Table 1: totals by expert and overall, and the three normalisations with intervals, best method first."""
     found = add_up(judgements)
     order = sorted(range(len(found.methods)), key=lambda m: -(found.per_video[m].value or 0.0))
     tied = groups(_compared(tuple(judgements)))
@@ -162,13 +162,13 @@ def pairs_table(judgements: Sequence[Judgement]) -> Table:
 
 
 def agreement_table(judgements: Sequence[Judgement]) -> Table:
-    """Return how far the experts agree, for each score and for the videos' sums."""
+    """Return how closely the experts agree, for each score and for the videos' sums."""
     k = len(in_order(j.expert for j in judgements))
     columns = (
         Column("score"),
         Column("ICC(2,1)", "↑", 2, "One expert, absolute agreement."),
-        Column("ICC(3,1)", "↑", 2, "One expert, order only: a stricter expert does not lower it."),
-        Column(f"ICC(3,{k})", "↑", 2, "The mean of these experts, order only."),
+        Column("ICC(3,1)", "↑", 2, "One expert, order only: an expert who is stricter does not lower it."),
+        Column(f"ICC(3,{k})", "↑", 2, "Mean of these experts, order only."),
         Column("alpha", "↑", 2, "Krippendorff's alpha, ordinal."),
         Column("videos", "", 0),
     )

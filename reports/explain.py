@@ -1,4 +1,4 @@
-"""Explain how a number was computed: inputs, the metric's intermediate results, the figure's definition and version."""
+"""Explain how a number was computed: its inputs, intermediate results, definition and version."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ FORMS: dict[str, tuple[str, Callable[[Table], str]]] = {
 }
 
 
-# Forms for printed pages, which have room for few columns; the other forms have all columns.
+# Forms for printed pages, which have room for only a few columns; the other forms have all columns.
 NARROW = ("markdown", "latex")
 
 

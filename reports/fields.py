@@ -1,4 +1,4 @@
-"""Motion fields for the page: how each block of the face moves, coded so that a tenth of a pixel is preserved.
+"""Motion fields for the page: how each block of the face moves, coded to preserve a tenth of a pixel.
 
 A displacement v (pixels) is stored as 128 + 127 asinh(v / knee) / asinh(32 / knee), x in red and y in green of a
 lossless WebP with one tile per frame. Displacements are measured and stored during scoring; a report measures nothing.

@@ -1,4 +1,4 @@
-"""Does animated data help a recogniser? UF1 and UAR with and without it, leaving out one person at a time."""
+"""Does animated data help a recogniser? UF1 and UAR with and without such data, leaving out one person at a time."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from megbench.reports.table import Column, Entry, Section, Table
 HEADINGS: Mapping[Kind, str] = {"real": "Real clips", "control": "Controls", "generator": "Generators"}
 TITLE = "Recognition gain"
 WHAT = (
-    "A recogniser is trained without one person at a time and labels that person's clips; UF1 and UAR come from one"
-    " confusion matrix of all predictions (MEGC2019). Every row is trained on the same real clips, and the rows below"
-    " the first also on copies of them, made only from clips of the same fold."
+    "For each person in turn, a recogniser is trained without that person and then labels the person's clips. UF1 and"
+    " UAR come from one confusion matrix of all predictions (MEGC2019). Every row is trained on the same real clips;"
+    " all rows except the first are also trained on copies of them, made only from clips of the same fold."
 )
 INTERVALS = (
-    f"Intervals ({LEVEL:.0%}) resample people with their clips. With fewer than {FEWEST_CLUSTERS} people there is no"
-    " interval."
+    f"Intervals ({LEVEL:.0%}) are computed by resampling people with their clips. With fewer than {FEWEST_CLUSTERS}"
+    " people there is no interval."
 )
 STILL = (
-    "Still copies are the template repeated: they show no motion, but are labelled with the clip's emotion. Any change"
-    " due to them comes from more training data (more steps, another scale), so a generator must also beat them and the"
-    " mirror."
+    "Still copies repeat the template. They show no motion but are labelled with the clip's emotion, so any change due"
+    " to them comes from the larger amount of training data (more steps, another scale). A generator must therefore"
+    " also beat the still copies and the mirror."
 )
 HOW = (
-    "First minus second, over the clips that both label. Beside values: intervals, people resampled. p comes from"
-    " exchanging the two rows' predictions by person; p, Holm holds for all pairs of this table together, separately"
-    " for UF1 and UAR."
+    "First minus second, over the clips that both rows label. The intervals beside values resample people. The p-value"
+    ' comes from exchanging the two rows\' predictions by person; "p, Holm" holds for all pairs in this table together,'
+    " separately for UF1 and UAR."
 )
 
 
@@ -55,7 +55,13 @@ def _scores(gain: Gain, show_leak: bool) -> Table:
         Column("learned from"),
         Column("UF1", "↑", 3, f"Mean over the classes of F1, from one matrix over all folds{last}.", brief=True),
         Column("UAR", "↑", 3, "Mean over the classes of the share recognised, from the same matrix.", brief=True),
-        Column("copies", "", 0, "Copies that a fold learns from besides the real clips, mean over folds.", brief=True),
+        Column(
+            "copies",
+            "",
+            0,
+            "Copies from which a fold learns in addition to the real clips, mean over folds.",
+            brief=True,
+        ),
     ]
     if gain.seeds > 1:
         columns.insert(3, Column("UF1 of seeds", "", 3, "Lowest and highest UF1 among the seeds."))
@@ -191,7 +197,7 @@ def _p(p: float | None, difference: Interval) -> Entry:
 
 
 def _untestable(found: Mapping[str, Compared]) -> list[str]:
-    """Return why no test could separate any two rows, or [] if one could."""
+    """Return why no test could separate any two rows, or [] if some test could."""
     pairs = list(found["uf1"].values())
     tested = [pair for pair in pairs if pair.p_least is not None]
     if not tested or any(pair.testable() for pair in tested):

@@ -16,11 +16,11 @@ from megbench.core.statistics import Interval, Paired, corrected
 
 Answers = npt.NDArray[np.int64]
 Kind = Literal["real", "control", "generator"]
-EPOCHLESS = "a support vector machine has no epochs to choose among"
+EPOCHLESS = "a support vector machine has no epochs to choose from"
 LEAK = (
-    "Best test epoch: what would be reported if each fold kept the epoch that labels its held-out person best, as some"
-    " published code does. It is selected on the predictions that are then scored, so it is not a result; only its size"
-    " matters."
+    "Best test epoch: the score that would be reported if each fold kept the epoch that labels its held-out person"
+    " best, as some published code does. Because that epoch is selected on the predictions that are then scored, the"
+    " score is not a result; only the size of the effect matters."
 )
 
 
@@ -29,8 +29,8 @@ class GainRow:
     """The training data and the predictions of one row.
 
     answers: the predictions (S, N) after the last epoch, -1 if a fold gave none. habit: the predictions of the best
-    test epochs, or None for recognisers without epochs. added: the number of copies that each fold learned from. marks:
-    words for the tables, each with a sentence. reason: why predictions are missing.
+    test epochs, or None for recognisers without epochs. added: the number of copies from which each fold learned.
+    marks: words for the tables, each with a sentence. reason: why predictions are missing.
     """
 
     name: str

@@ -67,7 +67,7 @@ def left_out(run: FinishedRun, only_brief: bool = False) -> list[str]:
 
 
 def against_truth(figure: Figure, form: str) -> str:
-    """Return a figure's short title, which mentions the truth if outputs are compared with it.
+    """Return a figure's short title, mentioning the truth if outputs are compared with it.
 
     form: text that mentions the truth; a title that does not is inserted into it.
     """
@@ -113,7 +113,7 @@ def column(run: FinishedRun, figure: Figure, part: str = "") -> Column:
 
 
 def explanation(metric: MetricFacts, figure: Figure) -> str:
-    """Return one paragraph on a figure: what it is, and in brackets everything else that its metric says about it."""
+    """Return one paragraph on a figure: what it is and, in brackets, everything else that its metric says about it."""
     facts = [*figure_facts(figure), f"{metric.name} {metric.version}"]
     return f"{figure.title}: {figure.description.rstrip('.')}. ({'; '.join(facts)})"
 
@@ -124,7 +124,7 @@ def figure_facts(figure: Figure) -> list[str]:
         f"unit {figure.unit}" if figure.unit else "",
         f"range {figure.span}" if figure.bounds != (None, None) else "",
         f"ideal {figure.ideal:g}" if figure.ideal is not None else "",
-        f"a still face has {figure.still:g}" if figure.still is not None else "",
+        f"a still face scores {figure.still:g}" if figure.still is not None else "",
         f"against the {figure.target}" if figure.target and figure.target != "output" else "",
         f"formula {figure.formula}" if figure.formula else "",
         figure.source,

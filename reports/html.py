@@ -55,12 +55,12 @@ from megbench.reports.table import Table
 
 CACHE = STORE / "media"
 SCRIPTS = ("find.js", "tables.js", "clips.js", "magnify.js", "player.js")
-# The number of bytes of coded clips that one page may hold; if there are more, they are put in a folder beside it.
+# The number of bytes of coded clips that one page may hold. If there are more, the clips are put in a folder beside it.
 PAGE_BUDGET = 23_000_000
 
 
 class Pictures(Enum):
-    """Which clips a page shows. There are many controls and they show little, so in most cells their scores suffice."""
+    """Which clips a page shows. Controls are many and show little, so in most cells their scores suffice."""
 
     none = "none"
     controls_in_two_cells = "two"
@@ -160,7 +160,7 @@ def breakdowns(run: FinishedRun) -> list[Table]:
 
 
 def when(run: FinishedRun) -> str:
-    """Return the date, machine and code in one line, as far as the run recorded them."""
+    """Return the date, machine and code in one line, insofar as the run recorded them."""
     made = run.facts.provenance
     machine, code = made.get("machine") or {}, made.get("code") or {}
     commit = str(code.get("commit") or code.get("sources") or "")[:10]

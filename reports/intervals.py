@@ -20,9 +20,10 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 FLIPS = (
-    "Differences are means over cells, first minus second, each with its 95 % interval (drivers resampled). With fewer"
-    " than five drivers there is no interval. p comes from sign flips by driver (every combination for up to 14"
-    " drivers) and holds for one pair chosen beforehand; p, Holm holds for all pairs of this table together."
+    "Differences are means over cells, first minus second, each with its 95 % interval, for which drivers are resampled;"
+    " with fewer than five drivers there is no interval. The p-value comes from flipping signs by driver (every"
+    ' combination for up to 14 drivers) and holds for one pair chosen beforehand; "p, Holm" holds for all pairs in this'
+    " table together."
 )
 
 
@@ -85,7 +86,7 @@ def paired_table(title: str, pairs: Mapping[tuple[str, str], Paired], decimals: 
     columns = (
         Column("pair"),
         Column("difference", "", decimals, "First minus second, mean over cells."),
-        Column("p", "↓", P_DECIMALS, "Sign flips by driver, of this pair alone."),
+        Column("p", "↓", P_DECIMALS, "Signs flipped by driver, for this pair alone."),
         Column("p, Holm", "↓", P_DECIMALS, "Corrected for the number of pairs."),
         *(Column("cells", "", 0), Column("drivers", "", 0)),
     )
@@ -112,7 +113,7 @@ def unseparated(pairs: Sequence[Paired]) -> list[str]:
     still = (
         f"These can still separate rows: {' and '.join([*alone, *drawn])}."
         if alone or drawn
-        else "More drivers are needed."
+        else "Separating them requires more drivers."
     )
     return [f"No test could separate these rows after Holm's correction ({why}). {still}"]
 

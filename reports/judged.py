@@ -7,7 +7,7 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 GROUP = "Experts, means"
-NOTE = "Mean over experts and the videos they judged, 0 (completely incorrect) to {} (excellent)."
+NOTE = "Mean over experts and the videos that they judged, from 0 (completely incorrect) to {} (excellent)."
 SHOWN: tuple[Item, ...] = (*ITEMS, "sum")
 
 

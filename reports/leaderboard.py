@@ -14,7 +14,7 @@ from megbench.reports.run_facts import MethodFacts, MetricFacts
 from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
-# The number of columns of the table in a terminal if a run has none of the brief figures.
+# The number of columns in the terminal's table if a run has none of the brief figures.
 FEW = 6
 FLOOR_CONTROL = "wrong_driver"
 # A percentile over fewer cells is hardly more than their maximum.
@@ -22,8 +22,8 @@ FEWEST_FOR_FLOOR = 5
 # The scopes by which cells can be broken down.
 SCOPES = ("database", "emotion", "template")
 TIED = (
-    "Methods that share a number cannot be told apart in {} on these drivers: paired differences by cell, signs flipped"
-    " by driver, Holm's correction over all pairs, 5 %."
+    "Methods that share a number cannot be told apart in {} on these drivers (paired differences by cell, signs flipped"
+    " by driver, Holm's correction over all pairs, 5 %)."
 )
 
 
@@ -126,7 +126,7 @@ def notes(run: FinishedRun) -> list[tuple[MetricFacts, list[str]]]:
 
 
 def explained(run: FinishedRun) -> list[tuple[str, str]]:
-    """Return the rows of this run that belong to the suite itself, each with its purpose."""
+    """Return the rows of this run that belong to the suite itself, with their purposes."""
     return [(method.label, method.purpose) for method in run.facts.methods if method.purpose]
 
 
@@ -150,7 +150,10 @@ def floor_caution(run: FinishedRun, figure: str = "agreement") -> str:
     if not 0 < cells < FEWEST_FOR_FLOOR:
         return ""
     of = f"{cells} cells says" if cells > 1 else "one cell says"
-    return f"Caution: a percentile of {of} little about what chance can score; at least {FEWEST_FOR_FLOOR} are needed."
+    return (
+        f"Caution: a percentile of {of} little about what can be scored by chance; at least {FEWEST_FOR_FLOOR} are"
+        " needed."
+    )
 
 
 def above_ceiling(run: FinishedRun, figure: str = "agreement") -> list[str]:

@@ -12,7 +12,7 @@ from megbench.reports.table import Column, Entry, Section, Table
 FIGURES = ("agreement", "gain", "error")
 # Differences in agreement and error that are smaller than this are ignored.
 ALIKE = 0.01
-# Entries of a method's identity that come from the suite's own code: they differ once the method is wrapped.
+# Entries of a method's identity that come from the suite's own code: these differ once the method is wrapped.
 CODE = ("source", "packages", "magnify")
 
 

@@ -1,4 +1,4 @@
-"""Marks: notes for readers of a row's scores, as a word beside its name in every table and a sentence below.
+"""Marks: notes for readers of a row's scores, shown as a word beside its name in every table and as a sentence below.
 
 They come from the methods (demo weights, outputs supplied as GIFs) and from the run (trained on its drivers).
 """
@@ -14,8 +14,8 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 SEEN = (
-    "Its model was trained on these drivers, or on other clips of the people in them: its scores there reflect what it"
-    " remembers as well as what it can do."
+    "Its model was trained on these drivers, or on other clips of the people in them, so its scores on them reflect"
+    " what it remembers as well as what it can do."
 )
 
 

@@ -1,14 +1,14 @@
 """Clips for the page: one high-quality picture of frame 0 and sheets of signed differences from it.
 
-A micro-expression moves a face by half a pixel. Coding whole frames (WebP at 3.8 KB each) buries that under ringing;
-coding differences from frame 0 preserves it: for clips with such small motion, the blurred difference has 15 to 20 dB
-instead of 4 dB at the same file size. A difference d (-255..255) is stored as 128 + 127 asinh(d/32) / asinh(255/32),
-which is fine near zero and coarse far from it, so nothing is clipped. The page computes base + d, and amplified views
-from d alone.
+A micro-expression moves a face by half a pixel. Coding whole frames (WebP at 3.8 KB each) buries such motion under
+ringing, whereas coding differences from frame 0 preserves it: in clips with such small motion, the blurred difference
+reaches 15 to 20 dB instead of 4 dB at the same file size. A difference d (-255..255) is stored as 128 + 127 asinh(d/32)
+/ asinh(255/32), which is fine near zero and coarse far from it, so nothing is clipped. The page computes base + d, and
+amplified views from d alone.
 
-For recordings of large motion, the opposite holds (27 dB for differences, 29 dB for frames, fewer specks of colour), so
-clips that differ much from frame 0 are tried both ways and the better one is kept. Everything is coded from the
-lossless frames. Coding and quality are chosen on a few of a clip's frames; then the clip is coded once.
+For recordings of large motion, coding frames is better (29 dB, against 27 dB for differences, and fewer specks of
+colour), so clips that differ much from frame 0 are coded both ways and the better result is kept. Everything is coded
+from the lossless frames. Coding and quality are chosen on a few of a clip's frames; then the clip is coded once.
 """
 
 import base64
@@ -80,7 +80,7 @@ class Media:
         return {"n": self.n_frames, "base": base, "field": field, "sheets": sheets}
 
 
-# The code of each difference -255..255, and the difference of each code (the page's script has the latter).
+# The code of each difference from -255 to 255, and the difference for each code (the page's script has the latter).
 ENCODE = np.rint(128 + 127 * np.arcsinh(np.arange(-255, 256) / KNEE) / np.arcsinh(255 / KNEE)).astype(np.uint8)
 DECODE = (KNEE * np.sinh((np.arange(256) - 128) / 127 * np.arcsinh(255 / KNEE))).astype(np.float32)
 

@@ -19,13 +19,13 @@ from megbench.reports.table import Column, Entry, Section, Table
 
 AGAINST: dict[Item, str] = {"sum": "sum", "motion": "upper + lower", "noise": "noise"}
 HOW = (
-    "Tau: Kendall's tau-b with the experts' mean over all judged outputs; 1 is the same order, 0 is chance. Accuracy:"
-    " the share of pairs of outputs in the same cell, not tied by the experts, that the metric orders as the experts'"
-    " sum does; a tie of the metric counts half, chance is 0.5; the number of pairs is beside it. Beside"
-    " tau: {level:.0%} bootstrap intervals, drivers resampled. With fewer than five drivers there is no interval. A"
-    " figure orders outputs by their distance from its ideal."
+    "Tau is Kendall's tau-b with the experts' mean over all judged outputs; 1 is the same order, 0 is chance. Accuracy"
+    " is the share of pairs of outputs in the same cell, not tied by the experts, that the metric orders as the"
+    " experts' sum does. A tie of the metric counts half, and chance is 0.5; the number of pairs is beside it. The"
+    " intervals beside tau are {level:.0%} bootstrap intervals, for which drivers are resampled; with fewer than five"
+    " drivers there is no interval. A figure orders outputs by their distance from its ideal."
 )
-POOLS = "Pooled figures are pooled over a row's judged cells. Their items are rows, not outputs, and have no interval."
+POOLS = "Pooled figures are pooled over a row's judged cells. They order rows rather than outputs and have no interval."
 # Two rows can only be in the same or the opposite order, whatever the metric.
 FEWEST_ROWS = 3
 # Figures of single action units' tracks: dozens of lines that hardly differ.
@@ -43,7 +43,8 @@ class Judged:
 
 
 def metrics_against_experts(run: FinishedRun, judgements: Sequence[Judgement], everything: bool = False) -> Table:
-    """Return how far each figure's order agrees with the experts': tau over all outputs, accuracy in cells, and counts.
+    """Return how well each figure's order agrees with the experts': tau over all outputs, accuracy in cells, and
+    counts.
 
     Figures without an ideal are left out, and so are tracks of single action units unless `everything` is set.
     Raise BenchError if no output of the run was judged.
@@ -89,8 +90,8 @@ def _one_sided(outputs: Sequence[tuple[str, str]]) -> list[str]:
     compared = {frozenset(labels) for labels in by_cell.values() if len(labels) > 1}
     if len(compared) != 1 or len(found := sorted(*compared)) != 2:
         return []
-    return [f"Warning: all pairs are of the same two rows, {' and '.join(found)}: accuracy says which of these two"
-            " a metric prefers, not whether it orders methods as experts do."]  # fmt: skip
+    return [f"Warning: all pairs are of the same two rows, {' and '.join(found)}: accuracy shows which of these two a"
+            " metric prefers, not whether it orders methods as experts do."]  # fmt: skip
 
 
 def _outputs(run: FinishedRun, judged: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:

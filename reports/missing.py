@@ -37,7 +37,7 @@ def _without_frames(run: FinishedRun, supplied: bool) -> Iterator[Gap]:
 
 
 def _without_score(run: FinishedRun) -> Iterator[Gap]:
-    """Yield metrics that failed or were skipped on existing frames. Figures that a cell cannot have are not counted."""
+    """Yield metrics that failed or were skipped although frames exist, except figures that a cell cannot have."""
     gaps = itertools.chain(_without_frames(run, supplied=True), _without_frames(run, supplied=False))
     no_frames = {(label, cell) for _, _, label, cell in gaps}
     cells = {(cell.driver, cell.template): cell.name for cell in run.facts.cells}

@@ -1,4 +1,4 @@
-"""Style, data and script of a page that opens from disk: all inside it, under a policy that lets nothing else run."""
+"""Style, data and script of a page that opens from disk, all inside the page; its policy lets nothing else run."""
 
 from __future__ import annotations
 

@@ -20,24 +20,26 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 STRENGTH = (
-    "Strength: the logarithm of a method's worth in the model of Bradley and Terry with Davidson's ties: how often"
-    " people see no difference is estimated too, and a tie pulls two strengths together. The strengths of these methods"
-    " sum to 0. If one is stronger by 1, people who see a difference prefer it 2.7 times as often as the other."
+    "Strength is the logarithm of a method's worth in the model of Bradley and Terry with Davidson's ties, in which the"
+    " frequency of ties is also estimated and a tie pulls two strengths together. The strengths of these methods sum to"
+    " 0. If one method is stronger than another by 1, people who see a difference prefer it 2.7 times as often as the"
+    " other."
 )
 CLUSTERED = (
-    f"Beside values: {LEVEL:.0%} intervals, clustered by rater and by driver. With fewer than five of either there is"
-    " no interval."
+    f"Intervals are {LEVEL:.0%} intervals, clustered by rater and by driver. With fewer than five of either, there is no"
+    " interval."
 )
-ONCE = "A pair that a rater was asked about twice counts once, by the first answer."
+ONCE = "If a rater was asked about a pair twice, only the first answer counts."
 ALIKE = (
-    "Ordered alike: of the answers that prefer one of two outputs, the share for which the figure is nearer to its"
-    " ideal for that output; a tie of the figure counts half, chance is 0.5. Answers of no difference do not count, nor"
-    " do pairs in which an output lacks the figure. Pooled figures have no order within a cell and are left out."
+    '"Ordered alike" is the share of the answers preferring one of two outputs for which the figure, too, is nearer'
+    ' to its ideal for the preferred output. A tie of the figure counts half, and chance is 0.5. Answers of "no'
+    ' difference" do not count, nor do pairs in which an output lacks the figure. Pooled figures have no order within'
+    " a cell and are left out."
 )
 REPEATS = (
-    "Answered alike: of the pairs asked twice, with sides exchanged, the share with the same answer. Left: of the"
-    " answers that prefer one output, the share that prefers the left one, over all questions; a share far from 0.5 is"
-    " a habit."
+    '"Answered alike" is the share of the pairs asked about twice, with sides exchanged, that received the same'
+    ' answer. "Left" is the share of the answers preferring one output that prefer the left one, over all questions;'
+    " a share far from 0.5 indicates a habit."
 )
 
 
@@ -79,7 +81,7 @@ def _compared(judgements: Iterable[PairJudgement], methods: Sequence[str]) -> li
 
 
 def _counts(judgements: Iterable[PairJudgement], method: str) -> tuple[int, int, int]:
-    """Return how often a method was preferred, judged no different, and not preferred."""
+    """Return how often a method was preferred, judged to be no different, and not preferred."""
     mine = [each.preferred for each in judgements if method in each.pair.methods]
     return mine.count(method), mine.count(None), sum(preferred not in (method, None) for preferred in mine)
 
@@ -93,7 +95,7 @@ def strengths_table(judgements: Sequence[PairJudgement]) -> Table:
         Column("method"),
         Column("strength", "↑", 2, STRENGTH, "", True),
         Column("preferred", "", 0, "Answers that prefer this method.", "Answers"),
-        Column("no difference", "", 0, "Answers that see no difference.", "Answers"),
+        Column("no difference", "", 0, 'Answers of "no difference".', "Answers"),
         Column("not preferred", "", 0, "Answers that prefer the other method.", "Answers"),
     )
     rows = tuple(
@@ -131,7 +133,7 @@ def raters_table(judgements: Sequence[PairJudgement]) -> Table:
         Column("no difference", "", 2, "Share of the answers."),
         Column("left", "→ 0.5", 2, REPEATS),
         Column("answered alike", "↑", 2, REPEATS, "", True),
-        Column("repeats", "", 0, "Pairs asked twice."),
+        Column("repeats", "", 0, "Pairs about which the rater was asked twice."),
     )
     raters = list(dict.fromkeys(each.rater for each in judgements))
     parts = [(rater, [each for each in judgements if each.rater == rater]) for rater in raters]
@@ -146,7 +148,11 @@ def _rater_row(name: str, judgements: Sequence[PairJudgement]) -> tuple[Entry, .
     kept = [
         _share([float(each.preferred is None) for each in judgements], judgements, ""),
         _share([float(each.answer == "left") for each in decided], decided, "no answer prefers either output"),
-        _share([float(a.preferred == b.preferred) for a, b in twice], [a for a, _ in twice], "no pair was asked twice"),
+        _share(
+            [float(a.preferred == b.preferred) for a, b in twice],
+            [a for a, _ in twice],
+            "no pair was asked about twice",
+        ),
     ]
     return (Entry(name), Entry(float(len(judgements))), *kept, Entry(float(len(twice))))
 
@@ -169,7 +175,7 @@ def metrics_against_people(run: FinishedRun, judgements: Sequence[PairJudgement]
         Column("figure"),
         Column("ordered alike", "↑", 2, ALIKE, "", True),
         Column("answers", "", 0, "Answers that prefer one of two outputs that both have the figure."),
-        Column("ties", "", 0, "Of these, answers about two outputs with equal values of the figure."),
+        Column("ties", "", 0, "Of these, the answers about two outputs with equal values of the figure."),
     )
     notes = [ALIKE, CLUSTERED, ONCE]
     if folded:

@@ -1,4 +1,4 @@
-"""How a run's figures and the order of its rows change with altered drivers (`--perturb`)."""
+"""How a run's figures and the order of its rows change if the drivers are altered (`--perturb`)."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 CHANGE = (
-    "Values with altered drivers minus values without: means over rows, each row over the cells that it has in both"
-    " runs. Outputs are made from the altered drivers and compared with them; figures against the truth use the"
-    " unaltered truth. Figures that may miss their ideal on both sides are shown as distances from it, cell by cell:"
-    " lower is better. If rows or cells are missing, the count is beside the value, as is the unaltered mean over the"
-    " same rows and cells. Figures of all cells as a set use the cells that each run has."
+    "Values with altered drivers minus values with unaltered ones, as means over rows; each row is averaged over the"
+    " cells that it has in both runs. Outputs are made from the altered drivers and compared with them; figures against"
+    " the truth use the unaltered truth. Figures that can lie on either side of their ideal are shown as distances from"
+    " it, cell by cell, so lower is better. If rows or cells are missing, the count and the unaltered mean over the"
+    " same rows and cells are shown beside the value. Figures that are computed from all cells as a set use the cells"
+    " that each run has."
 )
 ORDER = (
-    "Kendall's tau of the rows' order with altered drivers and without, by how near each row is to the figure's ideal:"
-    " 1 is the same order, 0 is chance. Beside it: the number of pairs that changed places, of all pairs. Rows that the"
-    " leaderboard cannot tell apart may change places by chance."
+    "Kendall's tau between the orders of the rows with altered and with unaltered drivers, where rows are ordered by"
+    " their distance from the figure's ideal: 1 is the same order, 0 is chance. The number beside it shows how many of"
+    " all pairs changed places. Rows that the leaderboard cannot tell apart may change places by chance."
 )
 RATE = (
-    "half_rate: figures in frames are counted in frames of the unaltered driver, twice as many as at half the rate,"
-    " which does not change the order of rows."
+    "half_rate: figures in frames are counted in frames of the unaltered driver, which are twice as many as at half the"
+    " rate. This does not change the order of rows."
 )
 # Entries of a request that do not affect the scores.
 UNDECIDING = ("perturb", "media_all", "named_metrics", "reference")

@@ -1,4 +1,4 @@
-"""Agreement pooled over cells, as in the leaderboard, for resampled and exchanged drivers."""
+"""Agreement pooled over cells, as in the leaderboard, with drivers resampled or exchanged."""
 
 from __future__ import annotations
 

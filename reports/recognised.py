@@ -36,7 +36,7 @@ NOT_LABELLED = Answered(reason=f"not labelled: run `{COMMAND} recognition` again
 
 
 class LearntFrom(Facts):
-    """The clips of one database that the recogniser learned from, including those of people held out later."""
+    """The clips of one database from which the recogniser learned, including those of people held out later."""
 
     database: str
     clips: int
@@ -46,9 +46,9 @@ class LearntFrom(Facts):
 class Recognised(Facts):
     """The complete file.
 
-    seeds: the number of seeds, 1 for a recogniser without seeds. of_classes: the number of clips of each class that it
-    learned from. emotions: the class of each driver, None if it has none. rows: labels by row and cell.
-    drivers: the labels of the drivers themselves.
+    seeds: the number of seeds, 1 for a recogniser without seeds. of_classes: the number of clips of each class from
+    which it learned. emotions: the class of each driver, None if it has none. rows: labels by row and cell. drivers:
+    the labels of the drivers themselves.
     """
 
     recogniser: str

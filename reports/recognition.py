@@ -19,17 +19,20 @@ from megbench.reports.table import Column, Entry, Section, Table
 
 DRIVERS = "the drivers themselves"
 UF1 = "Mean over the classes of F1, from one confusion matrix over all cells (MEGC2019)."
-UAR = "Mean over the classes of the share recognised, from the same matrix."
-INTERVALS = "Intervals: 95 % bootstrap, drivers resampled. With fewer than five drivers there is no interval."
+UAR = "Mean over the classes of the share that was recognised, from the same matrix."
+INTERVALS = (
+    "Intervals are 95 % bootstrap intervals, for which drivers are resampled. With fewer than five drivers there is no"
+    " interval."
+)
 WHAT_FOR = (
-    "An output counts as recognised if a recogniser gives it the driver's emotion. It learned from no clip of the"
-    " driver's person or the template's. These clips are identified by name and by identical frames; a clip that is"
-    " cropped differently is not identified. The recogniser may respond to any motion that accompanies an emotion,"
-    " correct or not (docs/recognition.md)."
+    "An output counts as recognised if a recogniser labels it with the driver's emotion. The recogniser did not learn"
+    " from any clip of the people in the driver and the template. These clips are identified by name and by identical"
+    " frames; a clip that is cropped differently is not identified. The recogniser may respond to any motion that"
+    " accompanies an emotion, correct or not (docs/recognition.md)."
 )
 FEWER = (
-    '"N by fewer classes": N labels are from a recogniser that does not know every class, because one occurs only in'
-    " clips of the person held out."
+    '"N by fewer classes" means that N labels come from a recogniser that does not know every class, because one class'
+    " occurs only in clips of the person held out."
 )
 
 
@@ -161,8 +164,8 @@ def _footnotes(run: FinishedRun, found: Recognised) -> Iterable[str]:
     yield f"The recogniser ({found.recogniser}) learned from {learnt} ({counts})."
     most = found.classes[int(np.argmax(found.of_classes))]
     yield (
-        f"always {most}: the most common class of the clips it learned from (the first if there are several); chance:"
-        f" the mean score of labels drawn evenly from the {len(found.classes)} classes."
+        f"always {most}: the most common class among the clips from which it learned (the first if several are equally"
+        f" common); chance: the mean score of labels drawn evenly from the {len(found.classes)} classes."
     )
     if any(one.fewer for cells in (*found.rows.values(), found.drivers) for one in cells.values()):
         yield FEWER
@@ -176,7 +179,7 @@ def _footnotes(run: FinishedRun, found: Recognised) -> Iterable[str]:
 
 
 def _foil(run: FinishedRun, found: Recognised) -> str:
-    """Return how well the wrong driver's emotion is recognised in the control that shows it; "" if there is none."""
+    """Return how well the wrong driver's emotion is recognised in its control; "" if there is no such control."""
     if FLOOR_CONTROL not in found.rows:
         return ""
     row = _row(run, found, FLOOR_CONTROL, _of(found, FLOOR_CONTROL), found.of_foil)

@@ -29,7 +29,7 @@ REFERENCES = {"megc2021": HERE / "real_kit.csv"}
 # If only the independent program measured a row, its `source` ends with these words.
 PROTOTYPE_ONLY = "prototype only"
 WHAT = (
-    "Measured elsewhere, once, by motion agreement 1, on outputs in published repositories. No mean, interval, test or"
+    "Measured once, elsewhere, by motion agreement 1, on outputs in published repositories. No mean, interval, test or"
     " rank of this run includes these rows. Figures of motion agreement 2, which the other tables have, cannot be"
     " compared with them."
 )
@@ -125,14 +125,17 @@ class _Beside:
         methods = self.run.methods
         columns = [
             Column("published system"),
-            Column("cells", decimals=0, note="Cells of this run that the system has."),
+            Column("cells", decimals=0, note="Cells of this run for which the system has outputs."),
         ]
         for name in FIGURES:
-            note = "Mean over the cells that the published system has."
+            note = "Mean over the cells for which the published system has outputs."
             columns.append(Column("published", note=f"{note} {WHAT}", group=name, key=f"{name} published"))
             columns += [Column(method.label, note=note, group=name, key=f"{name} {method.label}") for method in methods]
         rows = tuple(tuple(self._means_of(system)) for system in self.systems)
-        title = "Published outputs, measured elsewhere: means over the cells of each, and this run's means over them"
+        title = (
+            "Published outputs, measured elsewhere: means over each system's cells, and this run's means over the same"
+            " cells"
+        )
         return self._table(title, columns, rows)
 
     def _means_of(self, system: str) -> Iterator[Entry]:

@@ -15,7 +15,7 @@ STILL = 0.15
 # A gain between these is neither too weak nor too strong. The same bounds apply to a region's peak as a share of the
 # driver's peak there.
 WEAK, STRONG = 0.6, 1.6
-# Below this share of the driver's motion, a region that the driver moves is missing from the output.
+# Below this share of the driver's motion, a region that the driver moves counts as missing from the output.
 MISSING = 0.35
 # The driver moves a region if its motion there reaches this share of its motion in its strongest region.
 MOVED = 0.3
@@ -34,7 +34,7 @@ AGREEMENT = "agreement"
 
 @dataclass(frozen=True)
 class Remark:
-    """One sentence; `grade` is "good", "fair" or "bad" and colours it."""
+    """One sentence; `grade`, which is "good", "fair" or "bad", determines its colour."""
 
     text: str
     grade: Grade
@@ -111,7 +111,7 @@ def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
 
 
 def _timing(driver: Curves, output: Curves, group: str, missing: Sequence[str]) -> list[Remark]:
-    """Return a remark if a region peaks at another time. A plateau that includes the driver's peak is on time."""
+    """Return a remark if a region peaks too early or too late. A plateau that includes the driver's peak is on time."""
     late = _peak(output[group]) - _peak(driver[group])
     held = output[group][_peak(driver[group])] >= HELD * max(output[group])
     if group in missing or held or abs(late) <= LATE_SHARE * len(driver[group]):
@@ -125,7 +125,7 @@ def _peak(curve: Sequence[float]) -> int:
 
 
 def _sharpness(values: Values) -> list[Remark]:
-    """Return a remark on a picture softer or grainier than the truth or, if there is none, than template and driver.
+    """Return a remark on a picture that is softer or grainier than the truth or, without one, than template and driver.
 
     The template may have been enlarged and the driver may be full of sensor noise, so an output is soft only if it is
     softer than both, and grainy only if it is grainier than the sharper one.

@@ -19,8 +19,8 @@ DECIMALS = 3
 # Dozens of figures that differ only in their action unit.
 TRACK = re.compile(r"_track_AU")
 NOTE = (
-    "Means over cells. Best is the row nearest to the figure's ideal; rows equal to three decimals share it. Figures"
-    " without an ideal and figures of single action units are not listed."
+    "Values are means over cells. The best row is the one nearest to the figure's ideal; rows that are equal to three"
+    " decimals share this place. Figures without an ideal and figures of single action units are not listed."
 )
 
 
@@ -95,7 +95,7 @@ def _measured(run: FinishedRun) -> list[tuple[MetricFacts, Figure]]:
 
 
 def _left_out(run: FinishedRun) -> list[str]:
-    """Return a sentence on each metric with figures that no compared row has: which, and why."""
+    """Return a sentence on each metric with figures that no compared row has, saying which figures and why."""
     measured, sentences = [figure for _, figure in _measured(run)], []
     for metric in run.facts.metrics:
         lost = [figure for figure in filter(asked, metric.figures) if figure not in measured]
@@ -109,7 +109,7 @@ def _left_out(run: FinishedRun) -> list[str]:
 
 
 def summary(run: FinishedRun) -> list[str]:
-    """Return sentences on how often the truth is best, and in which figures a control is as good or better.
+    """Return sentences on how often the truth is best, and on the figures in which a control is as good or better.
 
     Return [] for a run without a truth or without controls to compare.
     """

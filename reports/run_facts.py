@@ -27,9 +27,9 @@ class ProtocolFacts(Facts):
 class CellFacts(Facts):
     """One driver on one template, as in run.json. Frame numbers count from 0, or are None if not coded.
 
-    foil: another driver that moves another part of the face, "" if the protocol names none.
-    faces: widths of the faces in the driver's original first frame, pixels, largest first. face: the chosen one.
-    medium: how the driver's file type affects motion, "" for ordinary file types.
+    foil: another driver that moves another part of the face, "" if the protocol names none. faces: widths in pixels of
+    the faces in the driver's original first frame, largest first. face: the chosen one. medium: how the driver's file
+    type affects motion, "" for ordinary file types.
     """
 
     name: str
@@ -56,7 +56,7 @@ class CellFacts(Facts):
 
     @property
     def several_faces(self) -> str:
-        """A note on a driver that shows several faces, "" for others."""
+        """A note on a driver that shows several faces, "" for other drivers."""
         return several_faces(self.faces, self.face)
 
 

@@ -178,7 +178,7 @@ class FinishedRun:
         return str(self.record(label, cell).get("content") or "")
 
     def supplied(self, label: str, cell: CellFacts) -> bool:
-        """Return whether everything that must be supplied from elsewhere for a cell was available."""
+        """Return whether everything that a cell needs from elsewhere was available."""
         return self.record(label, cell).get("status") != "missing"
 
     def record(self, label: str, cell: CellFacts) -> dict[str, Any]:

@@ -39,6 +39,6 @@ def soft_templates(run: FinishedRun) -> str:
     reach = f"{drivers[0]:.0f} to {drivers[-1]:.0f}" if len(drivers) > 1 else f"{drivers[0]:.0f}"
     return (
         f"By the variance of the Laplacian in the face, {listed}; the drivers have {reach}. Such a template was"
-        " enlarged or smoothed, so anything drawn on it looks grainy in comparison: also compare outputs' sharpness"
-        " with the driver's."
+        " enlarged or smoothed, so anything drawn on it looks grainy in comparison. Therefore also compare the outputs'"
+        " sharpness with the driver's."
     )

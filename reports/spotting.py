@@ -97,8 +97,8 @@ def spotting_table(run: FinishedRun) -> Table | None:
     sections.append(Section("Constant answer", (_constant_row(constant),)))
     around = -constant[0].spotted[0]
     note = (
-        f"{WHOLE_CLIP}: every clip as one interval, including the {around} still frames that are assumed on either"
-        " side of it."
+        f"{WHOLE_CLIP}: every clip counts as one interval, including the {around} still frames that are assumed on"
+        " either side of it."
     )
     below = (*filter(None, [caution(run)]), note)
     return marked(run, Table("Spotting: counts over cells", (Column("method"), *columns), tuple(sections), below))
@@ -120,8 +120,8 @@ def caution(run: FinishedRun) -> str:
     if not found:
         return ""
     return (
-        f"Caution: the {WHOLE_CLIP} itself counts as found in {found} of {plural(len(answers), 'cell')}: spotting"
-        " proves nothing there."
+        f"Caution: the {WHOLE_CLIP} itself counts as found in {found} of {plural(len(answers), 'cell')}, where spotting"
+        " therefore proves nothing."
     )
 
 

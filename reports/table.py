@@ -166,7 +166,7 @@ class Table:
         return list(dict.fromkeys(e.reason for row in self.rows() for e in row if e.value is None and e.reason))
 
     def cell_text(self, column: int, entry: Entry, notes: list[str]) -> str:
-        """Return an entry as Markdown and the terminal show it: value, remark in brackets, note number."""
+        """Return an entry as Markdown and the terminal show it: value, remark in brackets, and note number."""
         remark = f" ({entry.remark})" if entry.remark else ""
         mark = f" [{notes.index(entry.reason) + 1}]" if entry.value is None and entry.reason else ""
         return entry.shown(self.columns[column].decimals) + remark + mark
@@ -368,7 +368,7 @@ LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 
 def _latex(text: str) -> str:
-    """Return text that LaTeX prints literally: no command, no ligature, no cell end."""
+    """Return text that LaTeX prints literally, without commands, ligatures or cell ends."""
     return "".join(LATEX.get(c, c) for c in printable(text)).replace("--", "-{}-")
 
 
@@ -383,6 +383,6 @@ def markdown_row(cells: Iterable[str]) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Return text that Markdown shows literally: no markup, no HTML, no cell end."""
+    """Return text that Markdown shows literally, without markup, HTML or cell ends."""
     escaped = "".join("\\" + c if c in "\\`*_[]|#" else c for c in printable(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -12,12 +12,12 @@ from megbench.results.export import submission_of, values_of
 
 # Lists of named entries, each with the key that holds an entry's name.
 NAMED = {"cells": "name", "metrics": "name", "rows": "label", "figures": "name"}
-# The largest number of findings to list; a file of another run differs everywhere.
+# The largest number of findings to list, because a file from another run differs everywhere.
 MOST_TOLD = 30
 
 
 def against_run(facts: dict[str, Any], run: Path) -> list[str]:
-    """Return how a file's JSON values differ from its run's, or [] if they do not.
+    """Return the differences between a file's JSON values and its run's, or [] if there are none.
 
     The run's files are hashed again first. Raise BenchError if the folder is not a finished run.
     """
@@ -35,7 +35,7 @@ def against_run(facts: dict[str, Any], run: Path) -> list[str]:
 
 
 def _differences(here: Any, there: Any, place: str) -> Iterator[str]:
-    """Yield a line for each value that differs, with its path, outermost entry first."""
+    """Yield a line for each value that differs, with its path from the outermost entry inwards."""
     if isinstance(here, dict) and isinstance(there, dict):
         for name in dict.fromkeys([*there, *here]):
             inner = f"{place}, {name}" if place else str(name)

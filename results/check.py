@@ -1,8 +1,9 @@
-"""Find what is wrong with a results file, as far as the file alone can show it, with one line per finding.
+"""Find what is wrong with a results file, as far as this can be seen from the file alone, with one line per finding.
 
 There are two checks. The hashes of the parts reveal every change since the export, and where it was made. Values that
 follow from other parts are computed again, so that a change whose hash was also replaced is found if it contradicts
-anything. A consistent forgery is not found here; comparison with the run finds it (megbench.results.against_run).
+anything else in the file. A consistent forgery is not found here, but comparison with the run finds it
+(megbench.results.against_run).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def findings(facts: dict[str, Any], known_weights: Mapping[str, str]) -> list[st
 
 
 def altered(facts: dict[str, Any]) -> Iterator[str]:
-    """Yield the parts that were altered, removed or added since the export, by their hashes."""
+    """Yield the parts that, according to their hashes, were altered, removed or added since the export."""
     now, then = digests_of(facts), facts["digests"]
     for name in then["parts"]:
         if name not in now["parts"]:
@@ -51,7 +52,7 @@ def altered(facts: dict[str, Any]) -> Iterator[str]:
         if name not in then["parts"]:
             yield f"{name}: added since the export"
     if now["parts"] == then["parts"] and now["whole"] != then["whole"]:
-        yield "the file: its parts are as exported, but their order or the hash of the file is not"
+        yield "the file: its parts have not changed since the export, but their order or the hash of the file has"
 
 
 def _contradictions(made: Submission, known_weights: Mapping[str, str]) -> Iterator[str]:
@@ -115,7 +116,10 @@ def _controls(made: Submission) -> Iterator[str]:
     if made.asked is None:
         return
     if not made.asked.controls:
-        yield "rows: no controls (--no-controls), with which other scores are compared. Run the benchmark with controls"
+        yield (
+            "rows: there are no controls (--no-controls) with which other scores can be compared. Run the benchmark"
+            " with controls"
+        )
         return
     labels = {row.label for row in made.rows}
     foils = any(cell.foil for cell in made.cells)
@@ -196,7 +200,9 @@ def _scores(made: Submission, row: Row) -> Iterator[str]:
     for name, cell in row.cells.items():
         absent = [figure for names in cell.absent.values() for figure in names]
         twice = set(absent) & cell.scores.keys() or {figure for figure in absent if absent.count(figure) > 1}
-        yield from (f"{figure} on {name}: both present and absent, or absent twice" for figure in sorted(twice))
+        yield from (
+            f"{figure} on {name}: listed as both present and absent, or as absent twice" for figure in sorted(twice)
+        )
         told = {*absent, *cell.scores}
         yield from (f"{figure} on {name}: neither a value nor a reason" for figure in figures if figure not in told)
         yield from (

@@ -17,7 +17,7 @@ def digests_of(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parts(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield each part of a file with its name in messages."""
+    """Yield each part of a file with the name that messages use for it."""
     for name in ("kind", "note", "protocol", "asked", "made", "seal"):
         yield name, facts[name]
     for cell in facts["cells"]:

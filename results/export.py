@@ -22,7 +22,7 @@ from megbench.results.means import kept
 from megbench.results.submission import FORMAT, LONGEST_TEXT, Submission
 
 CELL_FACTS = {"name", "driver", "template", "database", "emotion", "subject", "fps", "rendered", "foil"}
-# From this depth in the file on, a value takes one line: a cell's result, a figure over all cells, a figure's facts.
+# From this depth on, every value takes one line: a cell's result, a figure over all cells, a figure's facts.
 LINES_FROM = 4
 UNTIMED = {"outputs": "made elsewhere; only read here", "external": "the memory of another program is not measured"}
 
@@ -92,7 +92,7 @@ def write_submission(submission: Submission, path: Path) -> None:
 
 
 class _Hider:
-    """Remove the user's folders from text: only the last part of /home/ann/outputs remains."""
+    """Removes the user's folders from text, so that only the last part of /home/ann/outputs remains."""
 
     def __init__(self, run: FinishedRun) -> None:
         given = run.facts.request.get("folders")

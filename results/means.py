@@ -12,12 +12,12 @@ from megbench.core.pooled import pooled
 from megbench.core.statistics import Interval, bootstrap_mean
 from megbench.results.submission import CellResult, FigureFacts, Metric
 
-# The number of significant digits in a file: more than any figure is accurate to.
+# The number of significant digits in a file, which exceeds the accuracy of every figure.
 DIGITS = 9
 
 
 def kept(value: float | None) -> float | None:
-    """Return a number rounded as in a file."""
+    """Return a number rounded to the precision of a file."""
     return None if value is None else float(f"{value:.{DIGITS}g}")
 
 

@@ -20,7 +20,8 @@ FILE = Path(__file__).parent / "papers.yaml"
 class PaperNumber(BaseModel):
     """One printed number.
 
-    within: the largest difference at which a row reproduces it. It is None if no row can; `why` then gives the reason.
+    within: the largest difference at which a row reproduces the number; None if no row can, and `why` then says why
+    not.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

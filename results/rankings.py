@@ -28,7 +28,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A row in a ranking, with the numbers printed for it in papers, by figure."""
+    """A row in a ranking, with the numbers that papers print for it, by figure."""
 
     entry: Entry
     row: Row
@@ -42,7 +42,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Rows that may be compared: on exactly these cells, by this version of this metric, best first."""
+    """Rows that may be compared, because they have exactly these cells and this version of this metric; best first."""
 
     protocol: str
     protocol_version: str
@@ -54,7 +54,7 @@ class Ranking:
 
     @property
     def figures(self) -> list[FigureFacts]:
-        """The columns: the metric's figures with a group, or else its first few, except those that no row has."""
+        """The columns: the metric's figures that have a group, or else its first few, without those that no row has."""
         grouped = sorted((figure for figure in self.metric.figures if figure.group), key=lambda figure: figure.order)
         chosen = grouped or list(self.metric.figures[:FEW])
         return [figure for figure in chosen if any(_value(ranked.row, figure) is not None for ranked in self.rows)]

@@ -21,7 +21,7 @@ PIXELS, QUALITY, LENS, NOISE = (112, 256), (50, 96), (0.6, 1.4), (0.005, 0.014)
 # Side lengths, in pixels, of downsampled pictures with only the coarse detail, and with only the coarse and middle
 # detail.
 BANDS = (16, 64)
-# Templates are clean portraits, with only this much camera noise left.
+# Templates are clean portraits, in which only this much camera noise remains.
 TEMPLATE_NOISE = 0.3
 
 
@@ -67,8 +67,8 @@ class Camera:
     """Lighting and camera of one person's frames.
 
     table: (256, 3) float32, the brightness in [0, 1] of every grey level. shade: (256, 256, 1). blur: in pixels of the
-    256-pixel picture, 0 for none. noise: in the [0, 1] range. published: None for a picture as it was filmed. tone:
-    None for an unchanged face.
+    256-pixel picture, 0 for none. noise: in the [0, 1] range. published: None for a picture left as it was filmed.
+    tone: None for an unchanged face.
     """
 
     table: Float32s

@@ -1,6 +1,6 @@
 """The surroundings of a rendered face: clothes, hats and backgrounds other than those in the portrait.
 
-Networks trained with only one collar mistake the edges of other collars for the corners of a mouth.
+Networks trained on a single collar mistake the edges of other collars for the corners of a mouth.
 """
 
 from __future__ import annotations

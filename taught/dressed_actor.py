@@ -15,15 +15,15 @@ from megbench.faces.mesh import Points
 from megbench.taught.people import person
 from megbench.taught.states import Cue
 
-# Vertices whose motion, when the skull turns, moves the teeth and the glasses: the inner edge of the upper lip and the
-# bridge of the nose.
+# Vertices whose motion, when the skull turns, also moves the teeth and the glasses: the inner edge of the upper lip and
+# the bridge of the nose.
 TEETH_AT, GLASSES_AT = 13, 168
 # Seeds for the mouth and the glasses, which are drawn independently of the face.
 MOUTHS, GLASSES = 1, 2
 
 
 class DressedActor:
-    """A person in front of the camera, with the same mouth and possibly the same glasses in every state."""
+    """A person in front of the camera, with the same mouth and, if worn, the same glasses in every state."""
 
     def __init__(self, role: Role, wears_glasses: bool) -> None:
         self._actor = Actor(person(role))

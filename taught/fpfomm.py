@@ -17,7 +17,7 @@ from megbench.taught.trainer import TaughtConfig, TaughtTrainer, Transferred
 
 
 class TaughtFpFomm:
-    """FPB-FOMM, whose detector reads only the driver, because in relative mode the source's jacobians cancel out."""
+    """FPB-FOMM with a detector that reads only the driver; in relative mode, the source's jacobians cancel out."""
 
     def __init__(self, config: FpFommConfig, taught: TaughtConfig) -> None:
         self.taught = taught

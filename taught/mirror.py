@@ -2,8 +2,9 @@
 
 from megbench.training.mirror import LANDMARK_PARTNERS, partners
 
-# The fifty landmarks that TPS's key points are trained to follow: all except the jaw and one on the nose bridge. Each
-# group of five (one spline) is spread over the face: brow, eye or nose, mouth. Their mesh vertices are given below.
+# The fifty landmarks that TPS's key points are trained to follow: all except those of the jaw and one on the nose
+# bridge. Each group of five (one spline) is spread over the face: brow, eye or nose, mouth. Their mesh vertices are
+# given below.
 # fmt: off
 MANY_LANDMARKS = (
     17, 36, 46, 48, 58, 18, 37, 47, 49, 59,

@@ -52,11 +52,11 @@ class People:
     def portrait(self, name: str) -> Portrait:
         """Decode a portrait.
 
-        Raise BenchError if there is none with that name, or if it is not a picture of 512 x 512.
+        Raise BenchError if there is none with that name, or if it is not a picture of 512 x 512 pixels.
         """
         decoded = cv2.imdecode(np.frombuffer(self.pictures.get(name, b"?"), np.uint8), cv2.IMREAD_COLOR)
         if decoded is None or decoded.shape != (TEXTURE, TEXTURE, 3):
-            raise BenchError(f"{FILE} has no portrait {name} of {TEXTURE} x {TEXTURE} pixels. {REMEDY}")
+            raise BenchError(f"{FILE} contains no portrait {name} of {TEXTURE} x {TEXTURE} pixels. {REMEDY}")
         return Portrait(name, np.ascontiguousarray(decoded[..., ::-1]), self.meshes[name])
 
 

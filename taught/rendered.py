@@ -44,7 +44,7 @@ class RenderedSettings(StoreSettings):
 
 
 def rendered_set(folder: Callable[[], Path], people: int | None = None) -> TrainingSource:
-    """Return the rendered set in `folder()`: all of it for training on exact motion, otherwise only frame pairs.
+    """Return the rendered set in `folder()`: the whole set for training on exact motion, otherwise only frame pairs.
 
     people: the number of people in it, if it is known before `folder` renders them.
     """
@@ -99,7 +99,7 @@ class RenderedSet:
 
     @property
     def videos(self) -> int:
-        """The number of people in the training set; each person counts as one video."""
+        """The number of people in the training set, each of whom counts as one video."""
         return len(self.identities("train"))
 
     def facts(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class RenderedSet:
     def _states(self, rng: np.random.Generator) -> tuple[int, int]:
         """Draw two states, mostly starting at rest.
 
-        Few of them move the head, because head motion masks the expression.
+        In only a few of them does the head move, because head motion masks the expression.
         """
         pool = np.flatnonzero(self.still) if rng.random() < 1 - self.variation.turn_share else np.arange(self.n_states)
         s = 0 if rng.random() < self.variation.rest_share else int(rng.choice(pool))

@@ -40,8 +40,8 @@ WIDE: tuple[Mapping[str, tuple[float, float]], ...] = (
 HEAD_EVERY, ONLY_HEAD_EVERY, TURN_SHARE = 4, 8, 0.6
 # The smallest and largest turn of the head, in radians.
 TURN_RANGE = np.radians([1.0, 8.0])
-# A state is weakened until the Jacobian determinant is at least this large at every point of these people's faces. They
-# are an average person and those three out of twelve on whom most states fold.
+# A state is weakened until the Jacobian determinant is at least this large at every point of these people's faces.
+# These people are an average person and the three out of twelve on whom most states fold.
 TRIED_ON, LEAST_JACOBIAN = (0, 1, 4, 8), 0.3
 
 
@@ -132,7 +132,7 @@ def _manner(number: int) -> Points:
 
 
 def _draw_turn(rng: np.random.Generator) -> tuple[float, float]:
-    """Draw yaw and pitch; in some states, both are 0."""
+    """Draw yaw and pitch; both are 0 in some states."""
     size = rng.uniform(*TURN_RANGE)
     way = rng.uniform(0, 2 * np.pi)
     turns = rng.random() < TURN_SHARE

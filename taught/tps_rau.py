@@ -1,7 +1,7 @@
-"""TPS with relative action units, as trained for the demo weights: the maps that it paints move the template.
+"""TPS with relative action units, as trained for the demo weights: its output maps move the template.
 
-The network receives no driver. It is trained to move the source by the maps that it paints (taught/displaced.py)
-instead of painting a picture.
+The network receives no driver. It is trained to move the source by its output maps (taught/displaced.py) instead of
+painting a picture.
 """
 
 from __future__ import annotations

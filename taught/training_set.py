@@ -11,8 +11,8 @@ pixel centres (align_corners=True: grid point j is at pixel 255 j / 63):
     face.npy       (I, 64, 64)         uint8    1 on the face
     states.json, identities.json, and set.json, which is written last
 
-The flow is that of skin, lips and lids, before anything is painted over them: the inside of an open mouth, closed lids
-and glasses (worn by every fifth person) do not appear in it.
+The flow is that of skin, lips and lids before anything is painted over them. The inside of an open mouth, closed lids
+and glasses (worn by every fifth person) therefore do not appear in it.
 
 Until set.json is written, begun.json states what is being rendered, and done/<person> states which people are finished.
 """
@@ -59,7 +59,7 @@ def build(folder: Path, identities: int, states: int, seed: int, progress: bool 
     states. Raise BenchError if the file has fewer people.
     """
     if identities > (most := len(read_people().roles)):
-        raise BenchError(f"{identities} people were requested, but there are only {most}. Request {most} or fewer.")
+        raise BenchError(f"{identities} people were requested, but only {most} are available. Request {most} or fewer.")
     request = {"version": VERSION, "identities": identities, "states": states, "seed": seed}
     marker = folder / "set.json"
     if (read_json(marker) or {}).get("request") == request:

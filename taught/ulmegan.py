@@ -1,6 +1,6 @@
-"""ULME-GAN as trained for the demo weights: the maps that it paints move the template, and action units act as gates.
+"""ULME-GAN as trained for the demo weights: its output maps move the template, and action units act as gates.
 
-Without displacement, short training ends with attention 1 everywhere, which keeps the source, because the blur of
+Without displacement, short training ends with attention 1 everywhere, which keeps the source, because the blur in
 painted pictures outweighs the changes that they show.
 """
 
@@ -31,7 +31,7 @@ class DisplacedUlmeConfig(UlmeConfig):
 
 
 class DisplacedUlmeGenerator(UlmeGenerator):
-    """ULME-GAN's generator whose colour map is the source, moved and brightened by painted maps (taught/displaced.py).
+    """ULME-GAN's generator whose colour map is the source, moved and brightened by output maps (taught/displaced.py).
 
     The first convolution's response to the action units multiplies the last features, so that a face at rest is left
     unchanged. If the units were planes appended to the picture, the first instance norm would remove them everywhere
@@ -71,8 +71,8 @@ class TaughtUlme:
     """ULME-GAN's generator, trained at its own picture size and without a discriminator.
 
     The colour map is trained as a separate picture, and attention is trained to be 1 where the truth is at rest. If
-    they were trained through the composite, attention would hide the colours before they became useful and would never
-    reveal them again.
+    both were trained through the composite, attention would hide the colours before they became useful and never reveal
+    them again.
     """
 
     def __init__(self, config: DisplacedUlmeConfig) -> None:

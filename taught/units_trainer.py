@@ -32,7 +32,7 @@ class TaughtUnitsConfig:
 class Painting:
     """The output of a model.
 
-    maps: (B, 3, S, S), the painted maps. found: (B, 3, S, S) in [0, 1], the picture that should equal `target`.
+    maps: (B, 3, S, S), the output maps. found: (B, 3, S, S) in [0, 1], the picture that should equal `target`.
     attention: (B, 1, S, S), 1 keeps the source; None if a network has no attention.
     """
 

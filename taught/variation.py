@@ -1,4 +1,4 @@
-"""Variation of rendered training pictures: where a face is and how its head moves. Cameras are in cameras.py."""
+"""Variation of rendered training pictures: where the face is and how the head moves. Cameras are in cameras.py."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Variation:
 
     flip_points: whether the landmarks and points of a mirrored picture are mirrored, too; False is FPB-FOMM's published
     behaviour.
-    place_px, place_turn: standard deviations of the place's shift and of its linear map minus the identity.
+    place_px, place_turn: standard deviations of the place's shift and of its linear map (minus the identity).
     bend_px: standard deviation of a smooth bend of the whole picture, which gives a person different proportions.
-    rest_share: share of pairs whose first state is certainly a face at rest; in the others it may be any state.
+    rest_share: share of pairs whose first state is certainly a face at rest; in other pairs it may be any state.
     turn_share: share of pairs whose states may be among those in which the people turn their heads.
     head_share: share of pairs in which the head moves between the two states, by an affine map.
     head_px: smallest and largest size of that motion (log-uniform; shift in pixels, linear map in half percents).
-    alone_share: among the moving heads, the share in front of a background at rest; otherwise the whole picture moves.
+    alone_share: share of the moving heads whose background is at rest; otherwise the whole picture moves.
     gain, channel, offset, gamma, shade: spreads of brightness, colour balance, black level, log gamma, and light that
     varies smoothly. noise: the largest camera noise, in the [0, 1] range. landmark_px: the error of landmarks.
     published_share: share of people whose pictures look like published kits: soft, small, saved as JPEG and enlarged.
@@ -81,7 +81,7 @@ class Stir:
     alone: bool = False
 
     def about(self, centre: Float32s) -> Matrix:
-        """Return the motion about `centre` as a matrix (3, 3) that acts on pixel coordinates."""
+        """Return the motion about `centre` as a matrix (3, 3) on pixel coordinates."""
         matrix = np.eye(3)
         matrix[:2, :2] = self.linear
         matrix[:2, 2] = centre + self.shift - self.linear @ centre

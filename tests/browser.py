@@ -29,7 +29,8 @@ def opened(browser, report, width=1400, height=900):
 
 def pixels(page, canvas, player):
     """Return the RGB values of a canvas in the opened cell, scaled to (256, 256, 3)."""
-    # Sent as text because a list of numbers takes seconds to transfer. Offset by 256 to avoid special characters.
+    # The values are sent as text, because a list of numbers takes seconds to transfer, and are offset by 256 to avoid
+    # special characters.
     letters = page.evaluate(
         """([canvas, player]) => {
             const found = document.querySelectorAll(`.cell.shown .player .${canvas}`)[player];

@@ -36,7 +36,7 @@ get_command = functools.cache(typer.main.get_command)
 
 
 def pytest_collection_finish():
-    """Exempt imported objects from garbage collection: there are many, and they live until the process ends."""
+    """Exempt imported objects from garbage collection, because there are many and they live until the process ends."""
     gc.freeze()
     gc.enable()
     atexit.register(gc.unfreeze)
@@ -50,7 +50,7 @@ def no_lasting_memo(monkeypatch):
 
 @pytest.fixture(scope="session", autouse=True)
 def boxes_remembered():
-    """Search each picture for faces only once: tests share a few pictures, and a search takes a tenth of a second."""
+    """Search each picture for faces only once; tests share a few pictures, and a search takes a tenth of a second."""
     from megbench.faces import landmarks  # imported here: the process that only distributes tests does not need it
 
     search, found = landmarks._boxes, {}
@@ -119,7 +119,7 @@ def databases(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    """Yield Chromium for one module only: its event loop must not be running during other modules' tests."""
+    """Yield Chromium for one module only, because its event loop must not be running during other modules' tests."""
     from playwright.sync_api import sync_playwright
 
     if CHROMIUM is None:

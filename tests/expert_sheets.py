@@ -48,7 +48,7 @@ def write_csv(path: Path, rows, delimiter=",") -> Path:
 
 
 def write_xlsx(path: Path, *sheets) -> Path:
-    """Write a workbook with a sheet per (title, rows), the first dataset cell merged downwards as in the originals."""
+    """Write a workbook with a sheet per (title, rows), whose first dataset cell is merged as in the originals."""
     book = Workbook()
     book.remove(book.active)
     for title, rows in sheets:

@@ -1,4 +1,4 @@
-"""Stand-ins for the programs in configs/external: they take the same arguments and leave the same kind of output.
+"""Stand-ins for the programs in configs/external: they take the same arguments and produce the same kind of output.
 
 Each "animates" by shifting the template: frame k is the template shifted k pixels to the right. The stand-ins have
 nothing else in common with the real programs.
@@ -147,7 +147,7 @@ def fsrt(given: argparse.Namespace) -> None:
 
 
 def lia(given: argparse.Namespace) -> None:
-    """Write a folder named after the model, and a file named after both inputs."""
+    """Write a file named after both inputs into a folder named after the model."""
     driver, rate = _read(given.driving_path)
     name = f"{Path(given.source_path).stem}_{Path(given.driving_path).stem}.mp4"
     _write(Path(given.save_folder) / given.model / name, _made(read_picture(Path(given.source_path)), driver), rate)

@@ -71,7 +71,7 @@ def write_package(folder: Path) -> Path:
 def frames_of(units: dict[str, np.ndarray], n_frames: int, sides: float = 0.0) -> Frames:
     """Return frames from which the stand-in reads these units (T,) in 0..1.
 
-    sides: how far the left and right coefficients lie above and below a unit's value.
+    sides: how far the left coefficient lies above a unit's value, and the right one below it.
     """
     frames = np.full((n_frames, SIZE, SIZE, 3), 100, np.uint8)
     frames[:, 0, : len(NAMES)] = 0

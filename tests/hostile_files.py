@@ -64,7 +64,7 @@ def strip():
 
 
 def turned():
-    """Return the face lying on its side, with the matching orientation tag."""
+    """Return the face lying on its side, with the corresponding orientation tag."""
     exif = Image.Exif()
     exif[0x0112] = 6
     return picture("JPEG", np.ascontiguousarray(np.rot90(FACE)), quality=95, exif=exif.tobytes())

@@ -77,7 +77,7 @@ def actor(template: str) -> Actor:
 
 
 def answer(driver: Driver, template: str, strength: float) -> Frames:
-    """Return the ground truth: the template performing the driver's motion, equally blurred, (T, 256, 256, 3) uint8."""
+    """Return the ground truth: the template with the driver's motion, just as blurred, (T, 256, 256, 3) uint8."""
     frames, _ = film(actor(template), performance(driver, strength), demo.TEMPLATE_CAMERA)
     return np.stack([np.asarray(soft(frame)) for frame in frames.round().clip(0, 255).astype(np.uint8)])
 

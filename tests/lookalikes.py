@@ -1,8 +1,8 @@
 """Look-alikes of CASME II, SAMM and SMIC on users' disks, with rendered faces, based on the databases' descriptions.
 
 Nothing here is taken from the adapters: names, numbers and irregularities are those of the published layouts. The nine
-drivers of MEGC2021 have their true names and frame numbers. There are few clips, most of them short, and frames share
-files.
+drivers of MEGC2021 have their true names and frame numbers. There are only a few clips, most of them short, and frames
+share files.
 """
 
 import functools
@@ -207,7 +207,7 @@ def smic_e(root: Path) -> Path:
 
 
 def table(root: Path) -> Path:
-    """Write a database unknown to the suite: a table, folders of frames and a video."""
+    """Write a database that the suite does not know: a table, folders of frames and a video."""
     from megbench.core.video_writing import write_video
 
     frames(root / "a" / "first", between("frame_{}.jpg", 7, 14), coded("hopper", (640, 480), "JPEG"))

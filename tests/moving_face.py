@@ -1,4 +1,4 @@
-"""A small clip with exact motion for tests: a public-domain face whose mouth corner (or brow) is pushed to and fro."""
+"""A small clip with exact motion for tests: a public-domain face whose mouth corner (or brow) moves out and back."""
 
 import functools
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Look-alike databases with planted rules: lowered brows are negative, a smile positive, raised brows surprise.
+"""Look-alike databases with planted rules: lowered brows mean negative, a smile means positive, and raised brows mean
+surprise.
 
 Each clip shows a rendered person in four frames: neutral, half, apex, half again. The stores are like those that
 `bench.py prepare` writes.

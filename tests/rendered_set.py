@@ -10,7 +10,7 @@ from megbench.core.spline import Spline, as_type
 
 
 def write_rendered_set(folder: Path) -> Path:
-    """Write a set of three "people" (smooth textures) in four states, each with another shift of the middle."""
+    """Write a set of three "people" (smooth textures) in four states, each with a different shift of the middle."""
     rng = np.random.default_rng(0)
     people, states = 3, 4
     shifts = np.array([[0, 0], [3, 0], [0, -2], [-2, 2]], np.float32)

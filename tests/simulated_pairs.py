@@ -49,7 +49,7 @@ STUDIES = (
 
 @functools.cache
 def asked(study: Study, seed: int = 0) -> list[tuple[int, int, int, int]]:
-    """Return rater, driver and both methods of every question, two templates per driver, by the suite's own design."""
+    """Return rater, driver and both methods of every question, by the suite's design with two templates per driver."""
     cells = {f"{driver}__{template}": str(driver) for driver in range(study.drivers) for template in "ab"}
     pairs = all_pairs((str(method), cell) for method in range(len(STRENGTHS)) for cell in cells)
     rng, counts = random.Random(seed), Asked()

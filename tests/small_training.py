@@ -1,4 +1,4 @@
-"""A small training run that tests kill or run in one of two processes."""
+"""A small training run that tests kill, or run as one of two processes."""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from megbench.faces.coded_units import Coding, Unit, parse
 
-# What coders wrote in CASME II, SAMM, CAS(ME)3, 4DME and DFME, and its meaning.
+# Notations that coders used in CASME II, SAMM, CAS(ME)3, 4DME and DFME, with their meanings.
 WRITTEN = {
     "12": [[Unit(12)]],
     "4+L10": [[Unit(4)], [Unit(10, side="L")]],

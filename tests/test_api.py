@@ -151,7 +151,7 @@ def test_the_programs_own_script_is_as_before(monkeypatch):
 
 
 def test_outputs_are_scored_from_another_thread(tmp_path, monkeypatch):
-    """Scoring works in a thread, as in a server, where `signal.signal` is refused; it is done in separate processes."""
+    """Scoring uses separate processes, so it works in a thread, as in a server, where `signal.signal` is refused."""
     monkeypatch.chdir(tmp_path)
     frames, found = render(MOUTH, n_frames=3)[0], []
     thread = threading.Thread(target=lambda: found.append(megbench.score(frames, frames, face(), "flicker", workers=1)))
@@ -172,7 +172,7 @@ def test_frames_on_disk_and_in_memory_score_alike(tmp_path, monkeypatch, in_this
 
 
 def test_the_documents_calls_work(tmp_path, monkeypatch, capsys, in_this_process):
-    """The code in docs/install.md works for outputs in folders and in memory. Its third block, a demo, is too slow."""
+    """The code in docs/install.md works for outputs in folders and in memory. Its third block, a demo, takes long."""
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parent.parent / "docs" / "install.md").read_text()
     folders, memory, _ = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)

@@ -124,7 +124,8 @@ def test_everyday_variants_of_a_portrait_give_the_same_face(name):
         assert np.linalg.norm(centre - wanted) < NEAR * unit
         assert face.width / ALIKE < found.width / scale < face.width * ALIKE
         largest_is_another += max(seen, key=lambda other: other.width).box != found.box
-    # The clothes are the larger box in some variants of one picture, as the test requires, and in none of the other.
+    # The clothes are the larger box in some variants of one picture, as the test requires, and in no variant of the
+    # other.
     assert (largest_is_another > 5) == (name == "astronaut")
 
 
@@ -176,7 +177,7 @@ def test_a_box_that_the_second_pass_confirms_stays_in_place(monkeypatch):
 
 
 def test_a_small_face_is_found_beside_a_larger_one():
-    """The detector needs a second pass to find the small face, and makes one only if all faces are requested."""
+    """The detector needs a second pass to find the small face and makes that pass only if all faces are requested."""
     luma = grey(BOTH[None])[0]
     assert len(believed(candidates(luma))) == 1
     assert len(believed(candidates(luma, everyone=True))) == 2

@@ -86,7 +86,7 @@ def test_pooled_agreement_is_pooled_over_the_shared_cells(second):
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.floats(-0.9, 0.9), st.floats(-0.9, 0.9)), min_size=5, max_size=7))
 def test_pooled_differences_of_alike_cells_are_tested_as_means_are(values):
-    """If cells have equal motion, pooling is averaging, so the interval and p must equal those of the mean."""
+    """If cells have equal motion, pooling amounts to averaging, so the interval and p must equal those of the mean."""
     cells = {f"c{i}": pair for i, pair in enumerate(values)}
     first, second = ({cell: pair[k] for cell, pair in cells.items()} for k in (0, 1))
     of_drivers = {cell: cell for cell in cells}
@@ -155,7 +155,7 @@ def test_two_rows_of_one_run(first):
     ("change", "said"),
     [
         (lambda f: f["metrics"][0].update(version="2"), "Metric versions differ: motion_agreement 1 and 2"),
-        (lambda f: f["cells"].pop(), "The cells differ: d2__tb in one run only"),
+        (lambda f: f["cells"].pop(), "The cells differ: only one run has d2__tb"),
         (
             lambda f: f["cells"][0].update(apex_frame=0),
             r"Cells differ between the runs: d1__ta\. d1__ta differs in apex_frame \(\d+ and 0\)",

@@ -166,7 +166,7 @@ def test_a_driver_that_does_not_move_has_nothing_to_spot():
 @settings(deadline=None)
 @given(st.floats(0.05, 1), st.integers(0, 12))
 def test_the_answer_of_the_whole_clip_is_kept_beside_any_output(strength, delay):
-    """This answer ignores the output; with still frames around the clip, it misses even what fills most of the clip."""
+    """This answer ignores the output. With still frames around the clip, it misses even what fills most of the clip."""
     driver = expression(rest=5)[:50]
     late = np.concatenate([np.zeros((delay, 12, 2)), driver])[: len(driver)]
     *counts, first, last = spot(strength * late, driver).sums["whole_clip"]

@@ -103,7 +103,7 @@ def test_both_scales_are_the_same_in_the_pixels(case):
 
 
 def disc(columns, rows, aspect):
-    """Return a picture with pixels of the given aspect that shows a centred round disc when displayed."""
+    """Return a picture with pixels of the given aspect, in which a centred disc is round when displayed."""
     y, x = np.mgrid[0:rows, 0:columns] + 0.5
     far = np.hypot(x * aspect - columns * aspect / 2, y - rows / 2)
     weight = np.clip(0.3 * min(columns * aspect, rows) - far + 0.5, 0, 1)[..., None]

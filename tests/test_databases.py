@@ -1,4 +1,4 @@
-"""Database adapters on look-alikes: what they find, report missing and correct, and every known irregularity."""
+"""Database adapters on look-alikes: what they find, report as missing and correct, and every known irregularity."""
 
 import dataclasses
 import shutil

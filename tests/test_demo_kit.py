@@ -27,8 +27,8 @@ REAL = {
 }
 # The same figures for both templates, without noise.
 REAL_TEMPLATES = {"dim": (91, (19, 26), 49), "bright": (148, (19, 26), 31)}
-# Peak motion of micro-expressions in frame pixels, as the mean over the region that moves most: the range over all
-# drivers, and their median.
+# Peak motion of micro-expressions in frame pixels, averaged over the region that moves most: the range over all
+# drivers, and the median.
 PEAKS, MEDIAN = (0.3, 1.5), 0.7
 FRAMES = 40
 INDEX = {driver.name: index for index, driver in enumerate(SHEET.drivers)}

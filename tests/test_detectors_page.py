@@ -1,4 +1,4 @@
-"""A report on several detectors of action units: columns and curves name their detector, disagreement is shown."""
+"""A report on several detectors of action units: columns and curves name their detector, and disagreement is shown."""
 
 import csv
 import dataclasses
@@ -24,7 +24,7 @@ from tests.report_fixture import CONTROLS, FRAMES, LABELS, make_run
 
 BUMP = np.sin(np.pi * np.arange(FRAMES) / (FRAMES - 1))
 RISE = np.arange(FRAMES) / (FRAMES - 1)
-# The frames on which blendshapes are measured; the two time courses above differ on them.
+# The frames in which blendshapes are measured and in which the two time courses above differ.
 FEW = sampled_frames(FRAMES, FRAMES // 2, 6)
 QUALITY = {**LABELS, **CONTROLS}
 # The curves that each detector reads in any clip: for blendshapes, AU04 falls instead of rising and AU06 is missing.
@@ -137,7 +137,7 @@ def test_what_detectors_see_in_the_same_clips_is_compared_unit_by_unit(run, page
     assert rows["AU04"][driver].value == pytest.approx(-1)
     assert rows["all units"][driver].value == pytest.approx(0)
     assert (rows["AU12"][driver].remark, rows["AU12"][failing].remark) == ("4", "3")
-    assert "see move in no cell: AU01, AU02, AU05, AU07, AU10, AU15, AU17." in table.footnotes[1]
+    assert "not both see move in any cell: AU01, AU02, AU05, AU07, AU10, AU15, AU17." in table.footnotes[1]
     assert "Kendall's tau of flow and blendshapes -1.00" in table.footnotes[0]
     assert "tau of OpenFace and flow 1.00" in tables["Detectors compared, OpenFace and flow"].footnotes[0]
     assert "Kendall&#39;s tau of flow and blendshapes -1.00" in page

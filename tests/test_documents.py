@@ -1,4 +1,4 @@
-"""The documents: their commands are ones that the command line accepts, and their links lead somewhere."""
+"""The documents: the command line accepts their commands, and their links lead somewhere."""
 
 import re
 import shlex

@@ -63,7 +63,7 @@ def scene_of(picture: np.ndarray) -> Scene:
 
 
 def misplaced(picture: np.ndarray, scene: Scene, at: np.ndarray) -> float:
-    """Return by how many pixels a picture (H, W) differs from the scene at points `at` (H, W, 2) of an upright grid."""
+    """Return by how many pixels a picture (H, W) is off from the scene at points `at` (H, W, 2) of an upright grid."""
     value, dx, dy = (part.ravel() for part in scene(at[0, INSIDE, 0], at[INSIDE, :1, 1]))
     difference = picture[INSIDE, INSIDE].ravel() - value
     return float(np.abs(np.linalg.lstsq(np.column_stack([dx, dy]), difference, rcond=None)[0]).max())

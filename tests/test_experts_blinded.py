@@ -28,7 +28,7 @@ def run(made, tmp_path):
 
 
 def fill(sheet, score):
-    """Write scores into a sheet: `score(code)` returns upper, lower, noise."""
+    """Write scores into a sheet: `score(code)` returns upper, lower and noise."""
     book = openpyxl.load_workbook(sheet)
     page = book["scores"]
     for row in page.iter_rows(min_row=6):
@@ -210,7 +210,7 @@ def test_sheets_of_one_expert_add_up_whether_they_come_together_or_one_by_one(ca
 
 
 def test_the_published_judgements_fit_a_run_that_has_a_part_of_them(call, run, tmp_path):
-    """Rows that match the run are imported, the others are counted, and the page shows the judgements."""
+    """Rows that match the run are imported, other rows are counted, and the page shows the judgements."""
     mapping = tmp_path / "names.yaml"
     mapping.write_text(
         "methods: {3295: fpfomm, 3311: flow_warp}\ndrivers: {SAMM positive: d1}\ntemplates: {westernMale: ta}\n"

@@ -38,7 +38,7 @@ def one_team(**changes):
 
 def test_the_help_names_every_kind_of_sheet_that_is_read():
     shown = CliRunner().invoke(bench.app, ["experts", "import", "--help"]).output
-    unread = {".txt", ".et", ".numbers"}  # an unusual name for CSV, and two kinds that are only listed to be refused
+    unread = {".txt", ".et", ".numbers"}  # an unusual name for CSV, and two kinds that are listed only to be refused
     for suffix in {*SUFFIXES, ".html"} - unread:
         assert re.search(rf"\b{suffix[1:].upper()}\b", shown), suffix
 

@@ -56,7 +56,7 @@ def installed(plugins, monkeypatch):
 
 @pytest.fixture
 def in_table(tmp_path, monkeypatch):
-    """Add the metric's line to metrics/__init__.py; the file is kept elsewhere, because this folder must not change."""
+    """Add the metric's line to the table in memory and keep its file elsewhere, because this folder must not change."""
     ((name, target),) = re.findall(r'^A line has the form `"(\w+)": "([\w.:]+)"`', TEXT, re.MULTILINE)
     write_files({"mouth_travel.py": FILES["my-metric/mouth_travel.py"]}, tmp_path / "site")
     monkeypatch.syspath_prepend(tmp_path / "site")

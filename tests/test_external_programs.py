@@ -1,4 +1,4 @@
-"""Features of current external programs: settings files, panels side by side, time stamps, rates, skipped frames."""
+"""Features of current external programs: settings files, panels side by side, timestamps, rates and skipped frames."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Ready-made descriptions: commands use only arguments that programs accept; what is listed; the trial of a program."""
+"""Ready-made descriptions: their commands use only arguments that programs accept; their list; trials of programs."""
 
 import shutil
 import sys

@@ -243,6 +243,7 @@ def test_strain_has_the_length_of_optical_strain():
     published = np.sqrt((bend + bend) ** 2 / 2)
     np.testing.assert_allclose(np.linalg.norm(sheared, axis=1), published, atol=5e-4)
     squeezed = strain_of((bend * pixel_grid() * (1, -1)).astype(np.float32))
-    # The head motion removes the same amount from both, as far as it fits the part of the face where it is measured.
+    # Removing head motion subtracts the same amount from both, as far as that motion fits the part of the face where it
+    # is measured.
     np.testing.assert_allclose(squeezed[:, 0] - squeezed[:, 1], 2 * bend, atol=5e-4)
     np.testing.assert_allclose(squeezed[:, 2], 0, atol=5e-4)

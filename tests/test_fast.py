@@ -1,4 +1,4 @@
-"""Rearranged networks compared with plain ones: every fast path paints the same pictures as the plain path."""
+"""Rearranged networks are compared with plain ones: every fast path paints the same pictures as the plain path."""
 
 import copy
 import shutil

@@ -110,7 +110,7 @@ class TestLessons:
     def test_a_fold_is_handed_nothing_of_whom_it_holds_out(self, each):
         """Changing the pictures, labels and copies of the person held out changes only the pictures to be classified.
 
-        So no scale, batch or pool of motion can contain anything of that person.
+        Therefore no scale, batch or pool of motion can contain anything of that person.
         """
         data = crowd(people=4, each=1)
         plan = plan_of(data, each)
@@ -240,7 +240,7 @@ class TestTables:
         assert not any("best test" in column.note.lower() for column in plain.columns)
         without = gain_tables(gain_of([row("real only", "real", self.right)]), show_leak=True)["gain"]
         assert [entry.value for entry in next(without.rows())[-3:]] == [None] * 3
-        assert "no epochs to choose among" in without.text()
+        assert "no epochs to choose from" in without.text()
 
     def test_every_row_is_held_against_real_and_generators_against_controls(self):
         marked = {"trained on 2 of 6 people": gain_rows.SEEN}

@@ -20,7 +20,8 @@ from tests.golden.files import Golden, sampled
 from tests.golden.fill import draw, fill
 from tests.golden.key_points import transform
 
-# The folder of the whole files, FOLDER/*/golden/NAME.npz; unset, only the reduced ones of the repository are compared.
+# The folder of the complete files, FOLDER/*/golden/NAME.npz. If it is unset, only the repository's reduced files are
+# compared.
 WHOLE = os.environ.get("MEGBENCH_GOLDENS")
 MODELS = sorted({model for model, _ in FILES.values()})
 # A prediction or a training step at the published size takes a second or more. `make goldens` compares everything; here
@@ -37,7 +38,7 @@ COMPARED = {"fomm": (63, 63), "tps": (2, 2)}
 
 
 def golden_file(name):
-    """Return the path of the whole file if MEGBENCH_GOLDENS names a folder that holds it, else of the reduced one."""
+    """Return the path of the complete file if MEGBENCH_GOLDENS names a folder with it, or of the reduced one."""
     whole = Path(WHOLE).glob(f"*/golden/{name}.npz") if WHOLE else ()
     return next(iter(whole), HERE / f"{name}.npz")
 
@@ -125,7 +126,7 @@ def test_every_file_was_measured_on_a_whole_kind_of_processor():
     assert set(Bounds().largest) == set(FILES)
 
 
-# The differences measured on a Xeon with AVX-512, for another set of golden files whose bounds had been set by hand.
+# Differences measured on a Xeon with AVX-512 for another set of golden files, whose bounds had been set by hand.
 ON_A_XEON = {
     ("mraa", "train_ac0_step2_loss_equivariance_affine"): 4.0e-2,
     ("tpsmm", "standard/inpaint/warped_encoder_map2@s"): 2.7e-4,
@@ -180,7 +181,7 @@ def test_a_new_processor_adds_its_own_file(tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "PROCESSORS", tmp_path)
     monkeypatch.setattr(measure, "SEEDS", 2)
     path = golden_file("megc2022_au")
-    for _ in range(2):  # the second time nothing remains to be measured
+    for _ in range(2):  # the second time, nothing remains to be measured
         monkeypatch.setattr("sys.argv", ["measure", "--name", "Some CPU (2030)", str(path)])
         measure.main()
     content = json.loads((tmp_path / "some_cpu_2030.json").read_text())

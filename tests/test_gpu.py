@@ -1,4 +1,4 @@
-"""`bench.py gpu` on a CPU, what it says without a GPU and of a wrong one, and which peaks it knows."""
+"""`bench.py gpu` on a CPU, its messages without a GPU or with a wrong one, and the peaks that it knows."""
 
 import math
 import os
@@ -23,7 +23,7 @@ def material(tmp_path_factory):
 
 @pytest.fixture
 def quick(monkeypatch, material):
-    """Replace what takes long; return the differences that are found, by generator, for a test to change."""
+    """Replace everything slow; return the differences to be found, by generator, so that a test can change them."""
     found = dict.fromkeys(GENERATORS, SAME)
     monkeypatch.setattr(Material, "rendered", lambda folder: material)
     monkeypatch.setattr(gpu_table, "difference", lambda name, device, material: found[name])
@@ -85,7 +85,7 @@ def test_a_multiply_add_counts_as_two():
 
 
 def test_the_gradient_of_a_gradient_is_counted():
-    """ULME-GAN's gradient penalty needs it: one product forwards, two for its gradients, more for theirs."""
+    """ULME-GAN's gradient penalty needs it: one product forwards, two for its gradients, more for their gradients."""
 
     def penalty():
         one = torch.ones(3, 4, requires_grad=True)

@@ -110,7 +110,7 @@ def networks_undrawn():
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a file is put ({} is its name) and what command reads it; `around` writes what else the command needs."""
+    """Where a file is put ({} is its name) and which command reads it; `around` writes what else that command needs."""
 
     place: str
     command: str

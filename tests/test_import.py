@@ -28,7 +28,7 @@ DATA = Path(__file__).parent / "data"
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_layouts_are_the_published_ones(name):
-    """The data: every entry of the published checkpoints, in their order, with its shape, by network."""
+    """The data list, by network, every entry of the published checkpoints in its order, with its shape."""
     published = json.loads((DATA / f"{name}.layout.json").read_text())
     found = layouts(KNOWN[name])
     own = dict(found[0].networks)

@@ -1,4 +1,4 @@
-"""Rows with magnified motion from the command line: programs that skip frames, altered drivers, resuming, errors."""
+"""Rows with magnified motion from the command line: programs that skip frames, altered drivers, resuming and errors."""
 
 import json
 import sys

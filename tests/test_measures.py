@@ -133,7 +133,8 @@ def test_softness_and_noise_show(cell, cache, perfect):
     noisy = cell.reference.frames()  # the truth's motion with noise of sigma 2
     found = measure(cell, noisy, cache, "sharpness", "flicker", "fidelity")
     assert found["sharpness_truth"] > 1.05
-    # Half the second difference of noise has deviation sigma sqrt(3/2). Its mean absolute value is sqrt(2/pi) of that.
+    # Half the second difference of noise has standard deviation sigma sqrt(3/2). Its mean absolute value is sqrt(2/pi)
+    # times that.
     expected = np.hypot(2, 0.29) * np.sqrt(1.5) * np.sqrt(2 / np.pi) * np.sqrt(0.299**2 + 0.587**2 + 0.114**2)
     assert found["flicker"] == pytest.approx(expected + perfect["flicker"], rel=0.15)
     assert 38 < found["psnr_truth"] < 50

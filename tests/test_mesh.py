@@ -1,4 +1,4 @@
-"""The face mesh: it is symmetrical, uses face units, and one bad landmark hardly changes its fit elsewhere."""
+"""The face mesh is symmetrical and uses face units, and one bad landmark hardly changes its fit elsewhere."""
 
 import numpy as np
 import pytest

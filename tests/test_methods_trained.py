@@ -1,4 +1,4 @@
-"""FOMM, FPB-FOMM and MRAA as methods: where weights come from, what determines frames, what is kept between cells."""
+"""FOMM, FPB-FOMM and MRAA as methods: where weights come from, what determines frames, and what cells share."""
 
 import dataclasses
 import subprocess

@@ -150,7 +150,7 @@ def test_frames_that_are_none_are_refused_before_any_metric_sees_them(cell, fram
 def test_a_metric_is_the_same_alone_and_in_company_and_leaves_the_frames_as_they_were(
     cell, outputs, found, name, tmp_path
 ):
-    """Features are recomputed in this metric's order. No batch, cache or other metric changes a value."""
+    """Features are recomputed in the order of this metric's needs. No batch, cache or other metric changes a value."""
     frames = outputs["noisy"].copy()
     before = content_hash(frames)
     alone = measure(ALL[name], cell, Seen(cell, frames, tmp_path)).values

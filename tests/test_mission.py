@@ -65,7 +65,7 @@ def disk(tmp_path, databases):
     """Write the recipe's inputs: databases under data/, a part of the kit, two teams' videos and the teams' names."""
     for name in ("casme2", "samm", "smic"):
         shutil.copytree(databases[name], tmp_path / "data" / name.upper(), copy_function=os.link)
-    for person in ("s2", "s4"):  # without the kit's drivers, the look-alike has only one person
+    for person in ("s2", "s4"):  # without the kit's drivers, the look-alike contains only one person
         clip = tmp_path / f"data/SMIC/SMIC_all_raw/HS/{person}/micro/positive/{person}_po_01"
         frames(clip, between("image{:06d}.bmp", 200, 206), coded("astronaut", (640, 480), "BMP"))
     for of_kit, of_database in KIT.items():

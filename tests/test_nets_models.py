@@ -1,4 +1,4 @@
-"""The three generators as networks: published sizes, small variants, transfer, training steps, split inference."""
+"""The three generators as networks: published sizes, small variants, transfer, training steps and split inference."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""OpenFace-like tables: scoring and au_source both go by the frame numbers, and missing values are not zero."""
+"""OpenFace-like tables: scoring and au_source both rely on the frame numbers, and missing values are not zero."""
 
 from types import SimpleNamespace
 
@@ -239,7 +239,7 @@ def test_values_a_little_outside_are_clipped_and_told_once(scored, driving, told
 
 
 def test_zeros_without_a_word_about_the_face_are_no_face(scored, told):
-    """What a program wrote may have lost its columns `confidence` and `success`; zeros are then not an expression."""
+    """A program's output may have lost its columns `confidence` and `success`; zeros then do not mean an expression."""
     made = [{k: v for k, v in row.items() if k not in ("confidence", "success")} for row in rows()]
     made[3]["AU12_r"] = 0.0
     found = scored(made)

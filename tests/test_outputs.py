@@ -91,7 +91,7 @@ def test_gifs_videos_and_other_sizes_are_marked(tmp_path, cell):
 
 
 def test_outputs_in_the_proportions_of_a_face_crop_are_padded_as_such_a_driver_is(tmp_path, cell):
-    """A method whose input was SMIC's crops of 137x168 pixels makes outputs in the same proportions."""
+    """A method that was given SMIC's crops of 137x168 pixels makes outputs with the same proportions."""
     template, driver = cell
     narrow = [cv2.resize(frame, (137, 168)) for frame in driver.frames()]
     (tmp_path / "made" / "d0__t0").mkdir(parents=True)

@@ -120,7 +120,7 @@ def test_each_method_is_expected_to_win_as_often_as_it_did(seed):
     assert v.sum() == pytest.approx(0, abs=1e-9)
     tied = sum(each.outcome == 0 for each in answers)
     low, high = 1e-6, 1e6
-    for _ in range(100):  # find the tie parameter by bisection: as many ties expected as observed
+    for _ in range(100):  # bisect for the tie parameter with which as many ties are expected as were observed
         middle = np.sqrt(low * high)
         of_tie = [middle / (middle + 2 * np.cosh((v[a.first] - v[a.second]) / 2)) for a in answers]
         low, high = (middle, high) if sum(of_tie) < tied else (low, middle)
@@ -217,7 +217,7 @@ def key_of(run, rater):
 
 
 def rated(output, rng):
-    """Return how good a rater finds an output, as a whole number: the method's quality plus noise."""
+    """Return a rater's opinion of an output as a whole number: the method's quality plus noise."""
     return round({"fpfomm": 1.0, "flow_warp": 1.6, "fomm:mode=absolute": 0.0}[output["method"]] + rng.gauss(0, 1))
 
 

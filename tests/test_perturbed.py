@@ -145,7 +145,7 @@ def test_the_order_goes_by_distance_from_the_ideal():
     similar = dataclasses.replace(GAIN, bounds=(0, 1))
     assert swapped(similar, {"a": (0.9, 0.5), "b": (0.8, 0.6)}) == ["a and b"]
     assert order_entry(similar, {"a": (0.9, 0.5), "b": (0.8, 0.4)}).value == 1
-    assert order_entry(GAIN, {"a": (0.1, 0.0)}).reason == "an order needs two rows"
+    assert order_entry(GAIN, {"a": (0.1, 0.0)}).reason == "an order needs at least two rows"
     assert order_entry(GAIN, {"a": (0.1, 0.0), "b": (0.1, 0.0)}).reason == "the rows do not differ"
 
 
@@ -224,7 +224,7 @@ def test_one_row_has_no_order(tmp_path, altered):
         facts["methods"] = facts["methods"][:1]
         (folder / "run.json").write_text(json.dumps(facts))
     order = perturbed_tables(FinishedRun(tmp_path / "run"))["order"]
-    assert {entry.reason for row in order.rows() for entry in row[1:]} == {"an order needs two rows"}
+    assert {entry.reason for row in order.rows() for entry in row[1:]} == {"an order needs at least two rows"}
 
 
 def test_what_is_lost_is_counted_and_left_out_on_both_sides(altered):

@@ -51,7 +51,7 @@ def prepared(found, out, colour="recorded"):
 
 @pytest.fixture(scope="module")
 def stores(databases, tmp_path_factory):
-    """Prepare stores of a few clips each: three drivers, colour and grey, one clip without a face."""
+    """Prepare stores of a few clips each, with three drivers, colour and grey pictures, and one clip without a face."""
     root = tmp_path_factory.mktemp("stores")
     casme2 = ("sub02_EP01_01f", "sub04_EP12_01f", "sub05_EP03_06", "sub08_EP12_07f", "sub09_EP02_02f")
     chosen = {
@@ -67,7 +67,7 @@ def stores(databases, tmp_path_factory):
 
 
 def test_frames_are_those_that_everybody_gets(stores, databases, tmp_path):
-    """A stored clip has exactly the frames that the same files have when read from a folder of drivers."""
+    """A stored clip has exactly the frames that are read from the same files in a folder of drivers."""
     from megbench.clips.folder import ClipFolder
 
     (tmp_path / "drivers").mkdir()
@@ -247,7 +247,7 @@ def test_drivers_are_not_trained_on_unless_asked(mix):
 
 
 def test_the_people_in_the_drivers_can_be_left_out_whole(databases, tmp_path):
-    """Subject 2 is among the drivers here, so another clip of the same person is also left out."""
+    """Subject 2 is one of the drivers here, so another clip of the same person is also left out."""
     found = survey(
         "casme2", databases["casme2"], ("sub02_EP01_01f", "sub04_EP12_01f", "sub05_EP03_06", "sub07_EP06_01")
     )

@@ -1,4 +1,4 @@
-"""Published checkpoints: unusual formats are read, and errors state what other files really are."""
+"""Published checkpoints: unusual formats are read, and for other files, errors state what these really are."""
 
 import gzip
 import io

@@ -157,7 +157,7 @@ class TestEveryRecogniser:
         assert uf1(confusion(data.labels, said, 3)) > 0.9
 
     def test_learns_nothing_from_who_is_held_out(self, recogniser):
-        """Other pictures and labels of the held-out person change no answer of the fold, not even through a scale."""
+        """Changing the held-out person's pictures and labels changes none of the fold's answers, even by a scale."""
         recogniser = dataclasses.replace(recogniser, **({"epochs": 2} if recogniser.name == "ststnet" else {}))
         data, other = crowd(), crowd(noise=3.0, seed=1)
         mine = np.array(data.people) == "samm/000"

@@ -28,7 +28,7 @@ def page(browser, report):
 
 
 def test_magnified_motion_is_what_moved_moved_further(page):
-    """The middle of the fixture's field moves by 0.2 pixels per frame: 1.2 by frame 6, and 8.4 more at factor 8."""
+    """The middle of the fixture's field moves 0.2 pixels per frame, so 1.2 by frame 6, and 8.4 more at factor 8."""
     page.locator("#magnification").select_option("8")
     page.locator("#frame").fill("6")
     picture, magnified = (pixels(page, view, 3) for view in ("picture", "magnified"))

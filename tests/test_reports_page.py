@@ -236,7 +236,7 @@ def test_floor_is_the_95th_percentile_of_the_wrong_driver(run):
 
 def test_a_floor_of_few_cells_says_so(run, page, monkeypatch):
     opened = FinishedRun(run)
-    told = "Caution: a percentile of 4 cells says little about what chance can score; at least 5 are needed."
+    told = "Caution: a percentile of 4 cells says little about what can be scored by chance; at least 5 are needed."
     assert leaderboard.floor_caution(opened) == told
     assert told in page
     assert leaderboard.floor_caution(opened, "no_such_figure") == ""
@@ -466,6 +466,6 @@ def test_drivers_that_show_several_faces_are_named(tmp_path):
     (folder / "run.json").write_text(json.dumps(facts))
     page = write_report(folder, Pictures.none).read_text(encoding="utf-8")
     told = "2 faces in its first frame (105 and 73 px wide), the left one was used"
-    assert f"<b>Drivers that show several faces.</b> d1: {told}. Only that face is scored" in page
+    assert f"<b>Drivers that show several faces.</b> d1: {told}. Only the face named here is scored" in page
     assert page.count(told) == 1 + 2  # the notice, and the two cells of this driver
     assert "code 0123456789" in page

@@ -96,7 +96,7 @@ def test_where_the_whole_clip_counts_as_found_page_table_and_terminal_say_so(run
         if "spotting" in kept:
             kept["spotting"]["sums"]["whole_clip"][:3] = [1, 0, 0]
             path.write_text(json.dumps(kept))
-    told = "the whole clip itself counts as found in 1 of 4 cells: spotting proves nothing there."
+    told = "the whole clip itself counts as found in 1 of 4 cells, where spotting therefore proves nothing."
     opened = FinishedRun(folder)
     assert told in spotting_table(opened).text()
     assert told in summary(opened).text()
@@ -181,6 +181,6 @@ def test_the_same_command_makes_an_altered_or_lost_log_again(run, tmp_path):
     assert not page_as_sealed(folder)
     write_log(FinishedRun(folder))
     assert (folder / SPOTTING_LOG).read_text() == whole
-    seal(folder)  # as the command does at the end, so that nothing of the altered log remains in the seal
+    seal(folder)  # as the command does at the end, so that no trace of the altered log remains in the seal
     assert page_as_sealed(folder)
     assert faults(folder) == []

@@ -34,7 +34,7 @@ def tables(draw):
 
 
 class Cells(html.parser.HTMLParser):
-    """A parser that collects the texts of cells, row by row, without footnote marks."""
+    """A parser that collects the text of each cell, row by row, without footnote marks."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The results in a browser: only comparable rows share a table, filters and sorting work, nothing is requested."""
+"""The results in a browser: only comparable rows share a table, filters and sorting work, and nothing is requested."""
 
 import copy
 import html
@@ -172,7 +172,7 @@ def test_it_fits_a_phone_in_light_and_dark(browser, site, scheme):
     wide = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     assert len(set(page.evaluate(wide))) == 1
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    for name in ("wrong_driver", "fomm@untrained"):  # both parts of the name are in one piece, on one line each
+    for name in ("wrong_driver", "fomm@untrained"):  # neither part of the name is broken; each is on one line
         pieces = page.locator("th a", has_text=re.compile(f"^{name}$")).first.evaluate(
             """link => [...link.childNodes].filter(node => node.nodeType === Node.TEXT_NODE).map(node => {
                 const range = document.createRange();

@@ -22,7 +22,7 @@ def found(facts):
 
 
 def tampered(change):
-    """Return an intact file's values after a change: with the old hashes, and with all hashes recomputed."""
+    """Return an intact file's values after a change, once with the old hashes and once with all hashes recomputed."""
     facts = copy.deepcopy(WHOLE)
     change(facts)
     return facts, mended(facts)
@@ -102,7 +102,7 @@ CONTRADICTING = {
     "a removed control": (drop_at("rows", of("still")), "row still: missing"),
     "a removed foil": (drop_at("rows", of("wrong_driver")), "row wrong_driver: missing"),
     "a removed truth": (drop_at("rows", of("truth")), "row truth: missing"),
-    "no controls": (set_at("asked", "controls", to=False), "rows: no controls"),
+    "no controls": (set_at("asked", "controls", to=False), "rows: there are no controls"),
     "a control as a method": (
         set_at("rows", of("still"), "is_control", to=False),
         "a control that is not marked as one",

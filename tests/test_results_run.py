@@ -51,7 +51,7 @@ def test_a_run_becomes_a_file_that_agrees_with_it(call, run, tmp_path):
 
 
 def test_scores_that_the_frames_do_not_have_are_found_by_measuring_again(call, run, tmp_path):
-    """If a run's table was altered and the run resealed, the file agrees with the table but not with the frames."""
+    """If a run's table is altered and the run resealed, the file agrees with the table but not with the frames."""
     from megbench.engine.seal import seal
 
     table = (run / "scores.csv").read_text()

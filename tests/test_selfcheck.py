@@ -99,7 +99,7 @@ def test_a_constant_figure_sees_nothing():
 
 
 def obedient(figure):
-    """Return values on all variants with which a figure obeys the laws."""
+    """Return values, on all variants, of a figure that obeys the laws."""
     low = {"still": 0.0, "wrong_driver": 0.1, "reversed": 0.2}
     late = figure in ("timing_error", "onset_shift", "apex_shift")
 

@@ -1,4 +1,4 @@
-"""Every file besides the clips that determines a number is in that number's key, and scores follow it at once."""
+"""Every file other than the clips that determines a number is in that number's key, and scores follow it at once."""
 
 import functools
 import sys

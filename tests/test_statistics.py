@@ -122,7 +122,7 @@ def test_pairs_are_formed_over_shared_cells_only():
     ],
 )
 def test_rows_that_no_test_could_separate_say_so(drivers, methods, least):
-    """This holds however far apart the rows are, even if all drivers agree."""
+    """This applies no matter how far apart the rows are, even if all drivers agree."""
     cells = [f"d{i}" for i in range(drivers)]
     values = {f"m{k}": {cell: -1000.0 * k - i for i, cell in enumerate(cells)} for k in range(methods)}
     pairs = paired_all(values, {cell: cell for cell in cells})

@@ -1,4 +1,4 @@
-"""The store's entries are complete or absent, checked when read, shared by links, and trimmed by last use."""
+"""The store's entries are complete or absent, checked when read, shared through links, and trimmed by last use."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""What the loop does besides learning: dividing batches, averaging, stopping, saving, logging, computing in bf16."""
+"""The loop's tasks besides learning: dividing batches, averaging, stopping, saving, logging and computing in bf16."""
 
 import dataclasses
 import json

@@ -102,7 +102,7 @@ def test_a_folder_that_is_not_shared_is_an_error_in_every_process(tmp_path):
 
 
 def test_two_processes_are_one_with_the_whole_batch(tmp_path):
-    """The test uses float64, because Adam's first steps are signs of gradients, which float32 rounding may flip."""
+    """The test uses float64, because Adam's first steps are set by the signs of gradients, which float32 may flip."""
     children = start_two(train, tmp_path / "2", 6, torch.float64)
     train(tmp_path / "1", 6, torch.float64, ALONE)
     finish(children)

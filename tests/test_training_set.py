@@ -140,7 +140,7 @@ def test_the_people_are_those_of_the_file_and_no_more_than_it_has(made, arrays, 
     assert len(set(people.roles)) == len(people.roles) == training_set.DEMO_SET[0]
     assert [Role(**one) for one in json.loads((made / "identities.json").read_text())] == list(people.roles[:PEOPLE])
     assert np.array_equal(arrays["landmarks"], people.landmarks[:PEOPLE])
-    with pytest.raises(BenchError, match=r"56 people were requested, but there are only 55\. Request 55 or fewer"):
+    with pytest.raises(BenchError, match=r"56 people were requested, but only 55 are available\. Request 55 or fewer"):
         build(tmp_path / "set", 56, STATES, seed=0)
     assert not (tmp_path / "set").exists()
 
@@ -160,7 +160,7 @@ def test_the_file_holds_what_dlib_finds():
     portrait = read_portrait(PORTRAIT)
     assert np.abs(people.portrait(PORTRAIT).texture.astype(int) - portrait.texture).mean() < 0.01
     np.testing.assert_allclose(people.meshes[PORTRAIT].vertices, portrait.face.vertices, atol=0.01)
-    for index in (0, 1):  # one of the photograph, one of a rendered head
+    for index in (0, 1):  # one from the photograph, one from a rendered head
         neutral = Actor(person(people.roles[index])).shoot(np.zeros((256, 256, 2), np.float32)).frame
         found = landmarks(grey(neutral[None])[0], "a person")
         np.testing.assert_allclose(people.landmarks[index], found, atol=1)
@@ -194,7 +194,7 @@ def test_a_file_of_people_is_read_as_it_was_written_and_another_is_refused(tmp_p
     assert again.roles == few.roles
     assert again.pictures == few.pictures
     assert np.array_equal(again.meshes[name].vertices, few.meshes[name].vertices)
-    with pytest.raises(BenchError, match=f"has no portrait {PORTRAIT} of 512 x 512"):
+    with pytest.raises(BenchError, match=f"contains no portrait {PORTRAIT} of 512 x 512"):
         again.portrait(PORTRAIT)
     write_people(tmp_path / "short.npz", replace(few, roles=2 * few.roles))
     np.savez(tmp_path / "foreign.npz", numbers=np.arange(3))

@@ -154,7 +154,7 @@ def test_what_other_commands_added_is_not_declared_whole_by_the_runs_own(call, r
 
 
 def test_the_same_command_makes_good_whatever_was_altered(call, tmp_path):
-    """One file of every kind in a run and its store is damaged, first by a flipped bit and then by halving it."""
+    """One file of every kind in a run and its store is damaged, first by flipping a bit and then by halving it."""
     write_frames(tmp_path / "drivers" / "brow", render(BROW, n_frames=3)[0])
     (tmp_path / "templates").mkdir()
     write_png(tmp_path / "templates" / "face.png", face())

@@ -1,4 +1,4 @@
-"""Videos for viewers: they preserve the motion of a micro-expression, and every browser plays them."""
+"""Videos for viewers preserve the motion of a micro-expression, and every browser plays them."""
 
 import av
 import numpy as np
@@ -47,7 +47,8 @@ def kept(frames, slope, motion):
     return (found * motion).sum() / (motion**2).sum()
 
 
-# Without noise, the estimate from one cheek in 13 frames is a few hundredths worse, as all frames are rounded alike.
+# Without noise, the estimate from one cheek in 13 frames is a few hundredths worse, because all frames are rounded
+# alike.
 @pytest.mark.parametrize(("noise", "least"), [(NOISE, 0.95), (0.0, 0.9)])
 def test_a_video_keeps_a_very_small_motion_of_smooth_skin(noise, least):
     frames, slope, motion = skin_moving(noise)

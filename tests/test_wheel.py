@@ -137,7 +137,7 @@ def folders(tmp_path):
     return tmp_path
 
 
-# The script has no `if __name__ == "__main__"`, and yet no part of it runs twice.
+# The script has no `if __name__ == "__main__"`, yet no part of it runs twice.
 SCRIPT = f"""
 import json
 import megbench

@@ -77,7 +77,8 @@ def test_its_rounding_is_that_of_good_points():
     x, gradient = torch.randn(2, 2, 256, 32, 32)
     exact = gradients(copy.deepcopy(conv).double(), x.double(), gradient.double())
     for one, other in zip(gradients(conv, x, gradient), exact, strict=True):
-        # Measured: 1.1e-6. Results with the usual points 0, +-1, +-2 have 2.3e-6, plain convolution 0.2e-6 to 0.8e-6.
+        # The measured error is 1.1e-6. With the usual points 0, +-1, +-2 it is 2.3e-6, and with plain convolution
+        # 0.2e-6 to 0.8e-6.
         assert float((one - other).norm() / other.norm()) < 1.6e-6
 
 

@@ -41,8 +41,8 @@ def prepared_set(folders: Sequence[Path]) -> TrainingSource:
 class PreparedSet:
     """Pairs of frames from the clips in one or more stores.
 
-    held_out: the number of people used for validation only; None: as chosen by `people_held_out`. Raises BenchError if a
-    store is damaged or unfinished, if two stores contain the same clip, or if too few people are left.
+    held_out: the number of people used for validation only; None: as chosen by `people_held_out`. Raises BenchError
+    if a store is damaged or unfinished, if two stores contain the same clip, or if too few people are left.
     """
 
     def __init__(

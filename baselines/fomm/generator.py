@@ -21,10 +21,10 @@ GENERATOR = Generator(
             "applies the change of the driver's points and jacobians to the template's key points", NETWORKS
         ),
         "relative_scale": Mode(
-            "as relative, with the points' change scaled by the ratio of the two faces' sizes", NETWORKS
+            "like relative, but scales the change of the points by the ratio of the two faces' sizes", NETWORKS
         ),
         "relative_value": Mode(
-            "applies the change of the driver's points, with the driver's jacobians as they are", NETWORKS
+            "applies the change of the driver's points, but uses the driver's jacobians unchanged", NETWORKS
         ),
         "absolute": Mode("gives the template the driver's points and jacobians", NETWORKS),
     },

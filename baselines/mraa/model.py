@@ -1,6 +1,6 @@
 """MRAA, Motion Representations for Articulated Animation (Siarohin et al., CVPR 2021), vox256 sizes by default.
 
-It uses regions instead of key points: the mean and covariance of a heatmap, whose principal axes give the affine
+Instead of key points, it uses regions: the mean and covariance of a heatmap, whose principal axes give the affine
 motion.
 """
 

@@ -1,7 +1,7 @@
 """TPS, the Thin-Plate Spline Motion Model (Zhao and Zhang, CVPR 2022), vox-256 sizes by default.
 
 A ResNet finds fifty key points, five for each of ten thin plate splines. The splines and the background are weighted
-per pixel, and the warped source enters the decoder at every resolution, each time with its own occlusion mask.
+per pixel. The warped source enters the decoder at every resolution, and each resolution has its own occlusion mask.
 """
 
 from __future__ import annotations

@@ -33,9 +33,9 @@ class TpsTrainer(PublishedTrainer):
 
     Batches contain `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video; sides must be
     multiples of 128. Two published defects are not reproduced: in the "avd" stage the detector stays in eval mode,
-    whereas the published code lets its batch statistics drift and saves them; and there is no single-mask option, whose
-    warp loss fails. One defect is kept: dropped splines are not compensated for (see `Dropout`). Raises BenchError if
-    the config requires the VGG-19 loss and `vgg` does not exist.
+    whereas the published code lets its batch statistics drift and saves them; and the single-mask option, whose warp
+    loss fails, is omitted. One defect is kept: nothing compensates for dropped splines (see `Dropout`). Raises
+    BenchError if the config requires the VGG-19 loss and `vgg` does not exist.
     """
 
     stages: tuple[str, ...] = ("main", "avd")

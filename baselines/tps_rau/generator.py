@@ -16,7 +16,7 @@ GENERATOR = Generator(
             "applies the change since the driver's first frame to the template, whose geometry stays in place", NETWORKS
         ),
         "absolute": Mode(
-            "as relative, with the template's geometry moved to the driver's, as published", NETWORKS, True
+            "like relative, but moves the template's geometry to the driver's, as published", NETWORKS, True
         ),
     },
     model="megbench.baselines.tps_rau.model:RauConfig",
@@ -25,8 +25,8 @@ GENERATOR = Generator(
     weights={
         "demo": Weights(
             "demo with another architecture",
-            "it moves the template instead of painting it, narrower layers, "
-            "almost no ridge regularisation of the splines",
+            "it moves the template instead of painting it, and has narrower layers and almost no ridge regularisation"
+            " of the splines",
         )
     },
 )

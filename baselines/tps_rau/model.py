@@ -2,8 +2,8 @@
 
 The points are landmarks of the video's first frame, the same for the source and driving frames of a video. Motion can
 therefore come only from the difference in action units between the two frames, which only the decoder receives. The
-published code imports modules that it does not include, and by default it trains without action units. Two of its
-choices defeat the purpose of the method, so each is a switch of `RauConfig` whose default corrects it. `published`
+published code imports modules that it does not include and, by default, trains without action units. Two of its choices
+defeat the purpose of the method. Each is therefore a switch of `RauConfig`, and the default corrects it. `published`
 returns the published choices, which published weights need:
 
 - `points` "sigmoid": pixels are mapped by 2 sigmoid(x) - 1, so that practically every point is (1, 1), all splines are
@@ -56,7 +56,7 @@ class RauConfig(TpsConfig):
 
 
 def published(action_units: bool = True) -> RauConfig:
-    """Return the published choices; if `action_units` is False, without action units, as in the published config."""
+    """Return the published choices. If `action_units` is False, leave out action units, as in the published config."""
     return RauConfig(points="sigmoid", condition="planes" if action_units else "none")
 
 
@@ -88,7 +88,8 @@ class GivenPoints(nn.Module):
 class ConditionedInpainting(InpaintingNetwork):
     """The decoder with action units as planes (with published names and shapes) or as modulation of every norm.
 
-    Before training, nothing is modulated. For equal action units, nothing is ever modulated, because there is no bias.
+    Before training, nothing is modulated. If the action units are equal, nothing is ever modulated, because there is no
+    bias.
     """
 
     def __init__(self, config: InpaintingConfig, condition: Literal["planes", "modulation"]) -> None:
@@ -250,5 +251,5 @@ class RauAnimator:
 def animator(
     config: RauConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> RauAnimator:
-    """Return an animator that runs these networks; the mode only decides whether it receives the driver's landmarks."""
+    """Return an animator that runs these networks; the mode decides only whether it receives the driver's landmarks."""
     return RauAnimator(nets, device, batch_size)

@@ -61,7 +61,7 @@ def fitted(
     """Return a sequence of action units (N, 17) fitted to its apex, frame `top`, in float64 and at any scale.
 
     "linear": from frame 0 up to the apex and down to the last frame. as_published: the falling side aims at the second
-    frame of the rising side and never reaches it, and an apex in frame 0 gives frame 0 throughout. "apex": from the
+    frame of the rising side but never reaches it, and an apex in frame 0 yields frame 0 throughout. "apex": from the
     template's own units (17,), which are zeros if None, up to the apex and down again. "none": unchanged.
     """
     rest = np.zeros(len(OPENFACE)) if template is None else template

@@ -12,13 +12,17 @@ GENERATOR = Generator(
     driven_by="action units",
     modes={
         "recode_linear": Mode(
-            "drops units present in less than half of the frames; the others rise linearly to the apex and fall again,"
-            " as entered for MEGC2021",
+            "drops units present in less than half of the frames, and makes the others rise linearly to the apex and"
+            " fall again, as in the entry for MEGC2021",
             NETWORKS,
         ),
         "recode": Mode("drops units present in less than half of the frames", NETWORKS),
         "plain": Mode("uses the action units unchanged", NETWORKS),
-        "apex_frame": Mode("recodes, then goes linearly from rest to the units of the apex frame and back", NETWORKS),
+        "apex_frame": Mode(
+            "drops units present in less than half of the frames, then goes linearly from rest to the units of the apex"
+            " frame and back",
+            NETWORKS,
+        ),
     },
     mode_variants=True,
     options={"fit": ("intended", "published"), "output": ("clean", "published")},
@@ -27,7 +31,7 @@ GENERATOR = Generator(
     weights={
         "demo": Weights(
             "demo with another architecture",
-            "it moves the template instead of painting it, action units as gates, narrower layers",
+            "it moves the template instead of painting it, and has action units as gates and narrower layers",
         )
     },
 )

@@ -1,4 +1,5 @@
-"""ULME-GAN (Zhou et al., MEGC2021): a face repainted according to seventeen action unit intensities, 128 x 128 pixels.
+"""ULME-GAN (Zhou et al., MEGC2021): a face of 128 x 128 pixels, repainted according to seventeen action unit
+intensities.
 
 A conditional GAN modelled on GANimation (Pumarola et al., ECCV 2018): the generator paints a colour map C and an
 attention mask A and returns A x + (1 - A) C, so that A = 1 keeps the source. Pictures inside the networks are RGB in
@@ -31,7 +32,7 @@ LEAK = 0.01
 
 @dataclass(frozen=True)
 class UlmeWeights:
-    """Weights of the losses. mask and smooth are 0, as published; in GANimation they are about 0.1 and 1e-5."""
+    """Weights of the losses. As published, mask and smooth are 0; in GANimation they are about 0.1 and 1e-5."""
 
     gan: float = 1.0
     action_units: float = 160.0

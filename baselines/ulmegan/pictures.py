@@ -29,7 +29,7 @@ def outside(picture: Tensor, as_published: bool = False) -> Frames:
 def enlarged(frame: Frames, size: int) -> Frames:
     """Return a frame (H, W, 3) uint8 enlarged to (size, size) with bilinear interpolation.
 
-    The published code requests nearest-neighbour interpolation but gets bilinear interpolation.
+    The published code asks for nearest-neighbour interpolation but gets bilinear interpolation.
     """
     return np.asarray(cv2.resize(frame, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
 

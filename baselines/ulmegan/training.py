@@ -23,8 +23,8 @@ class UlmeTrainer:
     action units are those of other pictures in the batch, with noise. (If the batch is divided, they come from the same
     part; no other random choice depends on the division.) Published defects that are programming errors are not
     reproduced (the penalty's gradient is reshaped; a batch of one picture remains a batch). The defect of the learning
-    rate is a switch, `UlmeConfig.schedule`. Without gradients, as in validation, only those losses are computed that
-    indicate how good the weights are: the loss of the action units that the discriminator reads in the fake picture,
+    rate is a switch, `UlmeConfig.schedule`. Without gradients, as in validation, the only losses computed are those
+    that show how good the weights are: the loss of the action units that the discriminator reads in the fake picture,
     and the reconstruction loss.
     """
 

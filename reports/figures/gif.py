@@ -38,7 +38,8 @@ def write_gif(
 ) -> Path:
     """Animate a table with a line for each cell, `slower` times slower than recorded, and return its path.
 
-    differences: show amplified differences from the onset below. Clips that end early hold their last frame.
+    differences: whether to show amplified differences from the onset below the pictures. Clips that end early hold
+    their last frame.
     """
     if path.suffix != ".gif":
         raise BenchError(f"{path}: not a name for an animation. Give --out a name that ends in .gif.")

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from megbench.core.errors import BenchError, check_choice
 
-# Sizes in inches: a picture, a line of a column title, a character of a row title, and the widest margin that titles of
-# rows may have.
+# Sizes in inches: a picture, a line of a column title, a character of a row title, and the widest margin for row
+# titles.
 SIDE, HEADER, LETTER, MOST_MARGIN = 1.25, 0.25, 0.075, 2.5
 FORMATS = ("png", "jpg", "svg", "pdf")
 SETTINGS: Any = {"font.family": "sans-serif", "font.size": 8, "svg.fonttype": "path", "text.parse_math": False}
@@ -62,7 +62,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with mpl.rc_context(SETTINGS), warnings.catch_warnings():
-            # Names in a script that the font lacks are shown as boxes, which is no reason to stop.
+            # Names in a script that the font lacks appear as boxes, which is no reason to stop.
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
             figure.savefig(path, dpi=200)
     except OSError as error:

@@ -5,7 +5,7 @@
 // 2 FLOOR to FLOOR pixels. For the demo's two templates with camera noise of sigma 2 (4), the smoothed field
 // is at most 0.08 (0.10) pixels.
 const FLOOR = 0.1;
-// Least area that a pixel may shrink to (as in faces/transfer.py): if magnified motion would fold the picture, the
+// The smallest area to which a pixel may shrink (as in faces/transfer.py): if magnified motion would fold the picture, the
 // field is smoothed once more.
 const LEAST_AREA = 0.15;
 const MOST_SMOOTHING = 200;

@@ -6,7 +6,7 @@ const KEPT = `megbench-pairs-${page.id}`;
 const speed = find("#speed");
 const state = { at: 0, frame: -1, started: 0, answers: questions.map(() => null), clips: new Map(), ended: false };
 
-// Storage may be forbidden for pages on disk: the answers are then kept until the page is closed.
+// Storage may be forbidden for pages on disk. The answers are then kept only until the page is closed.
 let storage = null;
 try {
   const kept = JSON.parse(localStorage.getItem(KEPT) ?? "null");
@@ -16,7 +16,7 @@ try {
   localStorage.setItem(KEPT, JSON.stringify(state.answers));
   storage = localStorage;
 } catch {
-  find("#told").textContent = "This browser stores nothing for pages on disk. Answer all questions and save before you close the page.";
+  find("#told").textContent = "This browser stores nothing for pages on disk. Answer all questions and save your answers before you close the page.";
 }
 const answered = () => state.answers.filter((answer) => answer !== null).length;
 const question = () => questions[state.at];
@@ -32,7 +32,7 @@ function draw() {
     canvas.dataset.frame = state.frame;
   }
 }
-// The frame follows the clock, so that a slow machine skips frames rather than slows down; the last one stays.
+// The frame follows the clock, so that a slow machine skips frames instead of slowing down; the last frame stays.
 function tick(now) {
   if (!state.playing) return;
   const frame = Math.max(0, Math.floor(((now - state.started) / 1000) * question().fps * Number(speed.value)));
@@ -63,7 +63,7 @@ function buttons() {
   find("#done").value = answered();
   find("#count").value = `${state.at + 1} of ${questions.length}, ${answered()} answered`;
 }
-// Clips are decoded when a question opens, then those of the next question; all others are released.
+// A question's clips are decoded when it opens, followed by those of the next question; all others are released.
 function load(at) {
   const wanted = new Set(ROLES.map((role) => questions[at][role]));
   for (const number of wanted) if (!state.clips.has(number)) state.clips.set(number, new Clip(number));
@@ -107,7 +107,7 @@ function save() {
   link.download = page.file;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  find("#told").textContent = `${page.file} is in your downloads: ${answered()} of ${questions.length} answers. Send it back.`;
+  find("#told").textContent = `${page.file} is in your downloads with ${answered()} of ${questions.length} answers. Send it back.`;
 }
 
 for (const name of ANSWERS) find(`#${name}`).addEventListener("click", () => say(name));

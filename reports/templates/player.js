@@ -44,7 +44,7 @@ function goTo(frame) {
   draw();
 }
 
-// ---- The strip of a cell: frames from onset to apex to offset, each with its difference below.
+// ---- The strip of a cell: frames from onset through apex to offset, each with its difference below.
 const THUMB = 144;
 function stripFrames() {
   const { frames, marks, first } = facts();
@@ -113,7 +113,7 @@ async function open(cell) {
   if (cell === state.cell) { draw(); drawStrip(); document.body.dataset.ready = here; }
 }
 
-// ---- Playing: the frame follows the clock, so that a slow machine skips frames rather than slows down.
+// ---- Playing: the frame follows the clock, so that a slow machine skips frames instead of slowing down.
 let started = 0, from = 0;
 function tick(now) {
   if (!state.playing) return;
@@ -130,7 +130,7 @@ function play(on) {
 const step = (by) => { play(false); goTo(state.frame + by); };
 const turn = (by) => open((state.cell + by + page.cells.length) % page.cells.length);
 
-// ---- Which views of each clip are shown; at least one always is.
+// ---- Which views of each clip are shown. At least one is always shown.
 function show(button) {
   const chosen = views.filter((other) => (other === button) !== (other.getAttribute("aria-pressed") === "true"));
   if (!chosen.length) return;

@@ -20,8 +20,8 @@ for (const button of all(".sortable thead button")) {
   button.addEventListener("click", () => sortTable(button.closest("th")));
 }
 
-// ---- Groups of the leaderboard's columns fold to their first column: from the right until the table fits, and as the
-// reader chooses by a click on a group's heading. (On paper other tables with all columns replace it.)
+// ---- Groups of the leaderboard's columns fold to their first column, from the right, until the table fits, or as the
+// reader chooses by clicking a group's heading. (On paper, other tables with all columns replace this one.)
 class Folding {
   constructor(table) {
     this.table = table;

@@ -101,7 +101,7 @@ def cells(run: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def shape(run: Path) -> dict[str, Any]:
-    """Return what two runs of the same request must have in common."""
+    """Return the facts that two runs of the same request must have in common."""
     with (run / "scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     page = (run / "report.html").read_text()

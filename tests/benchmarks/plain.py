@@ -1,4 +1,4 @@
-"""A plain FPB-FOMM training step, written directly from the specification's text as a reference for ours.
+"""A plain FPB-FOMM training step, written directly from the text of the specification, as a reference for ours.
 
 Each line of the text is one line here, in the same order and with torch's own building blocks; nothing is slowed down
 and nothing is rearranged for speed. Entries have the published names, so the same golden vectors apply.
@@ -27,7 +27,7 @@ def grid_of(height, width):
 
 
 class Block(nn.Module):
-    """Convolution, batch norm and ReLU; `up` doubles the resolution before, `down` pools after."""
+    """Convolution, batch norm and ReLU; `up` doubles the resolution first, `down` pools at the end."""
 
     def __init__(self, cin, cout, kernel=3, up=False, down=False):
         super().__init__()
@@ -121,7 +121,7 @@ def prior(points, size=256, cells=64, sigma=0.75):
 
 
 class Detector(nn.Module):
-    """Detector of the jacobians at given points."""
+    """The detector of the jacobians at given points."""
 
     def __init__(self, points=18):
         super().__init__()
@@ -141,7 +141,7 @@ class Detector(nn.Module):
 
 
 class DenseMotion(nn.Module):
-    """Dense motion network, which predicts mask, deformation and occlusion."""
+    """The dense motion network, which predicts mask, deformation and occlusion."""
 
     def __init__(self, points=18):
         super().__init__()
@@ -174,7 +174,7 @@ class DenseMotion(nn.Module):
 
 
 class Generator(nn.Module):
-    """Generator, which encodes, warps, masks and decodes."""
+    """The generator, which encodes, warps, masks and decodes."""
 
     def __init__(self, align_corners):
         super().__init__()
@@ -216,7 +216,7 @@ class JudgeBlock(nn.Module):
 
 
 class Judge(nn.Module):
-    """Discriminator of one scale, which returns the features of four blocks and the score map."""
+    """A discriminator of one scale, which returns the features of four blocks and the score map."""
 
     def __init__(self):
         super().__init__()
@@ -233,7 +233,7 @@ class Judge(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Discriminator with a single scale."""
+    """The discriminator, with a single scale."""
 
     def __init__(self):
         super().__init__()

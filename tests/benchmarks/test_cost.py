@@ -1,8 +1,7 @@
 """Count and time the cost of a template and of a frame for each method, on one thread: `make bench`.
 
-Multiply-adds are those of convolutions and matrix products. Bytes are those that every operation reads and writes,
-that is, the memory traffic of a machine without caches. There is no target: this prints a table for
-docs/performance.md.
+Multiply-adds are those of convolutions and matrix products. Bytes are those that every operation reads and writes, that
+is, the memory traffic of a machine without caches. There is no target; the test prints a table for docs/performance.md.
 """
 
 import time

@@ -26,7 +26,7 @@ SHADES = (0, 3, 6, 9)
 
 
 class Darker:
-    """A method that returns the driver's frames, `by` levels darker: outputs differ and show a moving face."""
+    """A method that returns the driver's frames, `by` levels darker, so that outputs differ and show a moving face."""
 
     name = "darker"
     is_control = False

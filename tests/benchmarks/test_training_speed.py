@@ -1,6 +1,6 @@
 """Compare our training step with the plain recipe's, alternating in one process: `make bench`.
 
-The plain recipe must match the same golden vectors first; otherwise the comparison would be meaningless.
+The plain recipe must first match the same golden vectors; otherwise the comparison would be meaningless.
 """
 
 import statistics

@@ -65,7 +65,7 @@ def spent(found: float, bound: Bound) -> float:
 
 
 def main() -> int:
-    """Print the differences, the largest (as shares of their bounds) last."""
+    """Print the differences, with the largest (as shares of their bounds) last."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--salt", default="")

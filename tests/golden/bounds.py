@@ -3,14 +3,14 @@
 `python -m tests.golden.measure` runs every golden file's computation in float32 and in float64, for SEEDS seeds of
 weights and inputs, and writes the largest difference of each stage to a file for the kind of processor it runs on
 (tests/golden/processors/*.json). The bound of an entry is FACTOR times the largest difference in any of these files for
-its stage. So no bound is set by hand, and a processor that rounds differently gets its own file.
+its stage. Therefore no bound is set by hand, and a processor that rounds differently gets its own file.
 
 Differences are measured beforehand rather than during every comparison, because a training step in float64 takes two to
 three times as long as the comparison itself, and the difference with one set of weights and pictures may be small by
 chance. Other sets of golden files have other inputs but the same stages. FACTOR is the value that the specification
-recommends for the official float32-to-float64 difference: 2, because the expected entry and ours round independently,
-times 2.5 for what eight seeds do not show (in the median, the largest difference of a stage is 1.1 times the second
-largest).
+recommends for the official float32-to-float64 difference. It is the product of 2, because the expected entry and ours
+round independently, and 2.5, for what eight seeds do not show (in the median, the largest difference of a stage is 1.1
+times the second largest).
 
 A stage is an entry without its mode, epoch or variant (`standard/` and `relative/`, `ac0_` and `ac1_`). Such entries go
 through the same layers, and it is a matter of chance which of them comes close to float64. Every seed measures every
@@ -22,10 +22,10 @@ border, rounding decides between two values. Splines amplify such a jump: their 
 a change of one sample at a picture's border changes one point's gradient by forty times as much. With one of the eight
 seeds, a single sample accounts for two fifths of the largest gradient of a key point in 64 x 64 pixels (0.42; 0.016
 with the second worst seed), and a bound above that would detect nothing. Yet this sample moves only one spline's points
-in one direction, a few entries of the tensor, and changes the quartile by no more than 0.015. A mistake (a sign, a
-weight, a detached term) changes all entries. The same holds for parameters after a step of Adam, because its first step
-depends only on the sign of the gradient. The measured differences of a second step's losses include the effect of such
-signs, because float64 takes its own step.
+in one direction, which affects a few entries of the tensor and changes the quartile by no more than 0.015. A mistake (a
+sign, a weight, a detached term) changes all entries. The same holds for parameters after a step of Adam, because its
+first step depends only on the sign of the gradient. The measured differences of a second step's losses include the
+effect of such signs, because float64 takes its own step.
 
 An entry that happens to be exact in float32 is assigned the spacing of float32 numbers at its largest value. Entries in
 float64 are assigned the same differences times 2^-29, the ratio of the two spacings.

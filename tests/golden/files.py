@@ -80,7 +80,7 @@ class Golden:
 
 
 def off_by(kind: str, found: np.ndarray, expected: np.ndarray) -> float:
-    """Return how far two float64 arrays differ, as a bound's kind defines it."""
+    """Return the difference of two float64 arrays, as a bound's kind defines it."""
     error = np.abs(found - expected)
     if kind == "relative":
         error = error / np.maximum(np.abs(expected), 1e-12)

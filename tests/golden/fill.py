@@ -29,7 +29,7 @@ CONSTRUCTED: dict[Family, str] = {
     "tps": r"(.*\.)?(grid|down\.weight|downs\.[^.]+\.weight|mean|std|real_label|fake_label)",
 }
 
-# Output layers that are kept near a useful working point, with (factor on the weight, centre of the bias).
+# Output layers that are kept near a useful working point, each with (factor on the weight, centre of the bias).
 HEADS: dict[Family, dict[str, tuple[float, tuple[float, ...]]]] = {
     "fomm": {
         "jacobian": (0.1, (1, 0, 0, 1)),

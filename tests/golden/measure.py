@@ -2,9 +2,9 @@
 
     python -m tests.golden.measure --name "AMD EPYC, Zen 3" FILE.npz ...
 
-It writes what it measures on these files into tests/golden/processors/amd_epyc_zen_3.json (all golden files take about
-an hour on one core). Expected entries are not used: weights are drawn with a different salt for each seed, and inputs
-are redrawn from those in the files.
+The command writes what it measures on these files into tests/golden/processors/amd_epyc_zen_3.json (measuring all
+golden files takes about an hour on one core). Expected entries are not used: weights are drawn with a different salt
+for each seed, and inputs are redrawn from those in the files.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def convolved(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -
 def computing(dtype: torch.dtype, family: str) -> Iterator[None]:
     """Compute in one dtype; in float32, the family "tps" is computed as published.
 
-    Our networks use float64 for ill-conditioned steps. The published networks do not, and they multiply by the
-    inverse of a spline's linear system, which is 400 times less accurate than solving it if all points coincide.
+    Our networks use float64 for ill-conditioned steps. The published networks do not, and they multiply by the inverse
+    of a spline's linear system, which, if all points coincide, is 400 times less accurate than solving the system.
     """
     torch.set_default_dtype(dtype)
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Golden entries of TPS with relative action units: inference, float64 predictions, training, action units."""
+"""Golden entries of TPS with relative action units: inference, float64 predictions, training and action units."""
 
 from __future__ import annotations
 

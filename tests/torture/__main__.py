@@ -101,7 +101,7 @@ def main() -> int:
 
 
 def undisturbed(folder: Path) -> Undisturbed:
-    """Run undisturbed twice, in two folders: the result must depend on nothing but the inputs."""
+    """Run twice without disturbance, in two folders; the result must depend on nothing but the inputs."""
     results = []
     for name in ("first", "second"):
         arena = Arena(folder / name)

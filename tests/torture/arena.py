@@ -58,7 +58,7 @@ class Arena:
             write_png(self.folder / "templates" / f"{name}.png", picture)
 
     def start(self, before: Sequence[str] = ()) -> subprocess.Popen[str]:
-        """Start the command in its own process group. before: a command prefix that restricts its permissions."""
+        """Start the command in its own process group. before: a command prefix that restricts permissions."""
         return subprocess.Popen(
             [*before, sys.executable, str(ROOT / "bench.py"), *COMMAND, "--workers", "1"],
             cwd=self.folder,

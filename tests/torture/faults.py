@@ -16,9 +16,9 @@ from tests.torture.arena import Arena, Ended, as_others, end, small_disk, unwrit
 Result = dict[str, str]
 
 
-# The maximum number of cells that a run finishes before it is disturbed; it has four.
+# The maximum number of cells that a run finishes before it is disturbed; a run has four cells.
 CELLS = 3
-# The size of a disk with room for everything, and the range of room left on one that fills up: a run writes about
+# The size of a disk with room for everything, and the range of free space on a disk that fills up. A run writes about
 # 3,000 kB.
 LARGE_KB = 400_000
 ROOM_KB = (300, 2400)
@@ -179,7 +179,7 @@ def kept(arena: Arena) -> list[Path]:
 
 
 def raced(arena: Arena, rng: random.Random, whole: Undisturbed) -> Trial:
-    """Start the same command twice in one folder, the second a moment later: one works and the other is refused."""
+    """Start the same command twice in one folder, a moment apart; one works and the other is refused."""
     first = arena.start()
     time.sleep(rng.uniform(0, 0.3) * whole.seconds)
     second = arena.start()
