@@ -20,7 +20,7 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 FLIPS = (
-    "Differences are means over cells, first minus second, each with its 95 % interval, for which drivers are resampled;"
+    "Differences are means over cells, first minus second, each with its 95 % interval, which resamples drivers;"
     " with fewer than five drivers there is no interval. The p-value comes from flipping signs by driver (every"
     ' combination for up to 14 drivers) and holds for one pair chosen beforehand; "p, Holm" holds for all pairs in this'
     " table together."

@@ -26,8 +26,8 @@ STRENGTH = (
     " other."
 )
 CLUSTERED = (
-    f"Intervals are {LEVEL:.0%} intervals, clustered by rater and by driver. With fewer than five of either, there is no"
-    " interval."
+    f"Intervals are {LEVEL:.0%} intervals, clustered by rater and by driver. With fewer than five of either there is"
+    " no interval."
 )
 ONCE = "If a rater was asked about a pair twice, only the first answer counts."
 ALIKE = (
