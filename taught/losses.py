@@ -29,10 +29,43 @@ def flow_losses(deformation: Tensor, grid: Tensor, face: Tensor) -> tuple[Tensor
     without this loss, an uncertain network minimises its error by predicting too small a motion. In all three losses,
     the face has full weight and the background has a tenth of it.
     """
-    rest = coordinate_grid(grid.shape[1], grid.shape[2], grid)
-    found, true = (deformation - rest) * PIXELS, (grid - rest) * PIXELS  # B h w 2
-    weight = BACKGROUND_WEIGHT + (1 - BACKGROUND_WEIGHT) * face  # B h w
-    weight = weight / weight.sum((1, 2), keepdim=True)
+    found, true = _pixels(deformation), _pixels(grid)
+    return _field_losses(found, true, BACKGROUND_WEIGHT + (1 - BACKGROUND_WEIGHT) * face)
+
+
+@in_float32
+def facial_losses(deformation: Tensor, grid: Tensor, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the losses of `flow_losses` for what remains on the face when each field's head motion is removed.
+
+    A head moves by more than a micro-expression. In the losses of the whole flow, the error of a moving head therefore
+    hides that of the face, and a network may add a fifth of the head's motion to the face.
+    """
+    return _field_losses(_without_head(_pixels(deformation), face), _without_head(_pixels(grid), face), face)
+
+
+def _pixels(grid: Tensor) -> Tensor:
+    """Return the motion (B, h, w, 2) of a backward grid in [-1, 1], in pixels."""
+    return (grid - coordinate_grid(grid.shape[1], grid.shape[2], grid)) * PIXELS
+
+
+def _without_head(motion: Tensor, face: Tensor) -> Tensor:
+    """Return the motion (B, h, w, 2) minus the similarity transform that fits it best on the face (B, h, w).
+
+    As in megbench.faces.head, a similarity moves a point z by c (z - mean z) + t, in complex numbers.
+    """
+    moved = torch.view_as_complex(motion.contiguous()).flatten(1)  # B hw
+    weight = (face / face.sum((1, 2), keepdim=True).clamp(min=1e-6)).flatten(1)
+    grid = coordinate_grid(motion.shape[1], motion.shape[2], motion).contiguous()
+    place = torch.view_as_complex(grid).flatten() - (weight * torch.view_as_complex(grid).flatten()).sum(1, keepdim=True)
+    spread = (weight * place.abs().square()).sum(1, keepdim=True).clamp(min=1e-6)
+    turn = (weight * place.conj() * moved).sum(1, keepdim=True) / spread
+    rest = moved - turn * place - (weight * moved).sum(1, keepdim=True)
+    return torch.view_as_real(rest).reshape(motion.shape)
+
+
+def _field_losses(found: Tensor, true: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the three losses of motion (B, h, w, 2) in pixels against the true one, with weights (B, h, w)."""
+    weight = weight / weight.sum((1, 2), keepdim=True).clamp(min=1e-6)
     # The square root of a sum of squares has no gradient at zero.
     error = (weight * ((found - true).square().sum(-1) + 1e-8).sqrt()).sum((1, 2))
     size = (weight * true.norm(dim=-1)).sum((1, 2))

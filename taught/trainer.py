@@ -25,7 +25,7 @@ from megbench.nets.dense_motion import Motion
 from megbench.nets.generator import Encoded
 from megbench.nets.geometry import coordinate_grid, in_float32
 from megbench.nets.inference import Painter
-from megbench.taught.losses import PIXELS, flow_losses, nearest_mask_loss, picture_losses
+from megbench.taught.losses import PIXELS, facial_losses, flow_losses, nearest_mask_loss, picture_losses
 
 # The picture stage uses crops of this many pixels, which need a quarter of the arithmetic and show no seams.
 CROP = 128
@@ -38,7 +38,7 @@ class TaughtConfig:
     """Settings for training on exact motion: the learning rates of its three stages and the weights of the losses.
 
     mask_steps: the number of steps in the motion stage during which the mask is guided towards the nearest key point
-    (0: none). attention_weight, best_mask_weight: weights of attention_loss and best_mask_loss, for FPB-FOMM only.
+    (0: none). flow_weight, facial_weight: weights of flow_losses and facial_losses. attention_weight, best_mask_weight: weights of attention_loss and best_mask_loss, for FPB-FOMM only.
     """
 
     lr_motion: Positive = 1e-3
@@ -46,6 +46,8 @@ class TaughtConfig:
     lr_joint: Positive = 2e-4
     clip_norm: Positive = 5.0
     warmup: float = 0.03
+    flow_weight: float = 1.0
+    facial_weight: float = 0.0
     direction_weight: float = 0.5
     shortfall_weight: float = 0.2
     mask_weight: float = 0.3
@@ -168,12 +170,17 @@ class TaughtTrainer:
         return Phase(("all",), losses | dict(transferred.losses), {"painted": painted})
 
     def _flow(self, motion: Motion, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        error, direction, shortfall = flow_losses(motion.deformation, batch["grid"], batch["face"])
-        return {
-            "flow": error,
-            "direction": self.config.direction_weight * direction,
-            "shortfall": self.config.shortfall_weight * shortfall,
-        }
+        losses = {}
+        for name, of, share in (
+            ("", flow_losses, self.config.flow_weight),
+            ("facial_", facial_losses, self.config.facial_weight),
+        ):
+            if share:
+                error, direction, shortfall = of(motion.deformation, batch["grid"], batch["face"])
+                losses[f"{name}flow"] = share * error
+                losses[f"{name}direction"] = share * self.config.direction_weight * direction
+                losses[f"{name}shortfall"] = share * self.config.shortfall_weight * shortfall
+        return losses
 
 
 def crop(pictures: Tensor, corners: npt.NDArray[np.int64]) -> Tensor:

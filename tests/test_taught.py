@@ -21,6 +21,7 @@ from megbench.taught.losses import (
     attention_loss,
     best_mask_loss,
     best_matrices,
+    facial_losses,
     flow_losses,
     jacobian_loss,
     nearest_mask_loss,
@@ -59,10 +60,39 @@ def test_a_still_pair_asks_for_stillness_without_a_direction():
     assert float(error) < 0.01
 
 
+def similarity(turn: complex, shift: complex) -> torch.Tensor:
+    """Return the motion z -> turn z + shift as an offset (64, 64, 2) of a grid in [-1, 1]."""
+    place = torch.view_as_complex(REST[0].contiguous())
+    return torch.view_as_real(turn * place + shift)
+
+
+def test_a_moving_head_does_not_change_the_facial_losses():
+    shifted = similarity(0.02 - 0.01j, (3 - 2j) / PIXELS)
+    for share in (0.0, 0.5, 1.0):
+        plain = facial_losses(REST + share * BUMP, REST + BUMP, FACE)
+        moving = facial_losses(REST + share * BUMP + shifted, REST + BUMP + 2 * shifted, FACE)
+        torch.testing.assert_close(moving, plain, rtol=1e-3, atol=1e-3)
+        assert flow_losses(REST + share * BUMP + shifted, REST + BUMP + 2 * shifted, FACE)[0] > 0.3
+
+
+def test_facial_motion_that_a_moving_head_must_not_cause_is_an_error():
+    shifted = similarity(0, 1 / PIXELS)
+    error, direction, shortfall = facial_losses(REST + shifted + 0.2 * BUMP, REST + shifted, FACE)
+    assert error > 0.5, "0.36 px at the bump's centre; flow_losses see a tenth of the head's motion"
+    assert direction == shortfall == 0
+    assert flow_losses(REST + shifted + 0.2 * BUMP, REST + shifted, FACE)[0] < 0.1
+
+
+def test_facial_losses_ignore_what_is_not_on_the_face():
+    face = (REST[..., 0] < 0).float()
+    elsewhere = BUMP * (1 - face[..., None])
+    assert facial_losses(REST + elsewhere, REST, face)[0] < 0.01
+
+
 def test_losses_have_finite_gradients_at_perfection_and_at_rest():
     for grid in (REST, REST + BUMP):
         found = grid.clone().requires_grad_()
-        torch.stack(flow_losses(found, grid, FACE)).sum().backward()
+        torch.stack([*flow_losses(found, grid, FACE), *facial_losses(found, grid, FACE)]).sum().backward()
         assert torch.isfinite(found.grad).all()
 
 
