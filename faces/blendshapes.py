@@ -1,10 +1,11 @@
 """MediaPipe's face landmarker in a separate process: blendshape coefficients as a substitute for action units.
 
-Coefficients are between 0 and 1. They are not FACS intensities and not linear, and how far a coefficient rises depends
-on the person. Only its time course is therefore meaningful. The landmarker analyses every frame independently (IMAGE
-mode), because VIDEO mode smooths over time and halves a micro-expression. The MediaPipe package sends usage data to its
-developer. The process is therefore given a proxy that does not exist, so that nothing leaves the machine. Run as
-`python -m megbench.faces.blendshapes MODEL`, this module is that process (megbench.faces.apart).
+Coefficients are between 0 and 1. They are neither FACS intensities nor linear, and how far a coefficient rises depends
+on the person, so only its time course is meaningful. The landmarker analyses every frame independently (IMAGE mode):
+VIDEO mode smooths over time, which removes most of a micro-expression and delays the rest
+(findings/mediapipe_video_mode_smooths_away_expressions.sh). The MediaPipe package sends usage data to its developer;
+the process is given a proxy that does not exist, so that nothing leaves the machine. Run as `python -m
+megbench.faces.blendshapes MODEL`, this module is that process (megbench.faces.apart).
 """
 
 from __future__ import annotations
