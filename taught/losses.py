@@ -53,10 +53,11 @@ def _without_head(motion: Tensor, face: Tensor) -> Tensor:
 
     As in megbench.faces.head, a similarity moves a point z by c (z - mean z) + t, in complex numbers.
     """
-    moved = torch.view_as_complex(motion.contiguous()).flatten(1)  # B hw
-    weight = (face / face.sum((1, 2), keepdim=True).clamp(min=1e-6)).flatten(1)
-    grid = coordinate_grid(motion.shape[1], motion.shape[2], motion).contiguous()
-    place = torch.view_as_complex(grid).flatten() - (weight * torch.view_as_complex(grid).flatten()).sum(1, keepdim=True)
+    weight = (face / face.sum((1, 2), keepdim=True).clamp(min=1e-6)).flatten(1)  # B hw
+    moved = torch.view_as_complex(motion.contiguous()).flatten(1)
+    grid = coordinate_grid(motion.shape[1], motion.shape[2], motion)
+    place = torch.view_as_complex(grid.contiguous()).flatten()[None]
+    place = place - (weight * place).sum(1, keepdim=True)
     spread = (weight * place.abs().square()).sum(1, keepdim=True).clamp(min=1e-6)
     turn = (weight * place.conj() * moved).sum(1, keepdim=True) / spread
     rest = moved - turn * place - (weight * moved).sum(1, keepdim=True)

@@ -38,7 +38,8 @@ class TaughtConfig:
     """Settings for training on exact motion: the learning rates of its three stages and the weights of the losses.
 
     mask_steps: the number of steps in the motion stage during which the mask is guided towards the nearest key point
-    (0: none). flow_weight, facial_weight: weights of flow_losses and facial_losses. attention_weight, best_mask_weight: weights of attention_loss and best_mask_loss, for FPB-FOMM only.
+    (0: none). flow_weight, facial_weight: the weights of flow_losses and facial_losses. attention_weight,
+    best_mask_weight: the weights of attention_loss and best_mask_loss, for FPB-FOMM only.
     """
 
     lr_motion: Positive = 1e-3
