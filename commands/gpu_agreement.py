@@ -51,7 +51,11 @@ class Difference:
         return all(getattr(self, name) <= bound for name, bound in BOUNDS.items())
 
 
-BOUNDS = {"largest": 1.0, "mean": 0.02, "loss": 1e-4, "gradient": 1e-2}
+# Measured on one CPU (AMD EPYC, PyTorch 2.15) by computing everything twice, with oneDNN's convolutions and with
+# PyTorch's own: over the six generators, the largest differences were 1 level in a frame, 0.00004 levels on average, a
+# relative 3.7e-5 in the loss and 1.8e-4 in the gradient. The kernels of a GPU differ more, so the last three bounds are
+# 25 times as large.
+BOUNDS = {"largest": 1.0, "mean": 1e-3, "loss": 1e-3, "gradient": 5e-3}
 
 
 def difference(name: str, device: str, material: Material) -> Difference:
