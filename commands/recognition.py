@@ -62,7 +62,7 @@ def recognition(
 ) -> None:
     """Label a run's outputs with a recogniser trained on neither the driver's person nor the template's.
 
-    People are recognised by their names and by identical frames.
+    People are identified by their names and by identical frames.
     """
     from megbench.commands.runs import make_report
     from megbench.core.files.folder_lock import RUN, locked_existing

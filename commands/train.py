@@ -57,8 +57,8 @@ def train(
     ] = None,
     init: Annotated[Path | None, typer.Option(help="Weights to start from; default: random initial weights.")] = None,
     leave_out: Annotated[
-        LeaveOut, typer.Option(help="Which clips of a database to exclude from training.")
-    ] = LeaveOut.drivers,
+        LeaveOut | None, typer.Option(help="Which clips of a database to exclude from training; default: drivers.")
+    ] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after this many steps in total.")] = None,
     max_minutes: Annotated[float | None, typer.Option(min=0, help="Stop this call after this many minutes.")] = None,
     device: DeviceOption = Device.auto,
@@ -81,7 +81,7 @@ def train(
         raise BenchError(f"--init {init} is not a file. Pass weights as .safetensors, or a checkpoint.")
     defaults = default_configs(name, clips, recipe)
     changes = list(overrides or [])
-    if clips != DEMO:
+    if clips != DEMO and leave_out is not None:
         changes.append(f"data.prepared.leave_out={leave_out}")
     if settings:
         source = training_data(DEMO)[1] if clips == DEMO else prepared_set([])

@@ -41,15 +41,15 @@ class Lines:
 
     def close(self) -> None:
         """Write the last line."""
-        self._write()
+        self._write(ended=True)
 
-    def _write(self) -> None:
+    def _write(self, ended: bool = False) -> None:
         self.written = time.monotonic()
         seconds, made = self.written - self.began, self.done - self.first
         last = self.done if self.total is None else self.total
         counted = plural(last, self.unit) if self.unit else f"{last:,}"
         text = f"{self.title}: {counted if self.total is None else f'{self.done:,} of {counted}'}, {duration(seconds)}"
-        if made and last > self.done:
+        if made and last > self.done and not ended:
             text += f", about {duration(seconds / made * (last - self.done))} left"
         text += "".join(f", {name} {value:.3g}" for name, value in self.values.items())
         print(printable(text), file=sys.stderr, flush=True)
@@ -68,7 +68,7 @@ def progress(title: str, unit: str, total: int | None, done: int = 0, silent: bo
 
 
 def track(items: Iterable[T], title: str, unit: str, total: int | None = None) -> Iterator[T]:
-    """Yield items while showing progress with an estimate of the time left; show nothing if there are no items."""
+    """Yield items while showing progress with an estimate of the time left; show nothing if `total` is 0."""
     if total is None and isinstance(items, Sized):
         total = len(items)
     if total == 0:

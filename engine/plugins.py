@@ -21,7 +21,7 @@ def check_method(name: str, method: Any) -> None:
 
 
 def check_options(name: str, maker: Any, options: Mapping[str, str]) -> None:
-    """Raise BenchError for an option that the method `name` does not accept, unless its class lists no options."""
+    """Raise BenchError for an option that the method `name` does not accept, if its class lists its options."""
     if (taken := getattr(maker, "options", None)) is not None:
         for option in options:
             check_choice(f"option of {name}:", option, taken)

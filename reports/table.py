@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import io
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -183,7 +184,9 @@ class Table:
         """
         better = self.columns[column].better
         entries = [row[column] for row in self.sections[0].rows] if self.sections else []
-        values = [entry.value for entry in entries if isinstance(entry.value, float | int)]
+        values = [
+            entry.value for entry in entries if isinstance(entry.value, float | int) and math.isfinite(entry.value)
+        ]
         counts = {entry.remark for entry in entries if isinstance(entry.value, float | int)}
         comparable = self.columns[column].intervals or len(counts) < 2
         if better is None or len(values) < 2 or not comparable:

@@ -21,10 +21,13 @@ def check_public(run: FinishedRun, databases: Collection[str]) -> None:
     """
     folders = run.facts.request.get("folders")
     name = run.facts.protocol.name
-    own = sorted({cell.database for cell in run.facts.cells} - set(databases)) if name == "self" else []
-    portraits = name == "folder" or (isinstance(folders, dict) and folders.get("portraits"))
-    if own or portraits:
-        what = "your own portraits" if portraits else f"your own clips ({', '.join(own)})"
+    public = set(databases) - {"table"}  # a user's own table of clips may have this name
+    own = sorted({cell.database for cell in run.facts.cells} - public) if name == "self" else []
+    portraits = isinstance(folders, dict) and folders.get("portraits")
+    if own or portraits or name == "folder":
+        what = f"your own clips ({', '.join(own)})" if own else "your own portraits"
+        if name == "folder":
+            what = "your own clips and portraits"
         raise BenchError(
             f"{run.folder} was run on {what}. The public table takes only cells that others can run as well: demo,"
             " demo_kit, megc2021, megc2022, or self on a prepared database. To share this run, use"

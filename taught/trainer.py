@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from megbench.core.config import Positive
 from megbench.core.contracts import OptimiserSpec, Phase
 from megbench.core.draws import each
+from megbench.core.errors import BenchError
 from megbench.nets.dense_motion import Motion
 from megbench.nets.generator import Encoded
 from megbench.nets.geometry import coordinate_grid, in_float32
@@ -104,6 +105,8 @@ class TaughtTrainer:
     stages: tuple[str, ...] = ("motion", "picture", "joint")
 
     def __init__(self, pupil: Pupil, config: TaughtConfig) -> None:
+        if not (config.flow_weight or config.facial_weight):
+            raise BenchError("taught.flow_weight and taught.facial_weight are both 0. Set one of them above 0.")
         self.pupil = pupil
         self.config = config
         self.generator = pupil.generator

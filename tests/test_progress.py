@@ -34,14 +34,14 @@ def test_a_log_shows_what_is_known(clock, capsys):
     clock(LINE_S)
     bar.set_postfix({"fit": 0.123456})
     bar.update()
-    stopped = track([1, 2], "Stopped", "")
-    next(stopped)
+    stopped = track([1, 2, 3], "Stopped", "")
+    next(stopped), next(stopped)
     stopped.close()
     progress.progress("hidden", "step", 5, silent=True).close()
     assert capsys.readouterr().err.splitlines() == [
         "Checking: 3 tests, 1 s",
         "stage main: 1,001 of 2,000 steps, 30 s, about 8.3 hours left, fit 0.123",
-        "Stopped: 0 of 2, 1 s",
+        "Stopped: 1 of 3, 1 s",
     ]
 
 

@@ -95,7 +95,8 @@ def test_one_command_adds_a_run_and_writes_the_request(call, run, tmp_path):
     [
         ("demo", {"portraits": None}, {"grey"}, ""),
         ("demo", {"portraits": "/home/ann/faces"}, {"grey"}, "your own portraits"),
-        ("folder", {"drivers": "/data/CASME2"}, {"casme2"}, "your own portraits"),
+        ("folder", {"drivers": "/data/CASME2"}, {"casme2"}, "your own clips and portraits"),
+        ("self", {"drivers": "clips.csv"}, {"table"}, r"your own clips \(table\)"),
         ("self", {"drivers": "/data/SMIC"}, {"smic", "smic-vis"}, ""),
         ("self", {"drivers": "clips"}, {"folder"}, r"your own clips \(folder\)"),
         ("self", {"drivers": "MINE"}, {"samm", "our_clips"}, r"your own clips \(our_clips\)"),

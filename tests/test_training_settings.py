@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from megbench.commands.train import default_configs
+from megbench.core.config import resolve
 from megbench.core.errors import BenchError
 from megbench.core.registry import load
 from megbench.taught import TRAININGS
@@ -47,6 +48,20 @@ def test_the_command_prints_them_and_reads_no_clips(call, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("more", "left_out"), [([], "people"), (["--leave-out", "nothing"], "nothing")])
+def test_a_file_says_who_is_left_out_unless_the_option_does(call, tmp_path, more, left_out):
+    (tmp_path / "own.yaml").write_text("data: {prepared: {leave_out: people}}\n")
+    code, out, _ = call("train", "fomm", "--clips", "samm=nowhere", "--config", "own.yaml", "--settings", *more)
+    assert code == 0
+    assert yaml.safe_load(out)["data"]["prepared"]["leave_out"] == left_out
+
+
+def test_training_without_any_flow_loss_is_refused():
+    recipe = resolve(load("trainable", "tps", TRAININGS["taught"]), [{"taught": {"flow_weight": 0}}])
+    with pytest.raises(BenchError, match=r"flow_weight and taught\.facial_weight are both 0"):
+        recipe.trainer()
+
+
 @pytest.mark.parametrize(
     ("text", "stages"),
     [
@@ -80,7 +95,8 @@ def test_the_lengths_are_those_of_the_chosen_kind_of_training(tmp_path):
         (
             "perceptual=pyramid",
             "--set perceptual=pyramid: Unknown setting in the config: 'perceptual'. Choices: data, loss, model, plan,"
-            " taught, training. `python bench.py train fomm --settings` lists all settings.",
+            " taught, training. `python bench.py train fomm --settings`, with the same --clips and training, lists all"
+            " settings.",
         ),
         ("plans.seed=1", "Unknown setting in the config: 'plans'. Did you mean 'plan'?"),
         ("plan.stages.motion.step=1", "Unknown setting in plan.stages.motion: 'step'. Did you mean 'steps'?"),

@@ -129,7 +129,11 @@ def choose(
     except BenchError as error:
         path = error.path if isinstance(error, WrongSetting) else ("training",)
         blamed = [text for text, some in given if path and holds(some, path)]
-        listed = f" `{COMMAND} train {name} --settings` lists all settings." if "Unknown setting" in str(error) else ""
+        listed = (
+            f" `{COMMAND} train {name} --settings`, with the same --clips and training, lists all settings."
+            if "Unknown setting" in str(error)
+            else ""
+        )
         raise BenchError(f"{blamed[-1] if blamed else config or 'the default settings'}: {error}{listed}") from None
 
 
@@ -187,7 +191,7 @@ def train(
             if group.is_first:
                 steps = ", then ".join(f"{plan.stages[stage].steps:,} of {stage}" for stage in run.stages)
                 print(f"Training {name} on {group.device}: {describe(trainer.networks())}, {clips.describe()}.")
-                print(f"Steps: {steps}. The progress bar shows how long they take.")
+                print(f"Steps: {steps}. The progress shown below says how long they take.")
             with told_of_memory(functools.partial(smaller_parts, run, out)):
                 finished = run.train()
             if group.is_first:

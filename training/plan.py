@@ -70,11 +70,12 @@ class Plan:
 
 def check_plan(plan: Plan, stages: Sequence[str], processes: int) -> None:
     """Raise BenchError if the method lacks a stage, no stage has steps, or a batch cannot be divided."""
+    for name in plan.stages:
+        check_choice("stage", name, stages)
     if not any(stage.steps or stage.epochs for stage in plan.stages.values()):
         first = next(iter(plan.stages), stages[0])
         raise BenchError(f"No stage of the plan has any steps. Set plan.stages.{first}.steps to 1 or more.")
     for name, stage in plan.stages.items():
-        check_choice("stage", name, stages)
         if stage.steps < 0:
             raise BenchError(
                 f"Stage {name} has {stage.steps} steps. Set plan.stages.{name}.steps to 1 or more, or to 0 to leave the"

@@ -67,8 +67,9 @@ def people_held_out(held_out: int | None, people: int) -> int:
         )
     usual = min(max(people // 4, 1), MOST_HELD_OUT)
     if held_out is not None and not 0 < held_out < people:
+        allowed = "1" if people == 2 else f"from 1 to {people - 1}"
         raise BenchError(
-            f"Setting data.held_out must be from 1 to {people - 1}, because the training clips show"
+            f"Setting data.held_out must be {allowed}, because the training clips show"
             f" {plural(people, 'person', 'people')}, got {held_out}. Use --set data.held_out={usual}."
         )
     return usual if held_out is None else held_out
