@@ -99,7 +99,7 @@ def _fit(texture: Frames, what: str) -> FittedMesh:
     try:
         found = landmarks(grey(texture[None])[0], f"the square cut out of {what}")
     except CellFailed as error:
-        raise BenchError(f"{error}. Supply a sharper or better lit portrait.") from None
+        raise BenchError(f"{error}. Supply a sharper or better-lit portrait.") from None
     return fit_mesh((found - (scale - 1) / 2) / scale)
 
 

@@ -78,7 +78,7 @@ def train(
     # A wrong name is reported before anything is rendered or prepared.
     recipe = load("trainable", name, trainings["published"])
     if init is not None and not init.is_file():
-        raise BenchError(f"--init {init} is not a file. Pass weights as .safetensors, or a checkpoint.")
+        raise BenchError(f"--init {init} is not a file. Pass a .safetensors weights file or a checkpoint.")
     defaults = default_configs(name, clips, recipe)
     changes = list(overrides or [])
     if clips != DEMO and leave_out is not None:

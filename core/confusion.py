@@ -101,7 +101,7 @@ def pooled_recognition(true: Labels, answers: Labels, n_classes: int, clusters: 
 
 
 def _sums(counts: npt.NDArray[np.number]) -> tuple[Float64s, Float64s, Float64s]:
-    """Return the number of hits, of clips and of predictions for each class."""
+    """Return the numbers of hits, clips and predictions for each class."""
     values = np.asarray(counts, np.float64)
     return np.diagonal(values, axis1=-2, axis2=-1), values.sum(-1), values.sum(-2)
 

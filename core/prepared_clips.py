@@ -146,7 +146,10 @@ Kind = TypeVar("Kind", bound=PreparedFacts)
 
 
 def read_facts(path: Path, kind: type[Kind]) -> Kind:
-    """Return a file of facts. Raise BenchError for the first entry that is missing or invalid."""
+    """Read a facts file and return its entries as a `kind`.
+
+    Raise BenchError for a file that is unreadable or too large, or for the first entry that is missing or invalid.
+    """
     try:
         if path.stat().st_size > LARGEST_JSON_BYTES:
             raise BenchError(

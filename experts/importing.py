@@ -75,7 +75,7 @@ def _tasks(path: Path) -> list[tuple[Grid, str, str]]:
 
 
 def _joined(parts: Sequence[Parsed]) -> Imported:
-    """Merge the parts and add the problems that appear only across parts: duplicates and missing cells."""
+    """Merge the parts and add the problems that only appear once the parts are combined: duplicates, missing cells."""
     judged = [pair for part in parts for pair in part.judgements]
     judgements = [judgement for judgement, _ in judged]
     problems = [*(problem for part in parts for problem in part.problems), *doubles(judged)]

@@ -57,7 +57,7 @@ class Known:
 
 
 class NotInRun(Exception):
-    """A sheet's name that is not in the run. `what` is its kind and the name, such as "method 3282"."""
+    """A name in a sheet that does not occur in the run. `what` gives its kind and the name, such as "method 3282"."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)

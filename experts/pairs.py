@@ -98,7 +98,7 @@ def _pairs(text: str) -> list[PairJudgement]:
         if answer not in ANSWERS:
             raise ValueError(f"line {line}: answer is {shown(answer)}, not one of {', '.join(ANSWERS)}")
         if not (number.isascii() and number.isdigit() and len(number) <= 4):
-            raise ValueError(f"line {line}: number is {shown(number)}, not the number of a question")
+            raise ValueError(f"line {line}: number is {shown(number)}, which is not a question number")
         rater, driver, template, left, right = (restored(row[label]) for label in LABELS)
         if left == right or (rater, int(number)) in found:
             raise ValueError(f"line {line} compares a method with itself, or answers a question twice")

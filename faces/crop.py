@@ -93,7 +93,7 @@ def crop(picture: AnyPicture, box: Box, aspect: float = 1.0, size: int = SIZE) -
 
 
 def resized(picture: AnyPicture, width: int, height: int) -> AnyPicture:
-    """Return a resized picture (H, W, 3) uint8, averaged over areas if it shrinks, otherwise interpolated cubically."""
+    """Resize a picture (H, W, 3) uint8, using area averaging to shrink it and cubic interpolation otherwise."""
     rows, columns = picture.shape[:2]
     if (columns > width) != (rows > height):  # OpenCV cannot shrink one side by areas while enlarging the other
         method = cv2.INTER_AREA if columns > width else cv2.INTER_CUBIC

@@ -38,7 +38,7 @@ def _pixels(name: str, title: str, description: str, short: str = "") -> Figure:
 
 
 class TrueFlow:
-    """End-point error of the output's flow (every frame) against the exact flow of the truth."""
+    """End-point error of the output's flow against the exact ground-truth flow, over every frame after the first."""
 
     name = "true_flow"
     version = "2"

@@ -15,7 +15,7 @@ FEWEST_CHANNELS = 16
 
 
 def suits(picture: Tensor, grid: Tensor) -> bool:
-    """Return whether `gathered` can sample a picture at a grid.
+    """Return whether `gathered` can sample a picture at the points of a grid.
 
     It can do so for a single wide float32 map, during inference, on a CPU.
     """

@@ -1,4 +1,7 @@
-"""Heat maps of the cells: one figure of every row in every cell, tinted by its distance from the ideal."""
+"""Heat maps of the cells.
+
+Each map shows one figure for every row and cell, tinted according to its distance from the ideal.
+"""
 
 from megbench.reports.headlines import headlines
 from megbench.reports.marks import marked

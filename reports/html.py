@@ -1,7 +1,7 @@
-"""One page for one run: `report.html`, which opens from disk without a network.
+"""One page for one run: `report.html`, which opens from disk without a network connection.
 
-It reads the run's files (`megbench.reports.run_files`) and writes only the page and the coded media, which are stored
-by content under `cache` so that a second page costs little. If clips would make a page too large for email and
+It reads the run's files (`megbench.reports.run_files`) and writes only the page and the encoded media, which are
+stored by content under `cache` so that a second page costs little. If clips would make a page too large for email and
 browsers, they are stored in the folder `report_media` beside it.
 """
 
@@ -76,7 +76,7 @@ def write_report(
     """Write `report.html` to a run folder and return its path. Raise BenchError if the run cannot be read.
 
     Without pictures, the page is `report_no_media.html`, which contains no face and may be shared. cache: the folder of
-    coded media. reference: the reference whose published rows are shown (megbench.reports.reference), or "".
+    encoded media. reference: the reference whose published rows are shown (megbench.reports.reference), or "".
     """
     run = FinishedRun(run_folder)
     media = None if pictures is Pictures.none else MediaList()

@@ -20,7 +20,7 @@ DECIMALS = 3
 TRACK = re.compile(r"_track_AU")
 NOTE = (
     "Values are means over cells. The best row is the one nearest to the figure's ideal; rows that are equal to three"
-    " decimals share this place. Figures without an ideal and figures of single action units are not listed."
+    " decimal places tie for best. Figures without an ideal and figures of single action units are not listed."
 )
 
 

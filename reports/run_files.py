@@ -136,7 +136,10 @@ class FinishedRun:
         return self._index.get((label, *place, self.figures[figure][0].name, figure), NOT_SCORED)
 
     def over_all(self, label: str, metric: MetricFacts, figure: Figure) -> Found:
-        """Return a metric's figure over all cells; its name alone may be ambiguous."""
+        """Return the given figure of a metric over all cells.
+
+        The metric must be given because a figure's name alone may be ambiguous.
+        """
         return self._index.get((label, "all", "", "", metric.name, figure.name), NOT_SCORED)
 
     def cell_values(self, label: str, figure: str) -> list[float]:

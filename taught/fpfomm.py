@@ -1,4 +1,4 @@
-"""FPB-FOMM as trained on exact motion (taught/trainer.py), which produces the demo weights."""
+"""FPB-FOMM as trained on exact motion (taught/trainer.py); this training produces the demo weights."""
 
 from __future__ import annotations
 

@@ -44,8 +44,9 @@ class DisplacedRauConfig(RauConfig):
 class DisplacedInpainting(ConditionedInpainting):
     """A decoder whose last maps move and brighten the warped source; before training, it returns the warped source.
 
-    The decoder's last features are multiplied by the scale of the action units alone, so that equal action units cause
-    no motion. These gates are initialised at random. The state dict has the entries of the published network.
+    The decoder's last features are only multiplied by gates computed from the action units, with no shift added, so
+    that equal action units cause no motion. The gates are initialised at random. The state dict has the entries of the
+    published network.
     """
 
     reads_weights_of = ("final",)  # megbench.nets.fast leaves these convolutions unchanged

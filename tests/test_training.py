@@ -361,7 +361,7 @@ def test_weights_to_start_from_are_looked_for_before_anything_is_rendered(call, 
     code, _, err = call("train", "fomm", "--init", "gone.safetensors")
     assert (code, err) == (
         2,
-        "Error: --init gone.safetensors is not a file. Pass weights as .safetensors, or a checkpoint.\n",
+        "Error: --init gone.safetensors is not a file. Pass a .safetensors weights file or a checkpoint.\n",
     )
     assert not (tmp_path / ".megbench").exists()
 

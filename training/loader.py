@@ -31,7 +31,7 @@ class Batches(Protocol):
     """A source of batches of pairs."""
 
     def batch(self, split: str, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Return a batch of the "train" or "validation" split; it depends on `rng` only, not on the calling thread."""
+        """Return a batch of the "train" or "validation" split; it depends only on `rng`, not on the calling thread."""
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,9 @@ class Coding:
 def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
     """Return the table in a file whose header has all the columns in `needs`, or None if there is no such table.
 
-    If there are several tables, use one whose title mentions micro-expressions, or otherwise the first. Raise
-    BenchError for a file that cannot be read, and for a table of clips in which two columns have the same title.
+    If there are several tables, use the first whose title mentions micro-expressions or, failing that, the first of
+    all. Raise BenchError for a file that cannot be read, and for a table of clips in which two columns have the same
+    title.
     """
     found = [(sheet, *head) for sheet in read_sheets(path, LIMITS) if (head := _header(sheet.rows, needs)) is not None]
     if not found:

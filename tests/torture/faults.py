@@ -200,5 +200,5 @@ FAULTS: dict[Fault, tuple[int, str]] = {
     read_only: (2, "folder read-only"),
     input_vanished: (2, "inputs gone"),
     altered: (10, "a file cut short or a bit flipped"),
-    raced: (3, "two processes at one run"),
+    raced: (3, "two processes on the same run"),
 }
