@@ -1,4 +1,4 @@
-"""Heat maps of the cells: one figure of every row in every cell, tinted by its distance from the ideal."""
+"""Heat maps of the cells: one figure per row and cell, tinted by its distance from the ideal."""
 
 from megbench.reports.headlines import headlines
 from megbench.reports.marks import marked
