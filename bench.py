@@ -139,7 +139,7 @@ def run(
         return
     if not names(methods):
         if sys.argv[1:]:
-            raise BenchError("No method is named. Add --methods, for example --methods flow_warp; see `list methods`.")
+            raise BenchError("No method was given. Add --methods, for example --methods flow_warp; see `list methods`.")
         print(context.get_help())
         raise typer.Exit()
     from megbench.engine.runner import Settings

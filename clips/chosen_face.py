@@ -102,7 +102,7 @@ def only_face(picture: Frames, what: str, role: str) -> Face:
         raise BenchError(f"{what}: {refusal(seen, f'the {role}')}. {remedy}.")
     if len(found) > 1:
         raise BenchError(
-            f"{what}: {len(found)} faces in the {role} ({_widths(found)}). Crop the picture to the face you mean."
+            f"{what}: {len(found)} faces in the {role} ({_widths(found)}). Crop the picture to the face you want."
         )
     return found[0]
 
@@ -155,7 +155,7 @@ def _checked(picture: Frames, face: Face, what: str) -> Box:
     if overlap(found[0], _placed(face, box)) < ONE_FACE:
         raise CellFailed(
             f"another face is so close to the one chosen in {what} that it would be measured instead. Crop the pictures"
-            " to the face you mean"
+            " to the face you want"
         )
     return box
 

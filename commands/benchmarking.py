@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def planned(request: Request, settings: Settings, out: Path | None, media_all: bool, dry_run: bool) -> Benchmark:
-    """Return the requested run with its cells, and print what the run will lack.
+    """Return the requested run with its cells, and print what will be missing from the run.
 
-    out: the run's folder; None means runs/<protocol>-<hash>. Raise BenchError for wrong names, unusable inputs and,
+    out: the run's folder; None means runs/<protocol>-<hash>. Raise BenchError for unknown names, unusable inputs and,
     unless `dry_run` is set, a folder that cannot be used.
     """
     from megbench.core.files.cache import digest
@@ -35,7 +35,7 @@ def planned(request: Request, settings: Settings, out: Path | None, media_all: b
     folder = out or RUNS / f"{request.protocol}-{digest(request.deciding())[:10]}"
     source = make_protocol(request.protocol, request.folders, request.face, settings.workers)
     scorer = Scorer(load_metrics(request), Seen, settings.store, settings.workers, settings.engine, settings.limit_s)
-    rows = make_rows(request)  # wrong names are reported before anything is rendered
+    rows = make_rows(request)  # unknown names are reported before anything is rendered
     named = [row.label for row in rows[: len(set(request.methods))]]
     if not dry_run:
         check_free(folder, RUN)  # before anything is rendered

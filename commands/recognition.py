@@ -74,7 +74,7 @@ def recognition(
     from megbench.reports.recognition import recognition_tables
     from megbench.reports.run_files import FinishedRun
 
-    chosen = make_recogniser(by, stretched)  # a wrong name is reported before anything is measured
+    chosen = make_recogniser(by, stretched)  # an unknown name is reported before anything is measured
     with locked_existing(run, RUN):
         opened = FinishedRun(run)
         recognised = recognise(opened, recogniser, chosen, classes, workers)

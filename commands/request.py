@@ -95,7 +95,7 @@ def impossible(row: Row, cells: Sequence[Cell]) -> str:
 def mention(
     rows: Sequence[Row], marks: Mapping[str, Mapping[str, str]], metrics: Sequence[Any], cells: Sequence[Cell]
 ) -> None:
-    """Print which companions and metrics a run will lack and why, and warn of demo weights on recordings.
+    """Print which companions and metrics will be missing from a run and why, and warn of demo weights on recordings.
 
     rows: all requested rows and their companions. marks: the marks of the run's rows on these cells, by label.
     """

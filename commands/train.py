@@ -75,7 +75,7 @@ def train(
     from megbench.training.prepared import prepared_set
 
     trainings = TRAININGS | {"published": recipes(generators(GENERATORS))}
-    # A wrong name is reported before anything is rendered or prepared.
+    # An unknown name is reported before anything is rendered or prepared.
     recipe = load("trainable", name, trainings["published"])
     if init is not None and not init.is_file():
         raise BenchError(f"--init {init} is not a file. Pass a .safetensors weights file or a checkpoint.")

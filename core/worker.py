@@ -195,7 +195,7 @@ def _listen(worker: _Worker, late: bool) -> tuple[Outcome | None, bool]:
 
 
 def timed_out(limit_s: float) -> str:
-    """Return the failure reason for work that took longer than `limit_s`, with the option that sets the limit."""
+    """Return the failure reason for work that took longer than `limit_s`, naming the option that sets the limit."""
     return f"timed out after {limit_s:g} s (--cell-timeout)"
 
 

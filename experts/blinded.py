@@ -151,7 +151,7 @@ def find_key(run: Path, path: Path, identity: str) -> Key:
         try:
             key = Key.model_validate_json(candidate.read_bytes())
         except (OSError, ValidationError):
-            raise BenchError(f"{candidate}: not a readable key. Create the expert's sheet again.") from None
+            raise BenchError(f"{candidate} is not a readable key. Create the expert's sheet again.") from None
         if key.id == identity:
             return key
     raise BenchError(f"{path}: no key in {run / FOLDER} is for sheet {identity}. Give the sheet's own run with --run.")

@@ -55,7 +55,7 @@ def import_files(paths: Sequence[Path], names: Names, blinded: Blinded | None = 
         if identity is None:
             parts += [parse(*task, names) for task in _tasks(path)]
         elif blinded is None:
-            raise BenchError(f"{path}: this is a blinded sheet. Only its run can resolve its codes. Add --run RUN.")
+            raise BenchError(f"{path} is a blinded sheet. Only its run can resolve its codes. Add --run RUN.")
         else:
             parts.append(read_sheet(path, find_key(blinded.run, path, identity), blinded.contents))
     return _joined(parts)
@@ -66,9 +66,7 @@ def _tasks(path: Path) -> list[tuple[Grid, str, str]]:
     grids = read_grids(path)
     scored = [grid for grid in grids if header(grid)] or grids[:1]
     if not scored:
-        raise BenchError(
-            f"{path}: the file contains no score sheet. Give one with the headings upper, lower and noise."
-        )
+        raise BenchError(f"{path} contains no score sheet. Give one with the headings upper, lower and noise.")
     if len(scored) == 1 or len({grid.name for grid in scored}) < len(scored):
         return [(grid, path.name, path.stem) for grid in scored]
     return [(grid, f"{path.name} [{grid.name}]", grid.name) for grid in scored]

@@ -72,13 +72,13 @@ def read_judgements(path: Path) -> list[Judgement]:
         with path.open("rb") as file:
             data = file.read(LARGEST_BYTES + 1)
         if len(data) > LARGEST_BYTES:
-            raise BenchError(f"{path}: larger than {LARGEST_BYTES} bytes. Give a table of judgements.")
+            raise BenchError(f"{path} is larger than {LARGEST_BYTES} bytes. Pass a table of judgements.")
         return _judgements(data.decode("utf-8-sig"))
     except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror}). Import expert sheets first.") from None
+        raise BenchError(f"{path} cannot be read ({error.strerror}). Import expert sheets first.") from None
     except (ValueError, csv.Error) as error:
         raise BenchError(
-            f"{path}: not a table of judgements ({clause(error)}). Import the expert sheets again."
+            f"{path} is not a table of judgements ({clause(error)}). Import the expert sheets again."
         ) from None
 
 

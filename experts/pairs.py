@@ -81,7 +81,7 @@ def read_pairs(path: Path) -> list[PairJudgement]:
     try:
         return _pairs(read_bounded(path, LARGEST_TABLE, REMEDY).decode("utf-8-sig"))
     except (ValueError, csv.Error) as error:
-        raise BenchError(f"{path}: not a table of pairs ({clause(error)}). Import the answers again.") from None
+        raise BenchError(f"{path} is not a table of pairs ({clause(error)}). Import the answers again.") from None
 
 
 def _pairs(text: str) -> list[PairJudgement]:

@@ -92,7 +92,7 @@ def read_asks(run: Path) -> list[Asks]:
             for number in range(len(asks.questions)):
                 asks.outputs(number)
         except (ValidationError, KeyError):
-            raise BenchError(f"{path}: not a readable key. Make the rater's folder again.") from None
+            raise BenchError(f"{path} is not a readable key. Make the rater's folder again.") from None
         found.append(asks)
     return found
 
@@ -123,7 +123,8 @@ def read_answers(
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise BenchError(
-            f"{path}: not a file of answers ({shown(place)}: {clause(first['msg'])}). Give the file saved by the page."
+            f"{path} is not a file of answers ({shown(place)}: {clause(first['msg'])}). Give the file saved by the"
+            " page."
         ) from None
     asks = next((asks for asks in keys if asks.id == given.id), None)
     if asks is None:

@@ -105,12 +105,12 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Number
     ids = sorted({reader.text(cells, "face_id") for cells in sheet.rows[1:] if any(cells)} - {""})
     if len(ids) > 1:
         raise BenchError(
-            f"{path} has rows for more than one face (face_id {few(ids)}). Keep only the rows of the face you mean."
+            f"{path} has rows for more than one face (face_id {few(ids)}). Keep only the rows of the face you want."
         )
     frame, count = Counter(row.frame for row in rows).most_common(1)[0] if rows else (0, 0)
     if count > 1:
         raise BenchError(
-            f"{path} has rows for more than one face in frame {frame}. Keep only the rows of the face you mean."
+            f"{path} has rows for more than one face in frame {frame}. Keep only the rows of the face you want."
         )
     return rows
 

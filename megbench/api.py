@@ -139,7 +139,7 @@ def run(
     where = resolve_device(Device(check_choice("device", device, list(Device))))
     asked = tuple(names(methods) if isinstance(methods, str) else methods)
     if not asked:
-        raise BenchError("run: no method is named. Name at least one: megbench.run('fpfomm,fomm').")
+        raise BenchError("run: no method was given. Name at least one: megbench.run('fpfomm,fomm').")
     request = _request(asked, protocol, folders(*paths), metrics, controls=controls, face=face, seed=seed, device=where)
     settings = Settings(STORE.resolve(), request.device, seed, workers or usable())
     with _without_script():

@@ -38,8 +38,8 @@ DRIVEN_BY = {
 # Wrappers around methods, by the option that requests them.
 AROUND = {"magnify": "megbench.methods.magnified:magnifying"}
 # Limits on the factor by which motion is magnified; the output's motion is multiplied by the inverse.
-# Micro-expressions move a face by half a pixel to three pixels. Sixteen times that is half the eye distance, and a
-# sixteenth of it is below the noise of optical flow.
+# Micro-expressions move a face by half a pixel to three pixels. Sixteen times three pixels is about four fifths of the
+# eye distance (61 pixels in a cropped face), and a sixteenth of them is below the noise of optical flow.
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 16.0
 PLAIN_NUMBER = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 
@@ -126,7 +126,7 @@ def _factor(label: str, text: str) -> float:
         shown = text if len(text) <= 20 else f"{text[:20]}..."
         raise BenchError(
             f"{label.partition(':')[0]}: magnify={shown} must be a number from {LEAST_FACTOR:g} to {MOST_FACTOR:g}. It"
-            " multiplies the driver's motion: 16 times a micro-expression is half the eye distance, and a sixteenth is"
-            " below the noise of optical flow. Begin with 2, 4 or 8."
+            " multiplies the driver's motion: 16 times a micro-expression of 3 pixels is about four fifths of the eye"
+            " distance, and a sixteenth of it is below the noise of optical flow. Begin with 2, 4 or 8."
         )
     return factor

@@ -261,7 +261,7 @@ class GeneratorMethod(ABC):
         return self.is_control and DEMO not in self.generator.weights
 
     def _places(self, settings: Mapping[str, Any]) -> list[str]:
-        """Return the networks as "module:Class": the published ones, then those of the weights if these differ."""
+        """Return the networks as "module:Class": the published ones, then those of the weights, if they differ."""
         published = self.generator.model
         other = DISPLACED.get(self.name, published) if is_displaced(settings) else published
         return list(dict.fromkeys([published, other]))

@@ -9,7 +9,7 @@ from megbench.metrics.au_scores import AuAgreement, Detector, Tracks
 
 
 class PyFeatOccurrence(AuAgreement):
-    """Occurrence scores of py-feat's detector, compared in time course and direction but not in size."""
+    """Occurrence scores of py-feat's detector, compared by time course and direction, but not by size."""
 
     name = "pyfeat_occurrence"
     version = "2-face_multitask_v28"

@@ -147,8 +147,8 @@ def _recipe(names: Sequence[str]) -> list[str]:
     return [
         f"Labels: {', '.join(f'{place} {name}' for place, name in enumerate(names))}.",
         f"Channels: {', '.join(CHANNELS)}; in the pictures red, green, blue (OpenCV's imread returns blue first).",
-        "Flow: from the onset to the apex (the frame of largest motion if nobody coded the apex), dense, computed with"
-        " the suite's own estimator (faces/flow.py: DIS, Lucas and Kanade, variational refinement) on frames of"
+        "Flow: from the onset to the apex (the frame with the largest motion if nobody coded the apex), dense, computed"
+        " with the suite's own estimator (faces/flow.py: DIS, Lucas and Kanade, variational refinement) on frames of"
         " 256 x 256 cropped to the face.",
         "Head: the similarity that explains the flow of nose, cheeks and forehead is subtracted.",
         "Alignment: a similarity fits the mean face to 51 landmarks (dlib) of the onset frame. The picture shows the"

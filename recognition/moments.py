@@ -69,7 +69,7 @@ def grey_frame(folder: Path, index: int) -> Grey:
 
 
 def why_guessed(onset: int, apex: int | None, n_frames: int) -> str:
-    """Return why the frame of largest motion replaces a clip's coded apex, or "" if the coded apex is usable."""
+    """Return why the frame with the largest motion replaces a clip's coded apex, or "" if the coded apex is usable."""
     if apex is None:
         return "no coded apex"
     if apex <= onset:
@@ -80,7 +80,7 @@ def why_guessed(onset: int, apex: int | None, n_frames: int) -> str:
 def guessed_notes(whys: Sequence[str], things: str) -> list[str]:
     """Return a line for each reason to replace apexes of `things` ("clips", "drivers"), with the number replaced."""
     return [
-        f"{why} in {count} of {len(whys)} {things}; the frame of largest motion is used there instead"
+        f"{why} in {count} of {len(whys)} {things}; the frame with the largest motion is used there instead"
         for why, count in Counter(filter(None, whys)).items()
     ]
 

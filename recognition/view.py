@@ -37,7 +37,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Driver:
-    """The facts about a driver. apex: None if it was not coded; the frame of largest motion is then used."""
+    """The facts about a driver. apex: None if it was not coded; the frame with the largest motion is then used."""
 
     name: str
     database: str

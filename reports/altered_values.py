@@ -1,4 +1,4 @@
-"""Compare a run with its repetition on altered drivers: one figure of every row, and the order of the rows."""
+"""Compare a run with its repetition on altered drivers: one figure per row, and the order of the rows."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def _kept(run: FinishedRun, label: str, cell: CellFacts, metric: str) -> dict[st
     path = run.folder / "partials" / label / f"{cell.name}.json"
     kept = (read_json(path) or {}).get(metric)
     if not isinstance(kept, dict):
-        raise BenchError(f"{path}: contains nothing from {metric}. Rerun the command that created this run.")
+        raise BenchError(f"{path} contains nothing from {metric}. Rerun the command that created this run.")
     return kept
 
 

@@ -245,4 +245,4 @@ def _write(path: Path, text: str) -> Path:
 
 
 def _unwritable(path: Path, error: OSError) -> BenchError:
-    return BenchError(f"{path}: cannot be written ({error.strerror}). Free some space or choose another --out.")
+    return BenchError(f"{path} cannot be written ({error.strerror}). Free some space or choose another --out.")

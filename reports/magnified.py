@@ -10,8 +10,13 @@ from megbench.reports.run_files import FinishedRun
 from megbench.reports.table import Column, Entry, Section, Table
 
 FIGURES = ("agreement", "gain", "error")
-# Differences in agreement and error that are smaller than this are ignored.
+# Changes of agreement and error that are smaller than this are ignored.
 ALIKE = 0.01
+KEY = (
+    f"Magnification helps if agreement rises or error falls by {ALIKE:g} or more and the other does not worsen by as"
+    f" much; it hurts if agreement falls or error rises by {ALIKE:g} or more and the other does not improve by as much."
+    " Smaller changes are ignored."
+)
 # Entries of a method's identity that come from the suite's own code: these differ once the method is wrapped.
 CODE = ("source", "packages", "magnify")
 
@@ -51,8 +56,12 @@ def _own(method: MethodFacts) -> dict[str, object]:
 
 
 def reading(run: FinishedRun) -> list[str]:
-    """Return a sentence for each method: what magnifying its motion changes here, and whether it helps."""
-    return [_sentence(run, plain, found) for plain, found in _by_method(run)]
+    """Return a sentence for each method, saying what magnifying its motion changes here and whether it helps, then KEY.
+
+    Return [] if no method was run with magnified motion.
+    """
+    sentences = [_sentence(run, plain, found) for plain, found in _by_method(run)]
+    return [*sentences, KEY] if sentences else []
 
 
 def _sentence(run: FinishedRun, plain: str, found: list[Beside]) -> str:
@@ -61,10 +70,10 @@ def _sentence(run: FinishedRun, plain: str, found: list[Beside]) -> str:
     for pair in found:
         after = _values(run, pair.label)
         if before is None or after is None:
-            changes.append(f"by {pair.factor:g} is not scored")
+            changes.append(f"{pair.factor:g} times cannot be compared")
         else:
-            changes.append(f"by {pair.factor:g} {_verdict(before, after)} ({_shown(after)})")
-    return f"{plain} ({_shown(before) if before else 'not scored'}): motion magnified {'; '.join(changes)}."
+            changes.append(f"{pair.factor:g} times {_verdict(before, after)} ({_shown(after)})")
+    return f"{plain} ({_shown(before) if before else 'not scored'}): magnifying the motion {'; '.join(changes)}."
 
 
 def _shown(values: tuple[float, ...]) -> str:
@@ -78,7 +87,7 @@ def _verdict(before: tuple[float, ...], after: tuple[float, ...]) -> str:
         return "changes nothing"
     if min(better) > -ALIKE:
         return "helps"
-    return "hurts" if max(better) < ALIKE else "helps in one and hurts in the other"
+    return "hurts" if max(better) < ALIKE else "improves one of agreement and error but worsens the other"
 
 
 def magnified_table(run: FinishedRun) -> Table | None:

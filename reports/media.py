@@ -229,7 +229,7 @@ def _kept_path(wanted: Wanted, cache: Path) -> Path:
         key = digest([f"{RECIPE}/{BYTES_PER_FRAME}", *map(file_hash, files)])
     except OSError as error:
         raise BenchError(
-            f"{error.filename}: cannot be read ({error.strerror}). Rerun the command that created this run."
+            f"{error.filename} cannot be read ({error.strerror}). Rerun the command that created this run."
         ) from None
     return cache / f"{key}.json"
 

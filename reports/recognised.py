@@ -138,10 +138,10 @@ def read_recognised(run: FinishedRun) -> Recognised | None:
         return None
     try:
         if path.stat().st_size > LARGEST_BYTES:
-            raise BenchError(f"{path}: larger than {LARGEST_BYTES} bytes. Run `{COMMAND} recognition` again.")
+            raise BenchError(f"{path} is larger than {LARGEST_BYTES} bytes. Run `{COMMAND} recognition` again.")
         found = Recognised.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror}). Run `{COMMAND} recognition` again.") from None
+        raise BenchError(f"{path} cannot be read ({error.strerror}). Run `{COMMAND} recognition` again.") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"

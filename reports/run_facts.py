@@ -114,7 +114,7 @@ def read_facts(path: Path) -> RunFacts:
     try:
         return RunFacts.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror}). Give the folder of a run, runs/<id>.") from None
+        raise BenchError(f"{path} cannot be read ({error.strerror}). Give the folder of a run, runs/<id>.") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"

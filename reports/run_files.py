@@ -241,9 +241,9 @@ def _read_scores(path: Path) -> pd.DataFrame:
         return table[[*LABELS, "value", *COUNTS]]
     except OSError as error:
         raise BenchError(
-            f"{path}: cannot be read ({error.strerror}). Rerun the command that created this run."
+            f"{path} cannot be read ({error.strerror}). Rerun the command that created this run."
         ) from None
     except (KeyError, ValueError) as error:
         raise BenchError(
-            f"{path}: not a table of scores ({clause(error)}). Rerun the command that created this run."
+            f"{path} is not a table of scores ({clause(error)}). Rerun the command that created this run."
         ) from None

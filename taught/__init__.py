@@ -1,7 +1,8 @@
-"""The unpublished training on exact motion that produces the demo weights, and everything needed only for it.
+"""The unpublished training on exact motion that produces the demo weights, together with the code that only this
+training needs.
 
-TAUGHT: the generators that can be trained this way, as "module:Recipe" by the name passed with --methods. TRAININGS:
-such a table for each kind of training. CONFIGS: the settings of the demo weights, one file per method.
+TAUGHT: maps the --methods name of each generator that can be trained this way to its "module:Recipe". TRAININGS: a
+similar table for each kind of training. CONFIGS: the settings of the demo weights, one file per method.
 """
 
 from pathlib import Path

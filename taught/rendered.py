@@ -128,7 +128,7 @@ class RenderedSet:
         return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
 
     def _sample(self, split: str, rng: np.random.Generator, driven: bool) -> dict[str, Float32s]:
-        """Return one pair: both people at random places, each in their own lighting; the head may move from s to t."""
+        """Return a pair: both people in random positions, each in their own lighting; the head may move from s to t."""
         settings = self.variation
         people = self.identities(split)
         a, b = int(rng.choice(people)), int(rng.choice(people))

@@ -11,10 +11,11 @@ pixel centres (align_corners=True: grid point j is at pixel 255 j / 63):
     face.npy       (I, 64, 64)         uint8    1 on the face
     states.json, identities.json, and set.json, which is written last
 
-The flow is that of skin, lips and lids before anything is painted over them. The inside of an open mouth, closed lids
-and glasses (worn by every fifth person) therefore do not appear in it.
+The flow is that of the skin, lips and eyelids before anything is painted over them. The inside of an open mouth, closed
+eyelids and glasses (worn by every fifth person) therefore do not appear in it.
 
-Until set.json is written, begun.json states what is being rendered, and done/<person> states which people are finished.
+Until set.json is written, begun.json states what is being rendered, and the files done/<person> record which people are
+finished.
 """
 
 import shutil

@@ -109,7 +109,7 @@ def test_wrong_names_and_outputs_that_fit_nothing_are_one_line(tmp_path, monkeyp
         megbench.score(frames, {"d": frames}, {"t": face()}, "fidelity")
     with pytest.raises(BenchError, match=r"drivers folder .*nowhere does not exist"):
         megbench.score(frames, "nowhere", face(), "fidelity")
-    with pytest.raises(BenchError, match="run: no method is named"):
+    with pytest.raises(BenchError, match="run: no method was given"):
         megbench.run("")
     with pytest.raises(BenchError, match="Unknown device 'gpu'"):
         megbench.run("still", device="gpu")

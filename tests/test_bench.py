@@ -324,7 +324,7 @@ def break_twins(where):
 def break_faces(where):
     frames(where / "drivers" / "a", shaking())
     portrait(where / "templates", picture=np.concatenate([FACE, FACE], axis=1))
-    return "2 faces in the template (73 and 73 px wide). Crop the picture to the face you mean", []
+    return "2 faces in the template (73 and 73 px wide). Crop the picture to the face you want", []
 
 
 def break_no_face(where):
@@ -457,7 +457,7 @@ def test_options_without_a_method_are_an_error_and_nothing_at_all_is_help(call):
     assert call("--protocol", "demo") == (
         2,
         "",
-        "Error: No method is named. Add --methods, for example --methods flow_warp; see `list methods`.\n",
+        "Error: No method was given. Add --methods, for example --methods flow_warp; see `list methods`.\n",
     )
     code, out, _ = call()
     assert code == 0

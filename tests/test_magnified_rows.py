@@ -68,7 +68,7 @@ def test_a_program_that_skips_a_frame_is_magnified_and_resumed(call, folders, tm
     assert facts[rows[0]]["identity"]["magnify"]["factor"] == 3
     assert "multiplied by 3 before the method saw it" in facts[rows[0]]["marks"]["magnified 3x"]
     assert facts[rows[2]]["identity"] == facts[rows[1]]["identity"]
-    assert "motion magnified by 3 " in (run / "report.html").read_text(encoding="utf-8")
+    assert "magnifying the motion 3 times " in (run / "report.html").read_text(encoding="utf-8")
     before = {path: path.stat().st_mtime_ns for path in finished_cells(run)}
     assert call(*asked)[0] == 0
     assert {path: path.stat().st_mtime_ns for path in finished_cells(run)} == before

@@ -114,7 +114,9 @@ class TestDatabases:
         uncoded = [sample for sample in data.samples if sample.database == "smic"]
         assert [sample.apex for sample in uncoded] == [planted.APEX] * 6
         assert not any(sample.apex_coded for sample in uncoded)
-        assert data.notes == ("smic: no coded apex in 6 of 6 clips; the frame of largest motion is used there instead",)
+        assert data.notes == (
+            "smic: no coded apex in 6 of 6 clips; the frame with the largest motion is used there instead",
+        )
 
     def test_what_was_measured_is_kept(self, stores, cache, data, monkeypatch):
         monkeypatch.setattr(moments, "_measured", None)
@@ -203,9 +205,9 @@ class TestView:
 def test_a_guessed_apex_has_its_reason():
     whys = [moments.why_guessed(4, apex, 10) for apex in (None, 4, 3, 5, 9, 10)]
     assert moments.guessed_notes(whys, "clips") == [
-        "no coded apex in 1 of 6 clips; the frame of largest motion is used there instead",
-        "an apex at or before the onset in 2 of 6 clips; the frame of largest motion is used there instead",
-        "an apex outside the clip in 1 of 6 clips; the frame of largest motion is used there instead",
+        "no coded apex in 1 of 6 clips; the frame with the largest motion is used there instead",
+        "an apex at or before the onset in 2 of 6 clips; the frame with the largest motion is used there instead",
+        "an apex outside the clip in 1 of 6 clips; the frame with the largest motion is used there instead",
     ]
 
 

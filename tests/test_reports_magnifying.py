@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from megbench.commands.magnified_page import GUIDE, HEAD, PAGE, page
 from megbench.core.errors import BenchError
 from megbench.reports.html import Pictures, write_report
-from megbench.reports.magnified import ALIKE, _verdict, magnified_table, pairs, reading
+from megbench.reports.magnified import ALIKE, KEY, _verdict, magnified_table, pairs, reading
 from megbench.reports.run_files import FinishedRun
 from tests.report_fixture import make_run
 
@@ -40,9 +40,10 @@ def test_a_row_stands_beside_its_method(tmp_path):
         for figure in ("agreement", "gain", "error")
         for label in ("fpfomm", "fomm:mode=absolute")
     ]
-    (sentence,) = reading(run)
+    sentence, key = reading(run)
+    assert key == KEY
     assert sentence.startswith("fpfomm (agreement 0.8")
-    assert "motion magnified by 4 hurts (agreement 0.3" in sentence
+    assert "magnifying the motion 4 times hurts (agreement 0.3" in sentence
     assert sentence in write_report(run.folder, Pictures.none).read_text(encoding="utf-8")
 
 

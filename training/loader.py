@@ -56,7 +56,8 @@ class Loader:
         self.rank, self.world = rank, world
 
     def steps(self, steps: range) -> Iterator[tuple[int, list[Part]]]:
-        """Yield each of `steps`, in order, with its training batch as the parts of this process, on its device."""
+        """Yield each of `steps`, in order, with those parts of its training batch that belong to this process, on the
+        process's device."""
         waiting: deque[tuple[int, Future[list[Part]]]] = deque()
         todo = iter(steps)
         with ThreadPoolExecutor(THREADS) as pool:

@@ -1,4 +1,6 @@
-"""The contents of published checkpoints: a generator's networks in published sizes, built without using memory."""
+"""The contents of published checkpoints: a generator's networks at their published sizes, built without allocating
+memory for them.
+"""
 
 from __future__ import annotations
 

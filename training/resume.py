@@ -39,5 +39,5 @@ def best(out: Path, stage: str) -> Path:
 
 
 def numbered(out: Path, stage: str, step: int) -> Path:
-    """Return the path of the networks after `step` steps of a stage."""
+    """Return the path of the networks saved after `step` steps of a stage."""
     return out / f"{stage}-{step:08d}.pt"

@@ -74,7 +74,7 @@ class Memo:
 
 
 def memo(name: str) -> Memo:
-    """Return the log with this name in the store of the folder in which the command was started."""
+    """Return the log with this name in the store belonging to the folder where the command was started."""
     return _memo(os.path.abspath(from_start(STORE / name)))
 
 

@@ -19,7 +19,7 @@ def from_start(path: Path) -> Path:
 
 
 def in_store(name: str) -> Path:
-    """Return the path of a folder in the store of the folder in which the command was started."""
+    """Return the path of a folder in the store belonging to the folder where the command was started."""
     return from_start(STORE / name)
 
 

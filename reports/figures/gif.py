@@ -42,7 +42,7 @@ def write_gif(
     their last frame.
     """
     if path.suffix != ".gif":
-        raise BenchError(f"{path}: not a name for an animation. Give --out a name that ends in .gif.")
+        raise BenchError(f"{path} is not a name for an animation. Give --out a name that ends in .gif.")
     lines = [_line(run, cell, chosen_rows(run, labels), differences) for cell in cells]
     titles = [SOURCE, *(clip.title for clip in lines[0].clips)]
     count = max(cell.n_frames for cell in cells)
@@ -119,5 +119,5 @@ def _save(frames: Sequence[Image.Image], duration: int, path: Path) -> Path:
         with whole_file(path) as file:
             coded[0].save(file, "GIF", save_all=True, append_images=coded[1:], duration=duration, loop=0)
     except OSError as error:
-        raise BenchError(f"{path}: cannot be written ({error.strerror}). Choose another --out.") from None
+        raise BenchError(f"{path} cannot be written ({error.strerror}). Choose another --out.") from None
     return path

@@ -66,5 +66,5 @@ def save_figure(figure: Figure, path: Path) -> Path:
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
             figure.savefig(path, dpi=200)
     except OSError as error:
-        raise BenchError(f"{path}: cannot be written ({error.strerror}). Choose another --out.") from None
+        raise BenchError(f"{path} cannot be written ({error.strerror}). Choose another --out.") from None
     return path
