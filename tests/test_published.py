@@ -413,3 +413,10 @@ def test_a_long_row_of_comments_is_recognised_at_once():
     """Each comment may also begin a longer one, so the number of ways to divide the text doubles with each comment."""
     assert kind_of(b"<!-- -->" * 400) == ""
     assert kind_of(b"<!-- -->\n" * 400 + b"<html>") == "a web page"
+
+
+def test_text_in_utf_32_is_named_but_a_video_that_begins_with_zeros_is_not():
+    for text in ("a,b\n", "Übung"):
+        for encoding in ("utf-32", "utf-32-le", "utf-32-be"):
+            assert kind_of(text.encode(encoding)) == "text in UTF-32 instead of UTF-8"
+    assert kind_of(b"G" + bytes(187)) == "", "the first packet of an MPEG transport stream"

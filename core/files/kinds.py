@@ -39,6 +39,8 @@ MARKS = {
     b"\xff\xfe\0\0": UTF_32,
     b"\0\0\xfe\xff": UTF_32,
 }
+# Two printable characters without a byte-order mark; a video may begin with one such byte and many zeros.
+UTF_32_CHARACTERS = re.compile(rb"(?:[\t\r\n -~\xa0-\xff]\0{3}){2}|(?:\0{3}[\t\r\n -~\xa0-\xff]){2}")
 # The groups are atomic, because a long series of comments would otherwise take exponential time.
 PAGE = re.compile(
     rb"(?>(?>\s+|<!--.*?--\s*>|<\?xml[^>]*>)*)<(?:!doctype\s+html|html|head|body|script)\b", re.IGNORECASE | re.DOTALL
@@ -57,8 +59,8 @@ def kind_of(data: bytes) -> str:
         return {b"AVI ": "an AVI video", b"WEBP": "a WebP picture"}.get(head[8:12], "a RIFF file")
     if head.startswith(b"BM") and head[6:10] == bytes(4):
         return "a BMP picture"
-    if b"\0\0\0" == head[1:4] == head[5:8] or b"\0\0\0" == head[:3] == head[4:7]:
-        return UTF_32  # two characters, without a byte-order mark
+    if UTF_32_CHARACTERS.match(head):
+        return UTF_32
     if head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5":
         return PICKLE
     return WEB_PAGE if PAGE.match(head) else ""
