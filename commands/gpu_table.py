@@ -21,7 +21,7 @@ from megbench.commands.gpu_speed import (
     step_flops,
     training,
 )
-from megbench.core.errors import clause
+from megbench.core.errors import clause, plural
 from megbench.core.progress import track
 from megbench.core.provenance import provenance
 from megbench.methods.generator import BATCH_SIZES
@@ -134,8 +134,8 @@ def _notes(device: str, scale: Scale, date: str) -> tuple[str, ...]:
         f" weights, on {PAIRS} pairs (losses {bounds['loss']:g} of their sum, gradients {bounds['gradient']:g} of their"
         " norm).",
         f"Speeds and peak memory: {sizes}; {scale.frames} frames, {BATCH_SIZES[device]} at once, the fastest of"
-        f" {scale.rounds}; {scale.steps} training steps of {scale.pairs} pairs with the published losses and"
-        " perceptual=pyramid, not counting the time to draw the pairs.",
+        f" {scale.rounds}; {plural(scale.steps, 'training step')} of {plural(scale.pairs, 'pair')} with the published"
+        " losses and perceptual=pyramid, not counting the time to draw the pairs.",
         "TFLOP/s: the matrix products and convolutions of the plain networks in the measured time, where a multiply-add"
         " counts as two operations. Shares are relative to the manufacturer's dense peak, and are left out if it is"
         " unknown.",
