@@ -74,9 +74,8 @@ def prepare(
         waiting = [task for task in tasks if not _finished(task)]
         stale = {place.parent for place in out.glob(f"*/{CLIP}")} - {task.place for task in tasks}
         before = _left_out_before(out)
-        if stale or any(
-            task.recording.name not in before for task in waiting
-        ):  # otherwise keep it, because others may be reading it
+        # Otherwise the store's facts are kept, because others may be reading them.
+        if stale or any(task.recording.name not in before for task in waiting):
             (out / STORE).unlink(missing_ok=True)
         for folder in stale:
             discard(folder)

@@ -53,9 +53,10 @@ class Difference:
 
 # Measured on one CPU (AMD EPYC, PyTorch 2.15) by computing everything twice, with oneDNN's convolutions and with
 # PyTorch's own: over the six generators, the largest differences were 1 level in a frame, 0.00004 levels on average, a
-# relative 3.7e-5 in the loss and 1.8e-4 in the gradient. The kernels of a GPU differ more, so the last three bounds are
-# 25 times as large.
-BOUNDS = {"largest": 1.0, "mean": 1e-3, "loss": 1e-3, "gradient": 5e-3}
+# relative 3.7e-5 in the loss and 1.8e-4 in the gradient. The kernels of a GPU may differ more. The bounds of the mean
+# and the gradient are therefore 25 times as large, and that of the loss, a mean over many pixels, is three times as
+# large.
+BOUNDS = {"largest": 1.0, "mean": 1e-3, "loss": 1e-4, "gradient": 5e-3}
 
 
 def difference(name: str, device: str, material: Material) -> Difference:

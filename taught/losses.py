@@ -38,7 +38,7 @@ def facial_losses(deformation: Tensor, grid: Tensor, face: Tensor) -> tuple[Tens
     """Return the losses of `flow_losses` for what remains on the face when each field's head motion is removed.
 
     A head moves by more than a micro-expression. In the losses of the whole flow, the error of a moving head therefore
-    hides that of the face, and a network may add a fifth of the head's motion to the face.
+    hides that of the face, and a network may take a part of the head's motion for facial motion.
     """
     return _field_losses(_without_head(_pixels(deformation), face), _without_head(_pixels(grid), face), face)
 

@@ -34,7 +34,7 @@ def quick(monkeypatch, material):
     return found
 
 
-@pytest.mark.parametrize("wrong", [{"largest": 2.0}, {"mean": 0.5}, {"loss": 1e-2}, {"gradient": math.nan}])
+@pytest.mark.parametrize("wrong", [{"largest": 2.0}, {"mean": 0.5}, {"loss": 1e-3}, {"gradient": math.nan}])
 def test_a_difference_beyond_its_bound_is_named_and_ends_with_1(call, quick, wrong):
     quick["mraa"] = Difference(**(vars(SAME) | wrong))
     code, out, err = call("gpu", "--device", "cpu")
