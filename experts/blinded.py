@@ -1,8 +1,8 @@
 """Blinded sheets for a user's own experts: a folder to hand over, and a key that stays with the run.
 
 The folder holds `sheet.xlsx` and the videos, which are named by codes in random order. Nothing in it reveals which
-method made which video. The key does, and it records the frames behind each code, so that scores for other frames are
-refused.
+method made which video; only the key says so. The key also records the hash of the frames behind each code, so that
+scores given to other frames are refused.
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ def write_key(run: Path, key: Key) -> None:
 
 
 def replaceable(run: Path, key: Key) -> bool:
-    """Return whether a key may be written: the expert has no key yet, or has this key from an interrupted export."""
+    """Return whether a key may be written: if the expert has no key yet, or already has this one after an interrupted
+    export."""
     kept = read_json(key_path(run, key.expert))
     return not key_path(run, key.expert).exists() or (isinstance(kept, dict) and kept.get("id") == key.id)
 

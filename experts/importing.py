@@ -46,8 +46,8 @@ class Blinded:
 def import_files(paths: Sequence[Path], names: Names, blinded: Blinded | None = None) -> Imported:
     """Read and check all files. Raise BenchError if one is not a sheet, or is a blinded sheet and `blinded` is None.
 
-    If no column names the expert, the name is that of the sheet if the workbook has several score sheets, and otherwise
-    that of the file.
+    If no column names the expert, the expert is named after the sheet if the file has several score sheets with
+    different names, and otherwise after the file.
     """
     parts: list[Parsed] = []
     for path in paths:
@@ -73,7 +73,7 @@ def _tasks(path: Path) -> list[tuple[Grid, str, str]]:
 
 
 def _joined(parts: Sequence[Parsed]) -> Imported:
-    """Merge the parts and add the problems that only appear once the parts are combined: duplicates, missing cells."""
+    """Merge the parts, and add the problems that appear only when they are combined: duplicates and missing cells."""
     judged = [pair for part in parts for pair in part.judgements]
     judgements = [judgement for judgement, _ in judged]
     problems = [*(problem for part in parts for problem in part.problems), *doubles(judged)]

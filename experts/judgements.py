@@ -133,7 +133,7 @@ def drivers(judgements: Iterable[Judgement]) -> Mapping[str, str]:
 
 
 def missing(judgements: Sequence[Judgement]) -> dict[tuple[str, str], list[str]]:
-    """Return, by (expert, method), the cells that the expert did not judge although they occur in the judgements."""
+    """Return the cells that an expert did not judge for a method, by (expert, method), out of all cells judged."""
     cells = in_order(j.cell for j in judgements)
     seen = {(j.expert, j.method, j.cell) for j in judgements}
     pairs = [(e, m) for e in in_order(j.expert for j in judgements) for m in in_order(j.method for j in judgements)]

@@ -55,7 +55,7 @@ class Answers(BaseModel):
 def make_asks(
     run: str, raters: Sequence[str], outputs: Sequence[BlindedOutput], each: int, earlier: Asked
 ) -> list[Asks]:
-    """Return a key for each rater with `each` pairs of outputs, balanced with `earlier` questions to other raters.
+    """Return a key with `each` pairs of outputs for each rater, balanced together with the `earlier` questions.
 
     The same run, raters and outputs give the same questions, sides and order.
     """

@@ -1,9 +1,10 @@
 """Strengths of methods from paired comparisons: the model of Bradley and Terry (1952) with Davidson's ties (1970).
 
 For methods of strengths a and b (logarithms), the odds of "first better", "second better" and "no difference" are
-exp(a) : exp(b) : v exp((a + b) / 2). The share of ties v is also estimated, so a tie pulls two strengths together
-rather than counting as an answer for either. Strengths sum to 0. If two strengths differ by 1, people who see a
-difference prefer the stronger method 2.7 times as often as the weaker one.
+exp(a) : exp(b) : v exp((a + b) / 2). The parameter v, which is larger the more answers are ties, is estimated together
+with the strengths. A tie therefore pulls two strengths together rather than counting as an answer for either method.
+Strengths sum to 0. If two strengths differ by 1, people who see a difference prefer the stronger method 2.7 times as
+often as the weaker one.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import numpy.typing as npt
 from megbench.core.statistics import LEVEL, Float64s, Interval
 from megbench.experts.two_way import FEW, TwoWay, two_way
 
-# Beyond this strength, "never" cannot be distinguished from "once in 20,000 answers", and the likelihood has its
-# maximum at infinity.
+# A strength beyond this counts as infinite. exp(10) is about 20,000, and "once in 20,000 answers" cannot be told from
+# "never".
 FARTHEST = 10.0
 STEPS = 100
 UNBOUNDED = "no finite strength: some methods were never preferred to others"
@@ -39,7 +40,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Strengths:
-    """Fitted strengths (K,) with their covariances, or None with the reason."""
+    """Strengths (K,) fitted to `n` answers, and their covariances; both are None if there is no fit, for `reason`."""
 
     values: Float64s | None
     covariance: TwoWay | None
@@ -68,7 +69,7 @@ class Strengths:
 
 
 def fit(answers: Sequence[Compared], methods: int) -> Strengths:
-    """Return the strengths of `methods` methods under which the answers are most likely."""
+    """Return the strengths under which the answers are most likely. methods: the number of methods."""
     if not answers:
         return Strengths(None, None, 0, NONE)
     pairs = np.array([(answer.first, answer.second) for answer in answers])

@@ -14,9 +14,9 @@ from megbench.core.statistics import DRAWS, LEVEL, Float64s, Interval, bootstrap
 class RankAgreement:
     """How often a metric and experts put two outputs of one cell in the same order.
 
-    kendall: tau-b over all such pairs; 1 is the same order, 0 chance, -1 the opposite order. accuracy: among the pairs
-    on which the experts are not tied, the share that the metric orders as they do; a tie in the metric counts half, and
-    chance is 0.5.
+    kendall: tau-b over all such pairs. 1 is the same order, 0 is chance, and -1 is the opposite order.
+    accuracy: the share of pairs that the metric orders as the experts do, among those on which the experts are not
+        tied. A tie in the metric counts half, and chance is 0.5.
     """
 
     kendall: Interval
@@ -32,9 +32,10 @@ def rank_agreement(
     draws: int = DRAWS,
     level: float = LEVEL,
 ) -> RankAgreement:
-    """Compare a metric with experts; an item is one method's output in one cell, and higher is better in both.
+    """Compare a metric's scores of items with experts' judgements of the same items; in both, higher is better.
 
-    Pairs are formed within a cell, so that only the methods differ, and pooled. `clusters` names each item's driver.
+    An item is one method's output in one cell; `clusters` names its driver. Pairs of items are formed within each cell,
+    so that only the methods differ, and are then pooled over all cells.
     """
     x, y = np.asarray(scores, float), np.asarray(judgements, float)
     i, j = np.triu_indices(len(x), 1)
@@ -86,8 +87,8 @@ def item_agreement(
 ) -> Interval:
     """Return Kendall's tau-b between a metric and experts over pairs of all items, across cells; n counts the items.
 
-    `clusters` names each item's driver. The bootstrap draws drivers with all their items, and pairs of items that are
-    drawn twice count twice.
+    `clusters` names each item's driver. The bootstrap draws drivers with all their items. A pair of items counts once
+    for every combination of draws of its two drivers.
     """
     x, y = np.asarray(scores, float), np.asarray(judgements, float)
     dx, dy = (np.sign(of[:, None] - of[None]) for of in (x, y))

@@ -1,9 +1,9 @@
 """Judgements and inconsistencies in a grid of text: a long table or one of the challenge's wide sheets.
 
 The challenge's sheets have one row per video: team, dataset, emotion, gender (the template), upper, lower, noise, sum.
-Team, dataset and emotion appear only in the first row to which they apply (merged cells), a total row ends a team, and
-remarks such as GRAY are written below the team's number. A long table has every name in every row, including the
-expert's.
+Team, dataset and emotion are merged cells, whose text appears only in the first row to which it applies. A total row
+ends a team. Remarks such as GRAY are written below the team's number. A long table has every name in every row,
+including the expert's.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _wanted() -> str:
 
 
 class _Reader:
-    """Read one row after another, remembering the contents of merged cells for the rows below."""
+    """Read one row after another, and remember the contents of merged cells for the rows below them."""
 
     def __init__(self, where: str, columns: dict[str, int], names: Names, expert: str) -> None:
         self.where, self.columns, self.names, self.expert = where, columns, names, expert

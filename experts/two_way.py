@@ -32,8 +32,7 @@ class TwoWay:
     def variance(self, contrast: Float64s) -> float:
         """Return the variance of a contrast (P,) of the parameters.
 
-        It is never below the variance of either clustering alone, although the difference between
-        the estimates can, by chance, be lower.
+        By chance, the combined estimate can be lower than that of one clustering alone. The larger is then returned.
         """
         rater, driver = self._each_way(contrast)
         return max(rater + driver - float(contrast @ self.by_both @ contrast), rater, driver)
