@@ -34,9 +34,10 @@ UNKNOWN = {"?", "/", "-"}
 class Unit:
     """One action unit, descriptor (AD) or head movement (M).
 
-    side: the letters as coded, "" for both sides. intensity: "A" to "E", "A/B" if the coder was undecided, "" if not
-    coded. weak: whether it is coded only as a reference, "ref(24)". held: whether it is coded "(k)", that is, present
-    throughout the clip and thus without motion.
+    side: the letters as coded, "" for both sides.
+    intensity: "A" to "E", "A/B" if the coder was undecided, or "" if none was coded.
+    weak: whether the unit is coded only as a reference, as in "ref(24)".
+    held: whether the unit is coded "(k)", that is, present throughout the clip and thus without motion.
     """
 
     number: int
@@ -61,9 +62,10 @@ class Unit:
 class Coding:
     """A coder's description of one expression.
 
-    raw: the text as it appears in the sheet. terms: the parts joined by "+"; each term lists its alternatives ("R12 or
-    R14"), one of which the coder saw. remarks: words among the terms. unknown: whether the coder could not decide
-    ("?"), which differs from "no action unit".
+    raw: the text as it appears in the sheet.
+    terms: the parts joined by "+". Each term lists its alternatives ("R12 or R14"), one of which the coder saw.
+    remarks: the words among the terms.
+    unknown: whether the coder could not decide ("?"), which differs from "no action unit".
     """
 
     raw: str

@@ -23,8 +23,8 @@ SMOOTHER = np.array([1, 4, 6, 4, 1]) / 16
 # A face whose curve stays at or below this value, in eye distances, does not move. Camera noise of sigma 2 on eleven
 # still rendered faces reaches 0.00039; the demo's drivers reach 0.0093 to 0.0171.
 QUIET = 0.001
-# The onset is where the curve first rises to this share of its peak. Motion in two steps often pauses near one half,
-# and with that share the onset would jump from one step to the other.
+# The onset is where the curve first rises to this share of its peak. Motion in two steps often pauses near one half;
+# with a share of one half, the onset would jump from one step to the other.
 RISEN = 0.2
 # The offset is where the curve last falls below this share; clips in databases end long before the face is back at
 # rest.

@@ -16,7 +16,7 @@ from megbench.faces.mesh import FittedMesh, Points, canonical, neighbours
 
 Weights = npt.NDArray[np.float64]
 
-# At intensity 1, the vertex that moves farthest moves by this share of the eye distance (3.1 px at 256 x 256).
+# The share of the eye distance by which the vertex that moves farthest moves at intensity 1 (3.1 px at 256 x 256).
 MICRO = 0.05
 # The largest intensities at which none of the tested faces folded (det J > .3); pressed lips and closing lids fold
 # first.
@@ -167,7 +167,7 @@ def _regions() -> dict[str, Weights]:
 
 
 def _both_sides(one_side: Callable[[Weights, Weights], Points]) -> Points:
-    """Return the sum of a displacement given for the person's left side and its mirror image."""
+    """Return a displacement given for the person's left side, plus its mirror image."""
     x, y = canonical().T
     return one_side(x, y) + one_side(-x, y) * [-1, 1]
 

@@ -37,7 +37,8 @@ Found = npt.NDArray[np.float64] | None
 
 @functools.cache
 def _recipe(module: str) -> str:
-    """Return what, besides the frames, determines features computed by `module` with this one: code and packages."""
+    """Return what determines features computed by `module`, apart from the frames: its code and packages, and this
+    file's."""
     return digest([recipe(__name__), recipe(module)])
 
 
@@ -223,7 +224,7 @@ class Seen:
 
 
 def seen_clip(role: str, clip: Clip) -> SeenClip:
-    """Return a clip with the features that methods in any process have already computed from it."""
+    """Return a clip whose features are shared, through the store if there is one, by the methods of all processes."""
     store = own_store()
     return SeenClip(role, clip.frames, clip.content, store and store / "features")
 

@@ -37,8 +37,8 @@ STRIDE = 1.2
 class MeshField:
     """A map from displacements of mesh vertices to dense fields for a `size` x `size` picture.
 
-    The vertices are triangulated once (Delaunay over the face, three rings around it and a distant fixed border); each
-    field then takes one sparse product. The map is linear in the displacements.
+    The vertices are triangulated once (Delaunay over the face, three rings around it and a distant fixed border). After
+    that, computing a field takes one sparse product. The map is linear in the displacements.
     """
 
     def __init__(self, vertices: Points, size: int = SIZE) -> None:
@@ -161,7 +161,7 @@ def jacobian_determinant(field: Field) -> npt.NDArray[np.float32]:
 
 
 def warp(image: npt.NDArray[Any], backward: Field) -> npt.NDArray[Any]:
-    """Return a picture (H, H, C) resampled once along a backward field of its size by a cubic B-spline.
+    """Return a picture (H, H, C) resampled once, by a cubic B-spline, along a backward field of the same size.
 
     The dtype is kept. To warp the same picture many times, keep its Spline and sample that instead.
     """

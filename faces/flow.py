@@ -165,8 +165,11 @@ def _half(side: slice) -> slice:
 
 @functools.cache
 def _variational() -> Any:
-    """Return the flow refined by the variational method of Brox et al. (2004), as in DIS, but on float32 pictures, with
-    few updates of the weights and many relaxations per update."""
+    """Return OpenCV's refinement of flow by the variational method of Brox et al. (2004).
+
+    The method is that of DIS, but works on float32 pictures, with few updates of the weights and many relaxations per
+    update.
+    """
     refinement = cv2.VariationalRefinement.create()
     refinement.setFixedPointIterations(3)
     refinement.setSorIterations(12)

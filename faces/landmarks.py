@@ -28,8 +28,8 @@ SURE, WEAK = 0.4, 0.3
 # The overlap above which two boxes belong to one face, and the overlap above which they count as the same box: boxes
 # that are one step of scale (6/5) apart overlap by .6 or more.
 ONE_FACE, SAME_BOX = 0.3, 0.6
-# The longest side, in pixels, of a picture that is searched for all faces: in larger pictures, the second pass takes
-# seconds.
+# The longest side, in pixels and with the border, of a picture that is searched for all faces. In larger pictures, the
+# second pass takes seconds.
 SEARCHED = 2200
 
 RIGHT_EYE = slice(36, 42)
@@ -92,8 +92,8 @@ def candidates(image: Grey, everyone: bool = False) -> list[Face]:
 
     The first pass finds faces that are at least 80 pixels wide. A second pass, on the picture at double size, finds
     faces that are at least 40 pixels wide. It takes four times as long and therefore runs only if the first pass is not
-    certain of any face, or if `everyone` is true (for pictures of up to 2200 pixels). Scores are comparable, because
-    both passes slide the same filters over a pyramid of pictures.
+    certain of any face, or if `everyone` is true (for pictures of up to 2200 pixels with the border). Scores are
+    comparable, because both passes slide the same filters over a pyramid of pictures.
     """
     roomy = padded(image)
     first = _boxes(roomy, 0)

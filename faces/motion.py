@@ -22,9 +22,9 @@ Float64s = npt.NDArray[np.float64]
 
 # Landmarks of brows, nose, eyes and mouth; the jaw line is left out.
 INNER = slice(17, 68)
-# The blur of the regions' edges for strain, in eye distances. Without it, the strain in corners and lids, which are
-# small, depends on only a few pixels, and an output with a quarter of the motion agrees less with the driver than one
-# with all of it.
+# The blur of the regions' edges for strain, in eye distances. Without it, the strain in the small regions (mouth
+# corners and lids) depends on only a few pixels. An output with a quarter of the motion then agrees less with the
+# driver than one with all of it.
 SOFT = 0.125
 # The number of blocks along each side of the coarse field; a block has 8 x 8 pixels.
 BLOCKS = 32
@@ -34,14 +34,17 @@ BLOCKS = 32
 class FacialMotion:
     """Motion from frame 0 to each of the T frames; lengths are in eye distances, so that faces are comparable.
 
-    trajectory: (T, 12, 2) float32, the mean residual flow x, y of each region (in the order of
-    megbench.faces.regions.REGIONS); NaN for a region outside the picture. strain: (T, 12, 3) float32, the mean strain
-    of each region: xx, yy, and xy times the square root of 2. Its length, sqrt(ux^2 + vy^2 + (uy + vx)^2 / 2), is known
-    in recognition as optical strain. It is dimensionless, and NaN where the trajectory is. head: (T, 2, 3) float32, the
-    similarity transform in pixels. rigid: (T,) float32, the mean length of the head's motion over the face. inner_peak:
-    (51,) float32, the largest residual motion of each inner landmark. eye_distance: in pixels. field: (T, 32, 32, 2)
-    float16, the mean residual flow x, y of each 8 x 8 block in pixels, zero outside the face; it is only displayed, not
-    used in scores.
+    trajectory: (T, 12, 2) float32, the mean residual flow x, y of each region, in the order of
+        megbench.faces.regions.REGIONS. It is NaN for a region outside the picture.
+    strain: (T, 12, 3) float32, the mean strain of each region: xx, yy, and xy times the square root of 2. The length of
+        this vector, sqrt(ux^2 + vy^2 + (uy + vx)^2 / 2), is known in recognition as optical strain. Strain is
+        dimensionless, and NaN wherever the trajectory is NaN.
+    head: (T, 2, 3) float32, the similarity transform in pixels.
+    rigid: (T,) float32, the mean length of the head's motion over the face.
+    inner_peak: (51,) float32, the largest residual motion of each inner landmark.
+    eye_distance: in pixels.
+    field: (T, 32, 32, 2) float16, the mean residual flow x, y of each 8 x 8 block in pixels, zero outside the face. It
+        is only displayed, not used in scores.
     """
 
     trajectory: Float32s
@@ -64,10 +67,10 @@ class FacialMotion:
 
 
 def facial_motion(flow: Callable[[int], Float32s], n_frames: int, points: Points) -> FacialMotion:
-    """Return the motion of a clip with landmarks `points` (68, 2) in frame 0; `flow(k)` is its dense flow from frame 0
-    to frame k.
+    """Return the facial motion of a clip.
 
-    All measurements are linear in the flow, so the head's motion can be subtracted from them instead of from the flow.
+    flow(k) is the clip's dense flow from frame 0 to frame k. points: the landmarks of frame 0, (68, 2). All
+    measurements are linear in the flow, so the head's motion is subtracted from them instead of from the flow.
     """
     regions = face_regions(points)
     means, stable = mean_over(regions.masks), stable_points(regions.stable)

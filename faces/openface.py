@@ -1,8 +1,8 @@
 """Read action units from tables written by OpenFace 2 and similar programs; users run these programs themselves.
 
 FeatureExtraction writes one file per clip, and FaceLandmarkImg one per picture; pyfaceau counts frames from 0, writes
-True and False, and does not classify presences. A row belongs to the frame that it names. If no face was found, its
-values are zeros, blanks or copies of the previous frame, and they count as missing.
+True and False, and does not classify presences. A row belongs to the frame that it names. In a frame without a face,
+values are zeros, blanks or copies of the previous frame; all of them count as missing.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ Scores = npt.NDArray[np.float64]
 class ActionUnitTable:
     """Action units by frame, with remarks for the user.
 
-    intensity: (T, 17) float64 of UNITS, 0 to 5, NaN if missing. presence: (T, 17), 0, 1 or NaN; None if it was not
-    requested. first: the number of the file's first frame. remarks: lines about clipped values and missing rows.
+    intensity: (T, 17) float64 of UNITS, 0 to 5, or NaN if missing.
+    presence: (T, 17), each 0, 1 or NaN; None if presences were not requested.
+    first: the number of the file's first frame.
+    remarks: lines about clipped values and missing rows.
     """
 
     intensity: Scores
@@ -61,9 +63,10 @@ def read_table(
     """Read a file with one row per frame, or a folder with one file per frame, in any order.
 
     presences: whether the `_c` columns are also required. clip: the clip's name in messages. own: whether the values
-    are the user's. If so, a row of zeros means a face at rest. In a program's table that does not state whether a face
-    was found, it means that there was none. Raise BenchError if the table cannot be read, lacks a column, has the wrong
-    number of frames, describes a second face, or contains a value that is not a number within SLACK of 0 to 5.
+    are the user's own. If the table does not state whether a face was found, a row of zeros means a face at rest in the
+    user's own values, and no face in those of a program. Raise BenchError if the table cannot be read, lacks a column,
+    has the wrong number of frames, describes a second face, or contains a value that is not a number within SLACK of 0
+    to 5.
     """
     rows = numbered_rows(path, presences) if path.is_dir() else rows_of(path, presences)
     rows = [
@@ -144,7 +147,7 @@ def kept(content: str, n_frames: int) -> Scores | None:
 
 
 def tell(path: Path, remarks: Iterable[str]) -> None:
-    """Print remarks about a file or folder on the terminal, each only once, however many cells read the file."""
+    """Print remarks about a file or folder on the terminal, each of them once, even if several cells read the file."""
     for remark in remarks:
         _note_once(remark, path.resolve(), path.stat().st_mtime_ns)
 

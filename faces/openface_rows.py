@@ -53,7 +53,8 @@ class NumberedRow:
 def numbered_rows(folder: Path, presences: bool) -> list[NumberedRow]:
     """Return one row per file in a folder, for the face with the highest confidence. A file without rows means no face.
 
-    Raise BenchError in the same cases as `rows_of`, and if a file name has no frame number or that of another file.
+    Raise BenchError in the same cases as `rows_of`, and if a file name has no frame number or the same one as another
+    file.
     """
     files = files_in(folder)
     if not files:

@@ -48,9 +48,11 @@ LEFT_BROW = slice(22, 27)
 class FaceRegions:
     """Masks of one face.
 
-    masks: (12, 256, 256) bool, in the order of REGIONS; they may overlap slightly, and the mask of a region outside the
-    picture is empty. stable: the pixels from which head motion is estimated (no mouth, eyes or brows). face: the hull
-    of jaw and raised brows. eye_distance: in pixels.
+    masks: (12, 256, 256) bool, in the order of REGIONS. They may overlap slightly, and the mask of a region outside the
+        picture is empty.
+    stable: the pixels from which head motion is estimated (no mouth, eyes or brows).
+    face: the hull of jaw and raised brows.
+    eye_distance: in pixels.
     """
 
     masks: npt.NDArray[np.bool_]
@@ -91,7 +93,10 @@ def _cheek(points: Points, d: float, right: bool) -> Mask:
 
 
 def _mouth_corners(points: Points, d: float) -> tuple[Mask, Mask]:
-    """Return masks around landmarks 48 and 54: 0.14 `d` outwards, up and down; a fifth of the mouth's width inwards."""
+    """Return masks around landmarks 48 and 54.
+
+    They extend by 0.14 `d` outwards, upwards and downwards, and by a fifth of the mouth's width inwards.
+    """
     right, left = points[48], points[54]
     out, inside = 0.14 * d, 0.2 * (left[0] - right[0])
     return (

@@ -51,7 +51,7 @@ class CarriedMotion:
     def from_rest(self) -> CarriedMotion:
         """Return the motion relative to its own frame 0, which is then at rest.
 
-        Motions are subtracted rather than composed, which is accurate enough because they are small.
+        Motions are subtracted rather than composed. Because they are small, this is accurate enough.
         """
         return CarriedMotion(self.expression - self.expression[0], self.head - self.head[0] + np.eye(2, 3))
 
