@@ -47,7 +47,7 @@ class FpFommConfig:
 
 
 class PriorGuidedDetector(JacobianDetector):
-    """A detector that predicts jacobians at given points from pictures with the prior map as a fourth channel.
+    """A detector of jacobians at given points. Its input is a picture with the prior map as a fourth channel.
 
     Pictures are RGB (B, 3, S, S) in [0, 1]; points (B, 18, 2) are in pixels of the full picture (see
     megbench.fpfomm.points).
@@ -95,7 +95,7 @@ def animator(
     """Return an animator that runs FPB-FOMM; for options["mode"] see megbench.nets.transfer.
 
     Since the points are constant over a clip, the template's points never move in relative modes, and all motion is
-    J_d0 J_d^-1. "absolute" moves the template's geometry to the driver's, which never happens in training.
+    J_d0 J_d^-1. "absolute" moves the template's geometry to the driver's; in training, this never happens.
     """
     generator = nets["generator"]
     assert isinstance(generator, KeyPointGenerator)

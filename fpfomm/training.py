@@ -22,10 +22,10 @@ class FpFommTrainer(PublishedTrainer):
 
     Batches contain `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video, and
     `landmarks`, (B, 68, 2), in pixels of the video's frame 0. As published, the source, driving and transformed
-    pictures share one set of points. Therefore equivariance_value depends only on the random transform (it has no
-    gradient, and a weight of 0 switches it off), and equivariance_jacobian compares jacobians at the same point rather
-    than at the transformed one. If a video is mirrored, its landmarks must be mirrored too
-    (megbench.fpfomm.points.mirrored_points does this for the 18 points), which the published loader does not do. Raises
+    pictures share one set of points. Therefore equivariance_value depends only on the random transform; it has no
+    gradient, and a weight of 0 switches it off. For the same reason, equivariance_jacobian compares jacobians at the
+    same point rather than at the transformed one. If a video is mirrored, its landmarks must be mirrored too. The
+    published loader does not do this; megbench.fpfomm.points.mirrored_points does it for the 18 points. Raises
     BenchError if the config requires the VGG-19 loss and `vgg` does not exist.
     """
 
