@@ -37,9 +37,9 @@ DRIVEN_BY = {
 }
 # Wrappers around methods, by the option that requests them.
 AROUND = {"magnify": "megbench.methods.magnified:magnifying"}
-# Limits on the factor by which motion is magnified; the output's motion is multiplied by the inverse.
-# Micro-expressions move a face by half a pixel to three pixels. Sixteen times three pixels is about four fifths of the
-# eye distance (61 pixels in a cropped face), and a sixteenth of them is below the noise of optical flow.
+# Limits on the factor by which motion is magnified; the output's motion is multiplied by the inverse. Micro-expressions
+# move a face by half a pixel to three pixels. Sixteen times three pixels is about four fifths of the eye distance (61
+# pixels in a cropped face), and a sixteenth of three pixels is below the noise of optical flow.
 LEAST_FACTOR, MOST_FACTOR = 1 / 16, 16.0
 PLAIN_NUMBER = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 

@@ -100,7 +100,8 @@ def chosen(name: str, driver: Clip) -> str:
 
 
 def check(name: str, driver: Clip) -> None:
-    """Raise CellFailed if a driver's files and metadata already show that a source cannot supply its action units."""
+    """Raise CellFailed if a driver's files or metadata already show that the source `name` cannot supply action
+    units."""
     if name == "truth":
         truth(driver)
     if name in TABLES:

@@ -65,9 +65,10 @@ def is_displaced(config: Mapping[str, Any]) -> bool:
 
 
 def untrained_networks(card: Mapping[str, Any], later: Mapping[str, str]) -> set[str]:
-    """Return the networks whose stages the training described in a card did not reach.
+    """Return the networks that are still untrained after the training described in a card.
 
-    later: the stage of each network.
+    These are the networks whose stage was not reached, except those that started from trained weights. later: the stage
+    of each network.
     """
     kept, init = card.get("kept_steps"), card.get("init")
     if not isinstance(kept, dict):

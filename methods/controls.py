@@ -80,8 +80,8 @@ class Rigid(Plain):
 class Ceiling(Plain):
     """A perfect copy of the driver: rendered with different noise, or a recording encoded like the experts' videos.
 
-    A recording has no second take. An identical copy would score perfectly in every figure, which is not informative,
-    whereas a copy encoded like the experts' videos shows what this encoding preserves.
+    A recording has no second take. An identical copy would score perfectly in every figure and so say nothing. A copy
+    encoded like the experts' videos shows what this encoding preserves.
     """
 
     name = "ceiling"

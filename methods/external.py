@@ -233,8 +233,8 @@ def _answer(command: list[str]) -> str:
 def _code(checkout: Path, results: PurePath | None) -> str:
     """Return a hash of a checkout's code and settings, whether committed or not.
 
-    Environments inside the checkout are excluded, and so is its folder of results, in which programs also write
-    settings.
+    Environments inside the checkout are excluded. The checkout's folder of results is excluded too, because programs
+    also write settings there.
     """
     inside = {path.relative_to(checkout): path for kind in CODE for path in checkout.rglob(f"*{kind}")}
     others = ("site-packages", "__pycache__")

@@ -40,21 +40,28 @@ class Description(BaseModel):
     """How a program is run. Unknown entries are errors. docs/external.md has examples.
 
     command: the words of the command line, which may contain {python}, {checkout}, {template}, {driver}, {output},
-    {work}, {suite} and {frames}. {work} is the cell's own folder, which contains its inputs and output; {suite} is this
-    repository; {frames} is the number of the driver's frames. methods/external_inputs.py defines further inputs.
+        {work}, {suite} and {frames}. {work} is the cell's own folder, which contains its inputs and output; {suite} is
+        this repository; {frames} is the number of the driver's frames. methods/external_inputs.py defines further
+        inputs.
     config: settings in YAML or JSON, with placeholders, for programs that read the paths of their inputs from a file;
-    {config} stands for that file's path.
+        {config} stands for that file's path.
 
     python, conda, image: the environment, given as the path of an interpreter, the name of a conda environment, or a
-    container image. If none of them is given, python3 on the PATH is used. checkout: the program's working folder.
-    template, driver: the form of these inputs; the template is a picture or a video of the driver's length. driver_fps:
-    the frame rate of the input videos, for programs that resample; None for the driver's own rate. output: the form of
-    the output. found: a pattern that finds the output if the program chooses its name. It applies within {output} or,
-    if it begins with {checkout}/, within the checkout, where the output is the newest match written by this run. panel:
-    if pictures are side by side, the one that is the result, such as "3/3" for the last of three. skipped: whether a
-    few frames that the program omits are replaced by the preceding ones. size: the height and width of its pictures.
-    weights: files in the checkout whose hashes are recorded. arguments: a link to the file, at a specific commit, that
-    defines the command's arguments, or "" if no such file was read. The entries in ABOUT are for readers.
+    container image. If none of them is given, python3 on the PATH is used.
+    checkout: the program's working folder.
+    template, driver: the form of these inputs; the template is a picture or a video of the driver's length.
+    driver_fps: the frame rate of the input videos, for programs that resample; None for the driver's own rate.
+    output: the form of the output.
+    found: a pattern that finds the output if the program chooses its name. It applies within {output} or, if it begins
+        with {checkout}/, within the checkout, where the output is the newest match written by this run.
+    panel: if pictures are side by side, the one that is the result, such as "3/3" for the last of three.
+    skipped: whether a few frames that the program omits are replaced by the preceding ones.
+    size: the height and width of the program's pictures.
+    weights: files in the checkout whose hashes are recorded.
+    arguments: a link to the file, at a specific commit, that defines the command's arguments, or "" if nobody read such
+        a file.
+
+    The entries in ABOUT are for readers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -123,7 +123,7 @@ def _panel(picture: Picture, described: Description) -> Picture:
 
 
 def _filled(output: Path, count: int, n_frames: int, described: Description) -> Sequence[int]:
-    """Return the index of the picture shown for each frame of the driver: the last one that is not later than it.
+    """Return, for each frame of the driver, the index of the picture to show: the last one not later than that frame.
 
     Numbers in the pictures' names show which frames are missing; if there are no numbers, the pictures are spaced
     evenly.

@@ -64,7 +64,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def said_last(log: Path) -> str:
-    """Return the last line that a program printed or, if its message is in a box, the text above the rule."""
+    """Return the last line that a program printed or, if its message is in a box, the text above the first rule in
+    it."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - LOG_BYTES))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]

@@ -205,8 +205,8 @@ class GeneratorMethod(ABC):
     def build(self, states: Mapping[str, Mapping[str, Tensor]]) -> tuple[Any, dict[str, nn.Module]]:
         """Return the networks' settings and the networks that the mode needs, without their weights.
 
-        states: the weights by network name, or {} for random ones; the settings of published checkpoints are inferred
-        from them.
+        states: the weights by network name, or {} for random weights. For published checkpoints, the settings are
+        inferred from these weights.
         """
         if lacking := self._lacking(self.mode):
             other = next(mode for mode in self.generator.modes if not self._lacking(mode))

@@ -35,7 +35,7 @@ UNITS = (
 def magnifying(name: str, maker: Maker, factor: float) -> Maker:
     """Return a callable that creates the method `name` with motion magnified by `factor`, or unchanged if that is 1.
 
-    Raise BenchError if the method does not receive a driver, which is the case for controls and outputs made elsewhere.
+    Raise BenchError if the method receives no driver, as is the case for controls and outputs made elsewhere.
     """
     if hasattr(maker, "animate_cell"):
         raise _handed_nothing(name, factor)

@@ -1,9 +1,9 @@
 """Outputs made elsewhere: `--methods outputs:DIR` scores folders of pictures or videos as they are.
 
-DIR contains outputs (folders of pictures, videos or GIFs) named `<driver>__<template>` or as in a challenge's kit
-(methods/outputs_folder.py), or outputs with any names and a `mapping.csv` with the columns output, driver, template and
-frames. The column frames lists the driver's frames that the pictures show, counted from 0: "0-11 13 15" if frames were
-dropped, "0 0 1 1 2" if they are repeated. It is empty if there is one picture per frame.
+An output is a folder of pictures, a video or a GIF. It is named `<driver>__<template>` or as in a challenge's kit
+(methods/outputs_folder.py). Other names are possible if DIR contains a `mapping.csv` with the columns output, driver,
+template and frames. The column frames lists the driver's frames that the pictures show, counted from 0: "0-11 13 15" if
+frames were dropped, "0 0 1 1 2" if they are repeated. It is empty if there is one picture per frame.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ def _once_each(frames: Frames, n_frames: int) -> Frames:
 
 
 def _held(frames: Frames, output: Output, n_frames: int) -> Frames:
-    """Return a picture for every frame of the driver; the first picture of a kept frame is held until the next one."""
+    """Return a picture for every frame of the driver: the first picture of each kept frame, held until the next kept
+    frame."""
     shown = np.array(output.frames)
     if len(shown) != len(frames):
         raise CellFailed(f"{output.path} has {plural(len(frames), 'frame')}, but its mapping lists {len(shown)}")

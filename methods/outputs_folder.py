@@ -44,8 +44,8 @@ LOSSY: dict[str, Callable[[bytes], bool]] = {
 }
 LIMITS = SheetLimits("a mapping of outputs", bytes=1_000_000, rows=20_000, columns=50)
 LONGEST_CLIP = 5000
-# Published outputs are at most as deep as a driver's folder within a database's folder. Deeper folders, and folders
-# beyond this number, are not searched.
+# Published outputs are at most as deep as a driver's folder within a database's folder. The search does not go far
+# beyond that depth, and it ends after MOST_FOLDERS folders.
 DEEPEST, MOST_FOLDERS = 3, 2000
 Place = tuple[str, str]
 
