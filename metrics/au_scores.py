@@ -1,9 +1,9 @@
 """Agreement of action units over time, for any detector. Figures of different detectors are never pooled.
 
-Intensities are taken relative to the onset. The figures compare the vector of apex minus onset over all units (cosine,
-PCC, mean absolute error) and the track over time of each unit that the driver moves, and they measure the motion of
-units that the driver does not move. The PCC of a constant track is undefined; such a unit lowers `coverage` but does
-not count as 0.
+Intensities are taken relative to the onset. Cosine, PCC and mean absolute error compare the vectors of apex minus onset
+over all units. Track PCCs compare the values over time of each unit that the driver moves. ICC compares all units in
+all frames. Leakage measures the motion of units that the driver does not move. The PCC of a constant track is
+undefined; such a unit lowers `coverage` but does not count as 0.
 """
 
 from __future__ import annotations
@@ -41,12 +41,15 @@ LEAKLESS = "leakage does not exist: the {} moves no unit, or all of them"
 class Detector:
     """The properties of a detector.
 
-    units: names of its columns, "AU12" or, if several are estimated as one, "AU14+20". apart: units that are scored
-    only in separate figures. moves: the change above which a unit counts as moving. onset_frames: the number of leading
-    frames that form the onset. one_scale: whether the values of two clips may be compared in size (ICC, error) and not
-    only in their time course. course_only: whether not even the units of one clip may be compared in size, so that only
-    the time course is scored. share: the smallest change, as a share of the strongest unit's change, at which a unit
-    still counts as moving. word: the detector's name in brackets after the titles of columns.
+    units: the names of its columns: "AU12" or, if several units are estimated as one, "AU14+20".
+    apart: the units that are scored only in separate figures.
+    moves: the change above which a unit counts as moving.
+    onset_frames: the number of leading frames that form the onset.
+    one_scale: whether the values of two clips may be compared in size (ICC, error) and not only in their time course.
+    course_only: whether only the time course is scored, because even in one clip, the sizes of different units are not
+        comparable.
+    share: the smallest change at which a unit still counts as moving, as a share of the strongest unit's change.
+    word: the detector's name, in brackets after the titles of columns.
     """
 
     title: str
@@ -132,7 +135,7 @@ def agreement(output: Tracks, other: Tracks, apex: int | None, detector: Detecto
 
 
 def coded_hits(output: Tracks, coded: str | None, detector: Detector) -> float | None:
-    """Return the share of the units coded with certainty that move and are among the output's strongest.
+    """Return the share of units that move in the output and are among its strongest, out of those coded with certainty.
 
     Return None if the detector has none of these units, or if no frame shows a face.
     """

@@ -126,9 +126,9 @@ class LpipsSqueeze(Lpips):
 class PerceptualModel:
     """The network of the package lpips, with the package's heads and a trunk loaded from `path` (ImageNet weights).
 
-    LPIPS is a squared distance: a picture's coordinates are its features, normalised to unit length along channels and
-    multiplied by the square root of the heads' weights over the number of positions. These coordinates are computed
-    once for all figures.
+    LPIPS is the squared distance between the coordinates of two pictures. A picture's coordinates are its features,
+    normalised to unit length along the channels and multiplied by sqrt(w / n), where w is the head's weight of the
+    channel and n is the layer's number of positions. They are computed once for all figures.
     """
 
     def __init__(self, net: str, path: Path) -> None:
@@ -155,8 +155,8 @@ class PerceptualModel:
         self._truth: tuple[str, Tensor] | None = None
 
     def compare(self, output: Frames, template: Frames, truth: SeenClip | None) -> Compared:
-        """Return the distances of an output (T, 256, 256, 3) from the template, from its own first frame and, if known,
-        the truth."""
+        """Return the distances of an output (T, 256, 256, 3) from the template, its own first frame and, if it is
+        known, the truth."""
         import torch
 
         with torch.inference_mode():

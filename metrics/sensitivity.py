@@ -14,8 +14,8 @@ from scipy.stats import spearmanr
 
 Values = Mapping[tuple[str, float], float]
 
-# A figure sees a change that exceeds both the change caused by noise and the first of these shares of its whole range.
-# It weakly sees a change that exceeds only the second share, and it is blind to smaller changes.
+# A figure is blind to a change that does not exceed the change caused by noise. It sees any other change that exceeds
+# the first of these shares of its whole range, and weakly sees one that exceeds only the second share.
 SEEN_SHARE, WEAK_SHARE = 0.05, 0.02
 # Amplitude is judged from this scale upwards. Less motion than this is practically none, and `still` covers that case.
 LEAST_SCALE = 0.25
@@ -43,10 +43,11 @@ MEANING = {
 class Worth:
     """The judgement of one figure.
 
-    correlations: Spearman's rho with the level of each series (None if constant). changes: the largest difference from
-    the undegraded truth in each series (for amplitude, from scale 0.25 upwards) or single variant. floor: the
-    difference caused by camera noise (sigma 2). saturation: the scale above which the figure hardly changes; None if it
-    keeps changing up to 1.5 or never changes.
+    correlations: Spearman's rho with the level of each series, or None if the figure is constant.
+    changes: the largest difference from the undegraded truth in each series or single variant. For amplitude, it is
+        taken from scale 0.25 upwards.
+    floor: the difference caused by camera noise (sigma 2).
+    saturation: the scale above which the figure hardly changes; None if it keeps changing up to 1.5 or never changes.
     """
 
     figure: str
@@ -138,7 +139,10 @@ def _follows(rho: float | None) -> bool:
 
 
 def _saturation(scale: Mapping[float, float], visible: float) -> float | None:
-    """Return the smallest scale from which all values differ by at most `visible`; None if all or no values do."""
+    """Return the smallest scale from which values vary by at most `visible`.
+
+    Return None if this is the largest scale, or if the values at all scales vary by no more than that.
+    """
     levels = sorted(scale)
     values = np.array([scale[level] for level in levels])
     if not len(values) or np.ptp(values) <= visible:

@@ -32,9 +32,10 @@ IN_A_CELL = "a distance between sets of pictures: see the rows over several cell
 def frechet(a: Features, b: Features) -> float:
     """Return the Frechet distance between Gaussians fitted to features (n, d) and (m, d), with n and m at least 2.
 
-    It is |mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2)) (Heusel et al. 2017). With fewer samples than dimensions, the
-    last trace is the sum of the singular values of the centred cross matrix (exact, and n x m is small); otherwise it
-    comes from eigenvalues.
+    It is |mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2)) (Heusel et al. 2017). With fewer samples than dimensions,
+    tr((A B)^(1/2)) is the sum of the singular values of X Y^T, where X and Y are the centred features, each divided by
+    the square root of its number of samples minus 1. This is exact, and the matrix has only n x m entries. Otherwise,
+    the trace comes from eigenvalues.
 
     >>> a = np.array([[0.0], [2.0], [4.0]])
     >>> round(frechet(a, a), 6), round(frechet(a, a + 3), 6)

@@ -105,7 +105,7 @@ def sharpness(frames: Grey, face: Mask) -> float:
     >>> sharpness(np.tile(np.array([0, 10], np.uint8), (1, 4, 2)), everywhere)
     400.0
     """
-    # Integers from -1020 to 1020.
+    # The Laplacian of uint8 values is an integer from -1020 to 1020, for which 16 bits suffice.
     return float(np.mean([cv2.Laplacian(frame, cv2.CV_16S)[face].var(dtype=np.float64) for frame in frames]))
 
 

@@ -1,8 +1,9 @@
 """Spotting: would an observer find the micro-expression in the output at the same time as in the driver?
 
-The rules are those of MEGC 2021's spotting task: an interval counts as found if it shares at least half of its frames
-with the true one (IoU). Here both intervals are read from motion curves (megbench.faces.course) by the same rule: from
-the first to the last frame above half of the peak. Trained spotting models are far too inaccurate to judge generators.
+The rules are those of MEGC 2021's spotting task: an interval counts as found if at least half of the frames in it or in
+the true one are in both (IoU). Here both intervals are read from motion curves (megbench.faces.course) by the same
+rule: from the first to the last frame above half of the peak. Trained spotting models are far too inaccurate to judge
+generators.
 """
 
 from __future__ import annotations
