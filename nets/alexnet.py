@@ -52,9 +52,9 @@ class AlexNet(nn.Module):
 
 
 def _laid_out(maps: Tensor) -> Tensor:
-    """Return maps (B, C, H, W) laid out below each other as one map (1, C, B H', W'), channels last.
+    """Return maps (B, C, H, W) laid out below each other as one map (1, C, N H', W'), channels last.
 
-    H' and W' are the next multiples of 4; the added cells are zero.
+    N is B, but at least FEWEST. H' and W' are the first multiples of 4 above H and W. All added cells are zero.
     """
     height, width = maps.shape[2:]
     count = max(len(maps), FEWEST)
@@ -64,7 +64,7 @@ def _laid_out(maps: Tensor) -> Tensor:
 
 
 def _fields(tall: Tensor, height: int) -> Tensor:
-    """Return a view (B, H', W', C) of a tall map (1, C, B H', W') that contains maps of `height` lines each."""
+    """Return a view (N, H', W', C) of a tall map (1, C, N H', W') that contains maps of `height` lines each."""
     return tall[0].permute(1, 2, 0).unflatten(0, (-1, _side(height)))
 
 

@@ -18,12 +18,13 @@ from megbench.nets.geometry import Sampling, resized_grid, warp, widened
 class GeneratorConfig:
     """Settings of the generator; level i has min(max_features, block_expansion * 2^i) channels.
 
-    skips: False, as published for FOMM and FPB-FOMM; True adds MRAA's blending of warped source features and pixels by
-    the occlusion map, which adds no parameters. resize_align_corners: how the grid is resized to the pictures'
-    resolution. False, the published value, magnifies a warped picture by about 1 %. This is visible only in a generator
-    with skips; otherwise features are warped at the grid's resolution. picture_sampling: how the source's pixels are
-    warped for the last skip. The published bilinear sampling removes up to half of the contrast of the finest detail
-    wherever motion is half a pixel, which is typical of micro-motion.
+    skips: whether MRAA's blending of warped source features and pixels by the occlusion map is added, which needs no
+        further parameters. False is the published value for FOMM and FPB-FOMM.
+    resize_align_corners: how the grid is resized to the pictures' resolution. False, the published value, magnifies a
+        warped picture by about 1 %. This is visible only in a generator with skips; otherwise features are warped at
+        the grid's resolution.
+    picture_sampling: how the source's pixels are warped for the last skip. The published bilinear sampling removes up
+        to half of the contrast of the finest detail wherever motion is half a pixel, which is typical of micro-motion.
     """
 
     block_expansion: Count = 64

@@ -122,8 +122,8 @@ def warp(
 
     A picture of batch size 1 can be used with a grid of any batch size. align_corners=True agrees with this file's
     coordinates. False is the default of torch >= 1.3; an identity grid then shrinks the picture by half a pixel at each
-    border. The result has the picture's memory layout. Torch always samples into a planar map, which, combined with
-    maps in the channels-last layout, would make every later operation several times slower.
+    border. The result has the picture's memory layout. Torch always samples into a planar map. Combined with maps in
+    the channels-last layout, a planar map would make every later operation several times slower.
     """
     layout = memory_layout(picture)
     plainly = (sampling, padding) == ("bilinear", "zeros")

@@ -27,12 +27,13 @@ class PointMap(Protocol):
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the losses; the defaults are those of FOMM's vox-256, which MRAA shares where it uses them.
+    """Weights of the losses. The defaults are those of FOMM's vox-256; MRAA has the same for the losses that it uses.
 
     perceptual: "vgg19" (published) or "vgg16", which require their ImageNet weights, or "pyramid", which requires none.
-    factors: the scales of the perceptual loss, whichever of the three it is. generator_gan: 0 means that no
-    discriminator is run. equivariance_value: also the weight of MRAA's shift loss. equivariance_jacobian: also the
-    weight of MRAA's affine loss.
+    factors: the scales of the perceptual loss, for all three choices.
+    generator_gan: the weight of the adversarial loss; with 0, no discriminator is run.
+    equivariance_value: also the weight of MRAA's shift loss.
+    equivariance_jacobian: also the weight of MRAA's affine loss.
     """
 
     perceptual: Literal["vgg19", "vgg16", "pyramid"] = "vgg19"

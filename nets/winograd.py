@@ -69,7 +69,8 @@ class Conv3x3(Fixable, nn.Conv2d):
     """A convolution of kernel 3, stride 1 and padding 1, (B, C, H, W) -> (B, O, H, W), fast for wide float32 maps.
 
     The plain convolution is used if there are few channels, if maps are small or their sides are not multiples of 4,
-    for other precisions and devices, and when compiled. Otherwise the result cannot be differentiated twice.
+    for other precisions and devices, and when compiled. The result of the fast convolution cannot be differentiated
+    twice.
     """
 
     @staticmethod
