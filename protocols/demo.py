@@ -27,7 +27,7 @@ from megbench.core.frames import frame_path, read_png
 from megbench.core.processors import usable
 from megbench.core.progress import duration, note
 
-# Processor seconds to start a rendering process, for a scene and for one of its exposures, used for estimates.
+# Estimates in processor seconds: starting a rendering process, rendering a scene, rendering one of its exposures.
 START_S, SCENE_S, SHOT_S = 3.0, 0.45, 0.02
 TEMPLATE_CAMERA = Camera(noise=0.0)
 
