@@ -10,7 +10,7 @@ from megbench.core.errors import check_choice
 MEGC2019, OWN = "megc2019", "own"
 # The classes in the order of MEGC2019, whose lists number them 0, 1, 2.
 THREE = ("negative", "positive", "surprise")
-# The emotions in MEGC2019's composite database, which drops all others, and their classes.
+# The emotions in MEGC2019's composite database, with their classes. The composite drops all other emotions.
 COMPOSITE = {
     **dict.fromkeys(("repression", "anger", "contempt", "disgust", "fear", "sadness", "negative"), "negative"),
     **dict.fromkeys(("happiness", "positive"), "positive"),

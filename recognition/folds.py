@@ -51,7 +51,8 @@ def leave_one_out(data: Labelled) -> Folds:
 def may_learn(data: Labelled, people: Collection[str], pixels: Collection[str]) -> Flags:
     """Return a mask (N,) of the samples that may be used to train a recogniser without these people and frames.
 
-    All clips of a person are excluded if any of these frames shows that person, under whatever name.
+    If one of these frames occurs in a clip, all clips of that clip's person are excluded, whatever the person is
+    called.
     """
     groups = _groups(data.people, [sample.pixels for sample in data.samples])
     known = zip(data.samples, groups, strict=True)
@@ -60,7 +61,8 @@ def may_learn(data: Labelled, people: Collection[str], pixels: Collection[str]) 
 
 
 def _groups(people: Sequence[str], pixels: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return, for each sample, the first person in its group: people who share a frame, directly or through others."""
+    """Return the first person of each sample's group. People who share frames, directly or through others, form a
+    group."""
     leader = {name: name for name in people}
 
     def first(name: str) -> str:

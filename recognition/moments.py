@@ -32,9 +32,11 @@ LOOKED_AT = 64
 class Moment:
     """A clip whose motion from onset to apex is to be measured.
 
-    what: its name in messages. content: a hash of everything that determines its frames. read: returns a frame, grey
-    (256, 256) uint8. apex: None if the apex was not coded. points: the landmarks (68, 2) of the onset frame, or None if
-    they are unknown.
+    what: the clip's name in messages.
+    content: a hash of everything that determines its frames.
+    read: a function that returns a frame, grey (256, 256) uint8.
+    apex: None if the apex was not coded.
+    points: the landmarks (68, 2) of the onset frame, or None if they are unknown.
     """
 
     what: str
@@ -86,10 +88,10 @@ def guessed_notes(whys: Sequence[str], things: str) -> list[str]:
 
 
 def measure(moments: Sequence[Moment], cache: Path | None, title: str, workers: int = 1) -> list[Measured | str]:
-    """Return the measurements of the clips, in order; for a clip that cannot be measured, return a string that states
-    why.
+    """Return the measurements of the clips, in order.
 
-    Measurements in `cache` are reused. workers: the number of processes; 0 means one per processor that may be used.
+    In place of a measurement that is impossible, the list contains a string that states why. Measurements in `cache`
+    are reused. workers: the number of processes; 0 means one per processor that may be used.
     """
     found: dict[int, Measured | str] = {
         index: kept for index, moment in enumerate(moments) if (kept := _kept(moment, cache))

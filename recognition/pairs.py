@@ -16,7 +16,7 @@ class Pairs:
     """Pairs of drivers and templates.
 
     drivers, templates: (M,), indices of samples; a template is the onset of its sample. used: (F, M) bool, the pairs on
-    which each fold is trained, which never include the held-out person, either as a driver or as a template.
+    which each fold is trained. None of them has the held-out person as its driver or its template.
     """
 
     drivers: np.ndarray
@@ -29,8 +29,8 @@ def pairs_of(data: Labelled, folds: Folds, each: int = 1, seed: int = 0) -> Pair
 
     For each clip, all other people are put into a random order seeded by the clip's name, and one clip of each of them
     is chosen. A fold uses the first people in that order whom it does not hold out. All folds therefore share their
-    pairs, except for pairs with the face of the held-out person, and no clip is animated more than `each` + 1 times.
-    Raise BenchError if there are fewer than three people.
+    pairs, except for pairs with the face of a held-out person. No clip drives more than `each` + 1 templates. Raise
+    BenchError if there are fewer than three people.
     """
     number = len(folds.people)
     if number < 3:

@@ -23,10 +23,12 @@ from megbench.recognition.moments import Measured, Moment, guessed_notes, measur
 class Sample:
     """One clip.
 
-    emotion: in the database's words. person: for example "smic/s11". clip: for example "smic/s11_ne_02". picture: u, v,
-    strain (3, 28, 28) float32 (megbench.recognition.flow_picture). onset, apex: frame numbers. apex_coded: whether the
-    apex was coded; if not, it is the frame with the largest motion. pixels: hashes of both frames after conversion to
-    grey.
+    emotion: in the database's words.
+    person, clip: for example "smic/s11" and "smic/s11_ne_02".
+    picture: u, v, strain (3, 28, 28) float32 (megbench.recognition.flow_picture).
+    onset, apex: frame numbers.
+    apex_coded: whether the apex was coded; if not, it is the frame with the largest motion.
+    pixels: hashes of both frames after conversion to grey.
     """
 
     database: str

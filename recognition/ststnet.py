@@ -32,8 +32,8 @@ SIDE, POOL = 28, 3
 POOLED = -(-SIDE // POOL)
 HALF = POOLED // 2
 FEATURES = PLANES * HALF**2
-# The number of columns of products computed at a time. With this number, they and the pictures' parts stay in the
-# processor's cache.
+# The number of columns of products computed at a time. With this number, the products and the pictures' parts stay in
+# the processor's cache.
 COLUMNS = 64
 OUTSIDE = -1e30
 

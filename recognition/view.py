@@ -69,9 +69,11 @@ class Pictures:
 class Labels:
     """The labels assigned by the recogniser.
 
-    answers: (S, M), the predictions of S seeds for the M items shown, or -1 for none. reasons: why there is no
-    prediction, by index. apexes: the frame used as each driver's apex. notes: further remarks for the reader. fewer:
-    the indices whose predictions come from a recogniser that was not trained on all classes.
+    answers: (S, M), the predictions of S seeds for the M items shown, or -1 for none.
+    reasons: why there is no prediction, by index.
+    apexes: the frame used as each driver's apex.
+    notes: further remarks for the reader.
+    fewer: the indices whose predictions come from a recogniser that was not trained on all classes.
     """
 
     answers: Answers
