@@ -26,7 +26,7 @@ Values = Mapping[str, tuple[float, float]]
 def both(run: FinishedRun, other: FinishedRun, figure: Figure, rows: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Return each row's value of a figure without and with altered drivers, over the cells that have it in both runs.
 
-    Values in frames count frames of the unaltered drivers. If values may lie on either side of the ideal,
+    Values in the unit "frames" count frames of the unaltered drivers. If values may lie on either side of the ideal,
     they are replaced by their distance from it. Return {} if the two runs' frame rates cannot be compared.
     """
     if not comparable(other, figure):

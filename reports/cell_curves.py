@@ -42,7 +42,9 @@ Kept = Mapping[str, Mapping[str, Series]]
 
 @dataclass(frozen=True)
 class Curves:
-    """Pictures of curves with a common key. roles: the lines drawn in ink. methods: the coloured lines' titles.
+    """Pictures of curves with a common key.
+
+    roles: the lines drawn in ink. methods: the title and the colour of each coloured line.
 
     more: additional pictures, which the page folds under `summary`. text: a description of the pictures, without a full
     stop.

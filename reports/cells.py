@@ -171,12 +171,14 @@ def _sharp(run: FinishedRun, cell: CellFacts, role: str, what: str) -> str:
 
 
 def amplification(reach: float) -> int:
-    """Return the power of two (2 to 32) that brings differences of `reach` grey levels closest to full contrast."""
+    """Return the largest power of two (2 to 32) at which differences of `reach` grey levels fit full contrast; at least
+    2."""
     return max((factor for factor in (2, 4, 8, 16, 32) if factor * reach <= FULL_CONTRAST), default=2)
 
 
 def stretch(moves: float) -> int:
-    """Return the largest power of two (1 to 64) by which arrows of `moves` pixels can be lengthened and still fit."""
+    """Return the largest power of two (1 to 64) by which arrows of `moves` pixels can be lengthened and fit; at least
+    1."""
     return max((factor for factor in (1, 2, 4, 8, 16, 32, 64) if factor * moves <= ARROW), default=1)
 
 

@@ -190,6 +190,7 @@ def path_of(curve: Sequence[float], step: float, scale: Scale, frames: Sequence[
 
 
 def dots_of(curve: Sequence[float], step: float, scale: Scale, frames: Sequence[int]) -> str:
-    """Return an SVG path with a dot at each value of a curve over some frames only, or "" for one over all frames."""
+    """Return an SVG path with a dot at each value of a curve that covers only some frames, or "" if it covers all
+    frames."""
     values = zip(frames, curve, strict=bool(frames))
     return "".join(f"M{step * frame:.1f} {scale.height(value)}h0" for frame, value in values if math.isfinite(value))

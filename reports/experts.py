@@ -46,8 +46,8 @@ INTERVALS = (
 class Totals:
     """Summed scores of every method: `totals` (methods, experts), NaN if an expert did not judge every cell.
 
-    normalised and of_perfect (sums over the experts, at most their number) and per_video (0 to 9): a value with its
-    interval for each method.
+    normalised, of_perfect, per_video: for each method, a value with its interval. The first two are sums over the
+    experts, each of whom adds at most 1; per_video is between 0 and 9.
     """
 
     methods: list[str]

@@ -63,7 +63,7 @@ def first_sight(run: FinishedRun, views: Sequence[CellView]) -> list[Sight]:
 
 
 def _scored(run: FinishedRun, views: Sequence[CellView]) -> Iterator[tuple[float, MethodFacts, CellView]]:
-    """Yield the agreement of every row except controls, for every cell with both its own and its driver's frames."""
+    """Yield the agreement of every row except controls, for every cell that has the row's frames and the driver's."""
     for method in run.methods:
         for view in views:
             value = run.of_cell(method.label, view.facts, RANKED_BY).value

@@ -28,9 +28,11 @@ LEAK = (
 class GainRow:
     """The training data and the predictions of one row.
 
-    answers: the predictions (S, N) after the last epoch, -1 if a fold gave none. habit: the predictions of the best
-    test epochs, or None for recognisers without epochs. added: the number of copies from which each fold learned.
-    marks: words for the tables, each with a sentence. reason: why predictions are missing.
+    answers: the predictions (S, N) after the last epoch, -1 if a fold gave none.
+    habit: the predictions of the best test epochs, or None for recognisers without epochs.
+    added: the number of copies from which each fold learned.
+    marks: words for the tables, each with a sentence.
+    reason: why predictions are missing.
     """
 
     name: str
@@ -45,9 +47,12 @@ class GainRow:
 
 @dataclass(frozen=True, eq=False)
 class Gain:
-    """A complete experiment. clips, people: names (N,); people who share frames count as one. true: classes (N,).
+    """A complete experiment on N clips.
 
-    rows: real only, then still copies and the mirror, then generators. epochs: None for recognisers without epochs.
+    clips, people: the names (N,) of the clips and of the people in them; people who share frames count as one.
+    true: the classes (N,) of the clips.
+    rows: real clips only, then still copies and the mirror, then generators.
+    epochs: None for recognisers without epochs.
     databases: the numbers of clips and people by database.
     """
 

@@ -18,7 +18,7 @@ def headlines(run: FinishedRun) -> list[Figure]:
     """Return the leaderboard's figures in their order, each with a group.
 
     These are the figures that have a group and a value in some row, the figures in FAMILY, and at least one figure of
-    every metric that `--metrics` named, which is also shown in a terminal.
+    every metric that `--metrics` named. At least one figure of such a metric is also shown in a terminal.
     """
     chosen = {name for name, figure in _grouped(run).items() if name in FAMILY or _scored(run, name)}
     for metric in run.named_metrics:
@@ -86,7 +86,11 @@ def _why_absent(run: FinishedRun, figure: str) -> str:
 
 
 def _own_reason(run: FinishedRun, label: str, figure: str) -> str:
-    """Return why a row lacks a figure: the reason in a cell with other figures, if any, or else its first reason."""
+    """Return why a row lacks a figure.
+
+    This is the reason in the first cell in which the row has another headline figure or, if there is no such cell, the
+    reason for all cells together.
+    """
     others = [other.name for other in headlines(run)]
     for cell in run.facts.cells:
         found = run.of_cell(label, cell, figure)

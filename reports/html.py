@@ -160,7 +160,7 @@ def breakdowns(run: FinishedRun) -> list[Table]:
 
 
 def when(run: FinishedRun) -> str:
-    """Return the date, machine and code in one line, insofar as the run recorded them."""
+    """Return the date, machine and code in one line, leaving out what the run did not record."""
     made = run.facts.provenance
     machine, code = made.get("machine") or {}, made.get("code") or {}
     commit = str(code.get("commit") or code.get("sources") or "")[:10]

@@ -44,7 +44,10 @@ def intervals(run: FinishedRun, figure: str) -> dict[str, tuple[float, float]]:
 
 
 def compared(run: FinishedRun, figure: str) -> dict[tuple[str, str], Paired]:
-    """Return every pair of methods with the figure, the better mean first, with p corrected by Holm over all pairs."""
+    """Return the paired differences in a figure between all methods that have it, by pair, the higher mean first.
+
+    p-values are corrected by Holm over all pairs.
+    """
     values = {method.label: of_cells(run, method.label, figure) for method in run.methods}
     values = {label: cells for label, cells in values.items() if cells}
     order = sorted(values, key=lambda label: -sum(values[label].values()) / len(values[label]))

@@ -45,7 +45,7 @@ TRIED = 8
 # Largest mean size of a frame, so that a demo report stays under 25 MB after base64.
 BYTES_PER_FRAME = 3300
 BASE_QUALITY = 92
-# If `reach` (grey levels of luma) is at least this, both codings are tried; below it, differences were always better.
+# If `reach` (grey levels of luma) exceeds this, both codings are tried. Below it, differences were always better.
 FAR = 50.0
 # Coding up to this many frames takes less time than starting other processes.
 FEW_FRAMES = 300
@@ -59,11 +59,10 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 class Media:
     """One clip as the page holds it: WebP files, `sheets` of up to 64 tiles in rows of 8.
 
-    `base` is frame 0 and the tiles are coded differences from it; if `base` is empty, the tiles are the frames.
-    A still picture has no sheets. `error` is the root mean square error of the differences in up to 8 frames, which
-    are coded like all others; `reach` is the 98th percentile of the differences; both in grey levels of luma, 0 for a
-    still picture.
-    `field` is the coded motion field (b"" if not measured), `moves` its reach in pixels.
+    `base` is frame 0 and the tiles are coded differences from it; if `base` is empty, the tiles are the frames. A still
+    picture has no sheets. `error` is the root mean square error of the differences, measured in up to 8 frames that are
+    coded like all others. `reach` is the 98th percentile of the differences. Both are in grey levels of luma, and 0 for
+    a still picture. `field` is the coded motion field (b"" if not measured), `moves` its reach in pixels.
     """
 
     n_frames: int
@@ -111,7 +110,8 @@ def _reach(luma: npt.NDArray[np.uint8]) -> float:
 
 
 def _tried(frames: Frames, differences: bool) -> tuple[float, bool, int]:
-    """Code a few frames; return the error of their differences in luma, the coding, and the best quality's index."""
+    """Code a few frames. Return the error of their differences in luma, the coding (`differences`) and the quality's
+    index."""
     chosen = np.linspace(min(len(frames) - 1, len(frames) > TRIED), len(frames) - 1, min(len(frames), TRIED))
     part = frames[chosen.round().astype(int)]
     tiles = _tiles(part, frames[0], differences)
@@ -140,7 +140,8 @@ def picture(image: Frames) -> Media:
 def _best_quality(tiles: npt.NDArray[np.uint8]) -> tuple[int, bytes]:
     """Return the index of the best quality at which tiles (T, 256, 256, 3) fit the size limit, and their sheet.
 
-    If no quality is low enough, return the last. Most micro-expressions fit at the best quality, so it is tried first.
+    If the tiles do not fit at any quality, return the lowest one. The best quality is tried first, because most
+    micro-expressions fit at it.
     """
     image, limit, lowest = _grid(tiles), BYTES_PER_FRAME * len(tiles), len(QUALITIES) - 1
     sheet = functools.cache(lambda place: _webp(image, QUALITIES[place]))

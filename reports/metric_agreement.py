@@ -43,11 +43,11 @@ class Judged:
 
 
 def metrics_against_experts(run: FinishedRun, judgements: Sequence[Judgement], everything: bool = False) -> Table:
-    """Return how well each figure's order agrees with the experts': tau over all outputs, accuracy in cells, and
-    counts.
+    """Return a table of how well each figure orders the outputs as the experts do.
 
-    Figures without an ideal are left out, and so are tracks of single action units unless `everything` is set.
-    Raise BenchError if no output of the run was judged.
+    It contains tau over all outputs, the accuracy within cells, and counts. Figures without an ideal are left out, and
+    so are tracks of single action units unless `everything` is set. Raise BenchError if no output of the run was
+    judged.
     """
     judged = {item: means(judgements, item) for item in AGAINST}
     outputs = _outputs(run, judged["sum"])

@@ -20,9 +20,10 @@ LARGEST_BYTES = 50_000_000
 class Answered(Facts):
     """One output's labels as class indices, one per seed, or () with the `reason`.
 
-    content: hash of the output's frames, "" for a driver. apex: the frame that was used.
+    content: the hash of the output's frames, or "" for a driver.
+    apex: the frame that was used as the apex.
     fewer: whether the recogniser learned from fewer than all classes, because the others occur only in clips of the
-    person held out.
+        person held out.
     """
 
     answers: tuple[int, ...] = ()
@@ -46,9 +47,11 @@ class LearntFrom(Facts):
 class Recognised(Facts):
     """The complete file.
 
-    seeds: the number of seeds, 1 for a recogniser without seeds. of_classes: the number of clips of each class from
-    which it learned. emotions: the class of each driver, None if it has none. rows: labels by row and cell. drivers:
-    the labels of the drivers themselves.
+    seeds: the number of seeds, 1 for a recogniser without seeds.
+    of_classes: for each class, the number of clips from which the recogniser learned.
+    emotions: the class of each driver, or None if it has none.
+    rows: labels by row and cell.
+    drivers: the labels of the drivers themselves.
     """
 
     recogniser: str

@@ -95,7 +95,8 @@ def _places(driver: Curves, output: Curves, values: Values) -> list[Remark]:
     if strongest <= 0:
         return []
     moved = {g: shown[g] / wanted[g] for g in groups if wanted[g] >= MOVED * strongest}
-    # A region moves needlessly if it is quiet in the driver but moves as much as a region that counts as moved there.
+    # A region moves needlessly if it is quiet in the driver, but moves in the output more than a region must to count
+    # as moved, and more than twice as much as in the driver.
     added = [g for g in groups if g not in moved and shown[g] > max(MOVED * strongest, 2 * wanted[g])]
     missing = [g for g, share in moved.items() if share < MISSING]
     alike = {g: values.get(f"agreement_{g}") for g in moved if g not in missing}

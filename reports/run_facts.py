@@ -27,9 +27,10 @@ class ProtocolFacts(Facts):
 class CellFacts(Facts):
     """One driver on one template, as in run.json. Frame numbers count from 0, or are None if not coded.
 
-    foil: another driver that moves another part of the face, "" if the protocol names none. faces: widths in pixels of
-    the faces in the driver's original first frame, largest first. face: the chosen one. medium: how the driver's file
-    type affects motion, "" for ordinary file types.
+    foil: another driver that moves another part of the face, or "" if the protocol names none.
+    faces: the widths in pixels of the faces in the driver's original first frame, largest first.
+    face: the choice among these faces.
+    medium: how the driver's file type affects motion, or "" for ordinary file types.
     """
 
     name: str
@@ -61,13 +62,16 @@ class CellFacts(Facts):
 
 
 class MethodFacts(Facts):
-    """One row of the run: a method or a control. label: what the user typed.
+    """One row of the run: a method or a control.
 
-    purpose: the purpose of one of the suite's own rows, "" for a requested method.
-    marks: notes for readers of its scores, each a word for the tables and a sentence. unused: its files that match
-    no cell.
-    seconds_per_frame: mean over its finished cells. peak_mb: peak main memory over all cells. None if not measured.
-    seen_drivers: drivers that its model was trained on. seen_people: drivers whose person it knows from other clips.
+    label: what the user typed.
+    purpose: the purpose of one of the suite's own rows, or "" for a requested method.
+    marks: notes for readers of the row's scores, each a word for the tables and a sentence.
+    seconds_per_frame: the mean over finished cells, or None if not measured.
+    peak_mb: the peak of main memory over all cells, or None if not measured.
+    unused: files of the row that match no cell.
+    seen_drivers: the drivers on which its model was trained.
+    seen_people: the drivers whose person its model knows from other clips.
     people_known: all people in the data with which its model was trained or selected, according to its card.
     """
 

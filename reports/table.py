@@ -33,7 +33,7 @@ class Column:
 
     `remark` follows the title in brackets, as an entry's remark follows its value. `key` names the column in CSV files
     and for choosing columns; if it is empty, the title is used. `brief` columns are kept if there is room for only a
-    few. `intervals`: whether the remarks beside its values are their intervals, not the counts behind them.
+    few. `intervals`: whether the remarks beside the column's values are intervals rather than numbers of cells.
     """
 
     title: str

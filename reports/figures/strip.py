@@ -26,8 +26,8 @@ from megbench.reports.run_files import FinishedRun
 def draw_strip(run: FinishedRun, cell: CellFacts, labels: Sequence[str], without_head: bool = False) -> Figure:
     """Draw the template, then driver, truth and outputs from onset through apex to offset, with differences below.
 
-    Differences are relative to the clip's own onset, and amplified. without_head: whether to move the head back to its
-    place in frame 0 first.
+    Differences are relative to the clip's own onset, and amplified. without_head: whether the head is moved back to its
+    place in frame 0 before differences are computed.
     """
     clips = [driver_clip(run, cell), *truth_clip(run, cell), *output_clips(run, cell, chosen_rows(run, labels))]
     factor, frames = fitting_factor(cell, clips), key_frames(cell)
