@@ -1,9 +1,8 @@
 """Find what is wrong with a results file, as far as this can be seen from the file alone, with one line per finding.
 
 There are two checks. The hashes of the parts reveal every change since the export, and where it was made. Values that
-follow from other parts are computed again, so that a change whose hash was also replaced is found if it contradicts
-anything else in the file. A consistent forgery is not found here, but comparison with the run finds it
-(megbench.results.against_run).
+follow from other parts are computed again. This finds even a change whose hash was replaced, if the change contradicts
+anything else in the file. A consistent forgery is found only by comparison with the run (megbench.results.against_run).
 """
 
 from __future__ import annotations

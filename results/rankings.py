@@ -76,7 +76,8 @@ class Ranking:
 
 
 def rankings(entries: Iterable[Entry], numbers: Sequence[PaperNumber]) -> list[Ranking]:
-    """Return all rankings, motion agreement first; within a metric, those with the most rows first."""
+    """Return all rankings that have a method, those of motion agreement first and otherwise those with the most
+    rows."""
     found: dict[str, Ranking] = {}
     for entry in entries:
         made = entry.made
