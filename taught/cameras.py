@@ -66,8 +66,11 @@ class Published:
 class Camera:
     """Lighting and camera of one person's frames.
 
-    table: (256, 3) float32, the brightness in [0, 1] of every grey level. shade: (256, 256, 1). blur: in pixels of the
-    256-pixel picture, 0 for none. noise: in the [0, 1] range. published: None for a picture left as it was filmed.
+    table: (256, 3) float32, the brightness in [0, 1] of every grey level.
+    shade: (256, 256, 1), the factor by which the light at each pixel is multiplied.
+    blur: in pixels of the 256-pixel picture, 0 for none.
+    noise: the standard deviation, in the [0, 1] range.
+    published: None for a picture left as it was filmed.
     tone: None for an unchanged face.
     """
 

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from megbench.core.clip import Float32s
 from megbench.core.frames import SIZE, Frames
 
-# The number of scenes, which are drawn once and then mirrored, rotated and shifted at random, and the smallest and
-# largest number of shapes in a scene.
+# The number of scenes, and the range of the number of shapes in a scene (end excluded). Scenes are drawn once and then
+# mirrored, rotated and shifted at random.
 SCENES, SHAPES = 96, (6, 26)
-# The face's mask, of 64 x 64 cells, is blurred by this many cells; the threshold determines how much around the face is
-# kept.
+# The blur of the face's mask, in its 64 x 64 cells, and the range of the threshold that determines how much around the
+# face is kept.
 SOFT, KEPT = 5.0, (0.06, 0.5)
 
 

@@ -15,8 +15,8 @@ from megbench.faces.mesh import Points
 from megbench.taught.people import person
 from megbench.taught.states import Cue
 
-# Vertices whose motion, when the skull turns, also moves the teeth and the glasses: the inner edge of the upper lip and
-# the bridge of the nose.
+# The vertices with which the teeth and the glasses move when the skull turns: one on the inner edge of the upper lip,
+# and one on the bridge of the nose.
 TEETH_AT, GLASSES_AT = 13, 168
 # Seeds for the mouth and the glasses, which are drawn independently of the face.
 MOUTHS, GLASSES = 1, 2

@@ -23,11 +23,14 @@ WINDOW = 0.12
 def flow_losses(deformation: Tensor, grid: Tensor, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the error, direction and shortfall losses of a backward grid against the true one.
 
-    deformation, grid: (B, h, w, 2) in [-1, 1]. face: (B, h, w). error: the mean over the batch of mean|found - true| /
-    (mean|true| + 0.05 px), so that a pair with micro-motion has the same weight as one with large motion. direction: 1
-    - the cosine between the two flow fields. shortfall: how much the projection onto the true flow falls short of it;
-    without this loss, an uncertain network minimises its error by predicting too small a motion. In all three losses,
-    the face has full weight and the background has a tenth of it.
+    deformation, grid: (B, h, w, 2) in [-1, 1]. face: (B, h, w). In all three losses, the face has full weight and the
+    background has a tenth of it.
+
+    error: the mean over the batch of mean|found - true| / (mean|true| + 0.05 px), so that a pair with micro-motion has
+        the same weight as one with large motion.
+    direction: 1 minus the cosine between the two flow fields.
+    shortfall: how much the projection onto the true flow falls short of it. Without this loss, an uncertain network
+        minimises its error by predicting too small a motion.
     """
     found, true = _pixels(deformation), _pixels(grid)
     return _field_losses(found, true, BACKGROUND_WEIGHT + (1 - BACKGROUND_WEIGHT) * face)
@@ -150,7 +153,7 @@ def rest_loss(attention: Tensor, grid: Tensor) -> Tensor:
     rest.
 
     Attention 1 keeps the source. If attention is learnt from pictures alone, it keeps the source wherever the motion is
-    not exact, which is everywhere.
+    not exact, that is, everywhere.
     """
     moved = (grid - coordinate_grid(grid.shape[1], grid.shape[2], grid)).norm(dim=-1) * PIXELS
     wanted = torch.exp(-moved / TOLERANCE_PX)  # B h w

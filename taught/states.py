@@ -23,8 +23,8 @@ CAPS = {"AU24": 0.84, "AU23": 1.3, "AU05": 1.7, "AU07": 1.7}
 # Up to the intensity LIDS, AU43 moves the skin of the lids. From there to LIDS_MEET, a lid is drawn over the rest of
 # the eye.
 LIDS, LIDS_MEET = 1.3, 2.8
-# Wide states: smallest and largest intensities. Dropped jaws, smiles that bare the teeth, speech, sneers, surprise and
-# blinks.
+# The smallest and largest intensities of the units in wide states: dropped jaws, smiles that bare the teeth, speech,
+# sneers, surprise and blinks.
 WIDE: tuple[Mapping[str, tuple[float, float]], ...] = (
     {"AU26": (3.0, 5.5), "AU25": (2.0, 4.0)},
     {"AU12": (2.5, 4.5), "AU25": (1.2, 3.0), "AU10": (0.6, 2.0), "AU06": (0.8, 3.0)},
@@ -35,8 +35,8 @@ WIDE: tuple[Mapping[str, tuple[float, float]], ...] = (
     {"AU12": (1.5, 4.0), "AU26": (1.5, 4.0), "AU25": (1.0, 3.0)},
     {"AU43": (2.0, 3.6), "AU25": (0.5, 2.5), "AU26": (0.3, 2.0)},
 )
-# Every fourth state has a small head motion, and every eighth has nothing else. TURN_SHARE of these
-# states also turn the head.
+# Every fourth state has a small head motion; every eighth state has nothing else. Of the states with head motion, the
+# share TURN_SHARE also turns the head.
 HEAD_EVERY, ONLY_HEAD_EVERY, TURN_SHARE = 4, 8, 0.6
 # The smallest and largest turn of the head, in radians.
 TURN_RANGE = np.radians([1.0, 8.0])
@@ -49,9 +49,11 @@ TRIED_ON, LEAST_JACOBIAN = (0, 1, 4, 8), 0.3
 class Cue:
     """The effect of a state on any face, in face units.
 
-    displacement: (478, 2), the displacement of the vertices. turned: (478, 2), the part of it that is caused by turning
-    the head. jaw: how far the lower teeth move down. lids: after the displacement, the share of the eye's opening that
-    a lid covers, 0 to 1. head: as in State.
+    displacement: (478, 2), the displacement of the vertices.
+    turned: (478, 2), the part of the displacement that is caused by turning the head.
+    jaw: how far the lower teeth move down.
+    lids: the share of the eye's opening, as it is after the displacement, that a lid covers, 0 to 1.
+    head: as in State.
     """
 
     displacement: Points

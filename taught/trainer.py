@@ -38,9 +38,10 @@ VISIBLE_AT_FIRST = 3.0
 class TaughtConfig:
     """Settings for training on exact motion: the learning rates of its three stages and the weights of the losses.
 
-    mask_steps: the number of steps in the motion stage during which the mask is guided towards the nearest key point
-    (0: none). flow_weight, facial_weight: the weights of flow_losses and facial_losses. attention_weight,
-    best_mask_weight: the weights of attention_loss and best_mask_loss, for FPB-FOMM only.
+    mask_steps: the number of steps in the motion stage during which the mask is guided towards the nearest key point; 0
+        for none.
+    flow_weight, facial_weight: the weights of flow_losses and facial_losses.
+    attention_weight, best_mask_weight: the weights of attention_loss and best_mask_loss, for FPB-FOMM only.
     """
 
     lr_motion: Positive = 1e-3
@@ -97,9 +98,9 @@ def followed(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 class TaughtTrainer:
     """The three stages of training on exact motion, for any model.
 
-    motion: the grid is compared with the true one, at 64 pixels. picture: the generator paints crops under the true
-    grid with all kinds of occlusion. joint: everything is trained together at 256 pixels; the occlusion map learns
-    where to trust the warped source.
+    motion: the grid is compared with the true one, at 64 pixels.
+    picture: the generator paints crops under the true grid with all kinds of occlusion.
+    joint: everything is trained together at 256 pixels; the occlusion map learns where to trust the warped source.
     """
 
     stages: tuple[str, ...] = ("motion", "picture", "joint")

@@ -1,7 +1,7 @@
 """ULME-GAN as trained for the demo weights: its output maps move the template, and action units act as gates.
 
-Without displacement, short training ends with attention 1 everywhere, which keeps the source, because the blur in
-painted pictures outweighs the changes that they show.
+Without displacement, short training ends with attention 1 everywhere, so that the output is simply the source: the blur
+in painted pictures outweighs the changes that they show.
 """
 
 from __future__ import annotations
