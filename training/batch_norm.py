@@ -30,8 +30,8 @@ class _Summed(torch.autograd.Function):
 class SharedBatchNorm(_BatchNorm):
     """Batch normalisation over the whole batch of all processes, each of which holds an equal share of it.
 
-    torch's SyncBatchNorm rejects tensors on CPUs (ValueError). Training on CPUs may also use several processes, however
-    (`--device cpu --devices 2`), and the tests use this to check that two processes give the same result as one process
+    torch's SyncBatchNorm rejects tensors on CPUs (ValueError). However, training on CPUs may use several processes, too
+    (`--device cpu --devices 2`). The tests use this to check that two processes give the same result as one process
     with the complete batch. torch's own differentiable all_reduce could replace `_Summed`, but it is deprecated.
     """
 
@@ -39,7 +39,7 @@ class SharedBatchNorm(_BatchNorm):
         """Accept input of any shape (B, C, ...)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return normalised features, which in evaluation mode equal torch's."""
+        """Return normalised features; in evaluation mode, they equal torch's."""
         if not self.training:
             return super().forward(input)
         assert self.running_mean is not None

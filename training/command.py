@@ -38,7 +38,7 @@ from megbench.training.processes import Group, Machine
 PUBLISHED = "published"
 TOO_LARGE = "networks of these sizes do not fit. Reduce the number of channels (such as model.generator.max_features)."
 
-# The folder in an absolute path that is an argument or one of the paths in NAME=PATH,NAME=PATH.
+# Matches the folder part of an absolute path that is a whole argument or follows a name in NAME=PATH,NAME=PATH.
 ABSOLUTE = re.compile(r"(^|[=,])(?:[A-Za-z]:)?[/\\][^=,]*[/\\](?=[^/\\=,])")
 
 
@@ -111,9 +111,13 @@ def choose(
 ) -> Chosen:
     """Return the settings for training `name`: those in a file, or the defaults, with the overrides `sets`.
 
-    trainings: for each kind of training, the recipes ("module:Recipe") by name; the setting `training` chooses the
-    kind. config: a settings file, or None for the defaults. defaults: the default settings by kind of training, with
-    the usual kind first; a file's plan is completed from them (`with_lengths`). Raise BenchError for a wrong setting.
+    trainings: for each kind of training, the recipes ("module:Recipe") by name. The setting `training` chooses the
+        kind.
+    config: a settings file, or None for the defaults.
+    defaults: the default settings by kind of training, with the usual kind first. A file's plan is completed from them
+        (`with_lengths`).
+
+    Raise BenchError for a wrong setting.
     """
     given = [(f"--set {item}", _spelt_out(parse_set(item))) for item in sets]
     settings = _combined(config, [some for _, some in given], defaults or {})
@@ -153,9 +157,11 @@ def train(
     """Train `name` in the folder `out` and write `weights` (.safetensors) with their JSON card.
 
     trainings, source, config, sets, defaults: as in `choose`. init: weights from which to start instead of random ones;
-    networks that they lack keep their random weights. If a run was interrupted in `out`, it is continued. Raise
-    BenchError if it had other settings, if `out` contains anything else, or if another process is training there. A run
-    that reaches a limit writes the best weights so far and returns False.
+    networks that they lack keep their random weights.
+
+    A run that was interrupted in `out` is continued. Raise BenchError if that run had other settings, if `out` contains
+    anything else, or if another process is training there. A run that reaches a limit writes the best weights so far,
+    and False is returned.
     """
     chosen = choose(name, trainings, source, config, sets, defaults)
     recipe, plan = chosen.recipe, chosen.plan
@@ -212,9 +218,10 @@ def _combined(config: Path | None, sets: Sequence[dict[str, Any]], defaults: Map
 
 
 def with_lengths(settings: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a file's settings with what its plan lacks from the defaults: all stages, or the length of a stage.
+    """Return a file's settings with its plan completed from the defaults.
 
-    A stage without steps and epochs takes everything that it does not set from the default stage of the same name.
+    A plan without stages takes all default stages. A stage with neither steps nor epochs takes everything that it does
+    not set from the default stage of the same name.
     """
     plan, usual = settings.get("plan", {}), defaults.get("plan", {}).get("stages", {})
     stages = (plan.get("stages") or usual) if isinstance(plan, Mapping) else None

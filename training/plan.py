@@ -15,14 +15,18 @@ from megbench.core.errors import BenchError, check_choice
 class StagePlan:
     """One stage of training.
 
-    steps: number of optimiser steps; 0 if `epochs` determines it. A stage with neither is left out. An epoch visits
-    every video `repeats` times, as in the published training procedures. batch_size: pairs per step, over all processes
-    and parts. accumulate: parts of a batch that a process works through one after another, to save memory; batch
-    normalisation then sees one part at a time. steps_per_epoch: length of an epoch for milestones (derived from
-    `epochs` and `repeats` if they are set). freeze_batch_norm_at: step from which batch normalisation keeps the mean
-    statistics of some batches (None: never). This step must come late, when the learning rate is small, because a
-    network degenerates if its statistics are frozen at the full rate. lr_scale: factor by which every optimiser's
-    learning rate is multiplied.
+    steps: the number of optimiser steps, or 0 if `epochs` determines it.
+    epochs: the length in epochs; an epoch visits every video `repeats` times, as in the published training procedures.
+        A stage with neither steps nor epochs is left out.
+    batch_size: the number of pairs per step, over all processes and parts.
+    accumulate: the number of parts of a batch that a process works through one after another, to save memory. Batch
+        normalisation then sees one part at a time.
+    steps_per_epoch: the length of an epoch for milestones. If `epochs` is set, it is derived from the number of videos,
+        `repeats` and `batch_size`.
+    freeze_batch_norm_at: the step from which batch normalisation keeps the mean statistics of some batches, or None for
+        never. This step must come late, when the learning rate is small, because a network degenerates if its
+        statistics are frozen at the full rate.
+    lr_scale: the factor by which every optimiser's learning rate is multiplied.
     """
 
     steps: int = 0
@@ -46,9 +50,11 @@ class StagePlan:
 class Plan:
     """The stages by name, how they are computed, and how often the run logs, validates and saves.
 
-    precision: "bf16" computes convolutions in bfloat16; geometry, softmaxes and losses stay in float32. ema: decay of
-    the moving average of the weights, which is then validated and kept (0: none; .999 is usual). validate_every,
-    log_every, keep_every: in steps (keep_every 0: no numbered checkpoints). save_seconds: time between saved states.
+    precision: "bf16" computes convolutions in bfloat16; geometry, softmaxes and losses stay in float32.
+    ema: the decay of the moving average of the weights, which is then validated and kept. 0 means no average; .999 is
+        usual.
+    validate_every, log_every, keep_every: intervals in steps. With keep_every 0, there are no numbered checkpoints.
+    save_seconds: the time between saved states.
     tensorboard: whether scalars for TensorBoard are written beside the log.
     """
 

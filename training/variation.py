@@ -33,9 +33,11 @@ class Jitter:
 class PreparedSettings:
     """Settings for drawing frames from prepared clips and for leaving clips out.
 
-    leave_out: the challenge's drivers, all clips of the people in them, or nothing. flip: whether pairs are reversed in
-    time or, if not, mirrored, each with a probability of one half (as published). mirror_points: whether landmarks are
-    mirrored with their picture; the published training leaves them unchanged. Pairs for validation are never varied.
+    leave_out: which clips are left out: the challenge's drivers, all clips of the people in them, or nothing.
+    flip: whether pairs are reversed in time or, if not, mirrored, each with a probability of one half (as published).
+    mirror_points: whether landmarks are mirrored with their picture; the published training leaves them unchanged.
+
+    Pairs for validation are never varied.
     """
 
     leave_out: Literal["drivers", "people", "nothing"] = "drivers"
