@@ -1,4 +1,4 @@
-"""Build the wheel: in a checkout the rooms are folders beside `megbench`, in the wheel they are inside it."""
+"""Build the wheel. In a checkout, the rooms are folders beside `megbench`; in the wheel, they are inside it."""
 
 import shutil
 from pathlib import Path
