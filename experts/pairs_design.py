@@ -71,7 +71,8 @@ def chosen(
 
     The pair asked about least often comes first. Ties are broken by how often its two methods were compared over all
     raters, then by how often this rater was asked about the two methods, the driver and the cell. Over all raters, the
-    counts of any two pairs of outputs therefore differ by at most one, as do those of any two pairs of methods.
+    counts of any two pairs of outputs therefore differ by at most one. If every method has an output in every cell, so
+    do the counts of any two pairs of methods.
     """
     mine: Counter[object] = Counter()
     left = [pair.in_alphabet for pair in pairs]
