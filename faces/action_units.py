@@ -1,9 +1,9 @@
 """Relative intensity of action units, estimated from a face's motion without weights or labels.
 
-The flow from frame 0 is explained by the FACS basis on the fitted mesh together with an unconstrained head motion, by
-robustly weighted, ridge-regularised least squares with non-negative intensities. At an intensity of 1, the vertex that
-moves farthest moves by 5 % of the eye distance. Values can therefore be compared between faces, but not with the levels
-A to E of coders.
+The flow from frame 0 is explained by the FACS basis on the fitted mesh and an unconstrained head motion. They are
+fitted by least squares with robust weights, a ridge penalty and non-negative intensities. At an intensity of 1, the
+vertex that moves farthest moves by 5 % of the eye distance. Values can therefore be compared between faces, but not
+with the levels A to E of coders.
 
 Validity: on rendered clips, in which each person has a different basis, the estimates follow the true intensities. On
 recordings they are only indicative: the basis explains about half of real facial motion (R2 of .08 to .68 on MEGC2021's

@@ -79,9 +79,9 @@ class Course:
 def course(curve: Curve) -> Course | None:
     """Return the times at which a motion curve (T,) rises, peaks and falls, or None if the face does not move.
 
-    onset: where the curve first reaches 20 % of its peak. offset: where it last falls below 70 %, or the last frame if
-    it never does. apex: the centre of mass of the part above 70 %, because the position of the maximum is unstable on a
-    plateau.
+    onset: where the curve first reaches 20 % of its peak.
+    offset: where the curve last falls below 70 % of its peak, or the last frame if it never does.
+    apex: the centre of mass of the part above 70 %, because the position of the maximum is unstable on a plateau.
 
     >>> found = course(np.array([0, 1, 2, 3, 2, 1, 0]))
     >>> round(found.onset, 3), round(found.apex, 3), round(found.offset, 3)

@@ -57,8 +57,10 @@ def sampled_frames(n_frames: int, apex: int | None, most: int = SAMPLED) -> tupl
 class SeenClip:
     """One clip as the suite analyses it. Every feature is computed once, when it is first requested.
 
-    role: its name in error messages. load: a function that reads its frames. content: hash of its frames. cache: a
-    folder shared between runs, or None to keep nothing on disk.
+    role: the clip's name in error messages.
+    load: a function that reads its frames.
+    content: the hash of its frames.
+    cache: a folder shared between runs, or None to keep nothing on disk.
     """
 
     def __init__(self, role: str, load: Callable[[], Frames], content: str, cache: Path | None) -> None:
@@ -209,9 +211,12 @@ class SeenClip:
 class Seen:
     """A cell's output with the clips that it is compared with.
 
-    output: the frames to be scored. driver: the cell's reference (for rendered clips, the same motion with different
-    noise). template: a clip of one frame. truth: None if it is not known. Raise BenchError if the output's frames are
-    not uint8 (T, 256, 256, 3) with T >= 1.
+    output: the frames to be scored.
+    driver: the cell's reference; for rendered clips, this is the same motion with different noise.
+    template: a clip of one frame.
+    truth: None if it is not known.
+
+    Raise BenchError if the output's frames are not uint8 (T, 256, 256, 3) with T >= 1.
     """
 
     def __init__(self, cell: Cell, output_frames: Frames, cache: Path | None) -> None:

@@ -1,10 +1,10 @@
 """Scale the facial motion of a clip by a factor; the head's motion remains unchanged.
 
-The flow from frame 0 that head motion does not explain is measured, extended smoothly beyond the face's outline and
-multiplied, and the frame is resampled once. The motion in the result is measured in the same way, and the frame is
-resampled again, from its original pixels, with the missing motion added. Without this correction, if three quarters of
-the motion are to be removed, a flow estimate that is 5 % too small would leave a seventh too much. Nothing is smoothed
-over time: jitter is scaled like all other motion.
+The facial motion is the flow from frame 0 that head motion does not explain. It is measured, extended smoothly beyond
+the face's outline and multiplied, and the frame is resampled once. The motion in the result is then measured in the
+same way. With the missing motion added, the frame is resampled again, from its original pixels. Without this
+correction, a flow estimate that is 5 % too small would leave a seventh too much motion if three quarters are to be
+removed. Nothing is smoothed over time: jitter is scaled like all other motion.
 """
 
 from __future__ import annotations

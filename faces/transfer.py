@@ -28,8 +28,8 @@ from megbench.faces.regions import face_regions
 # The blur of the vertices' motion over time, in frames.
 TIME_BLUR = 1.0
 # A gain that compensates for the part of an expression's motion that is lost in flow estimation, head removal and blur.
-# With it, the strength relative to the exact motion of rendered truths is 1.00 on average over the demo's 18 cells,
-# which range from .87 to 1.07.
+# With it, the strength relative to the exact motion of rendered truths is between .87 and 1.07 in the demo's 18 cells,
+# and 1.00 on average.
 GAIN = 1.165
 # The smallest area to which a pixel may shrink. Micro-expressions stay above it, but erroneous flow (where teeth
 # appear) does not.
