@@ -22,7 +22,9 @@ def extras(text: str, work: Path, template: Template, driver: Clip, rate: float)
     """Write the files for this module's placeholders {NAME} that occur in a text, and return their paths by NAME.
 
     template_points, driver_points: JSON, 18 points [x, y] in pixels of the clip's first frame (megbench.fpfomm.points).
-    template_edges: PNG; driver_edges: lossless video of `rate` frames per second; both are Canny edges, white on black.
+    template_edges: PNG, Canny edges in white on black.
+    driver_edges: lossless video of the same kind of edges, with `rate` frames per second.
+
     Raise CellFailed if a face is needed but not found.
     """
     made: Mapping[str, Callable[[], Path]] = {
