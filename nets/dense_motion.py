@@ -33,9 +33,10 @@ class DenseMotionConfig:
 class Motion:
     """The motion of each cell: where in the source it is sampled, and how visible it is there.
 
-    deformation: (B, h, w, 2), backward grid in [-1, 1] (values may exceed this range). occlusion: (B, 1, h, w), 1 =
-    visible. mask: (B, K+1, h, w), sums to 1 over K+1, background first. warped: (B, K+1, 3, h, w), the source warped by
-    each motion.
+    deformation: (B, h, w, 2), the backward grid in [-1, 1]; values may exceed this range.
+    occlusion: (B, 1, h, w), 1 where the source is visible.
+    mask: (B, K+1, h, w), the weights of the motions, background first; they sum to 1.
+    warped: (B, K+1, 3, h, w), the source warped by each motion.
     """
 
     deformation: Tensor

@@ -189,7 +189,7 @@ def _bias(conv: nn.Conv2d) -> Tensor:
 
 
 def _channels_last(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Convert a module's input to channels last; one planar map would make the result of a concatenation planar."""
+    """Convert a module's input to channels last, because one planar map makes the result of a concatenation planar."""
     return tuple(x.contiguous(memory_format=torch.channels_last) for x in given)
 
 

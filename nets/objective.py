@@ -43,8 +43,8 @@ class PublishedConfig(Protocol):
 class PublishedTrainer:
     """Base class of the published training procedures: networks, optimisers, the loss's VGG network and the transform.
 
-    Raises BenchError if the config requires a VGG loss whose weights are missing. The weights of VGG-19 are first
-    looked for at `vgg`.
+    Raises BenchError if the config requires a VGG loss whose weights are missing. `vgg` is where the weights of VGG-19
+    are looked for first.
     """
 
     stages: tuple[str, ...] = ("main",)

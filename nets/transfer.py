@@ -17,10 +17,12 @@ TransferMode = Literal["relative", "relative_scale", "relative_value", "absolute
 def transfer_key_points(source: KeyPoints, driving: KeyPoints, first: KeyPoints, mode: TransferMode) -> KeyPoints:
     """Return key points that move the source as the driver moves from `first` to `driving`.
 
-    source and first have batch size 1, driving any batch size. "relative" (published default): p = p_s + (p_d - p_d0),
-    J = J_d J_d0^-1 J_s. "relative_scale": the displacement is multiplied by the ratio of the faces' sizes.
-    "relative_value": like "relative", but with J = J_d. "absolute": the unchanged driving key points, for a driver with
-    the same face.
+    source and first have batch size 1; driving may have any. The modes are:
+
+    "relative" (published default): p = p_s + (p_d - p_d0), J = J_d J_d0^-1 J_s.
+    "relative_scale": like "relative", but the displacement is multiplied by the ratio of the faces' sizes.
+    "relative_value": like "relative", but with J = J_d.
+    "absolute": the unchanged driving key points, for a driver with the same face.
     """
     if mode == "absolute":
         return driving

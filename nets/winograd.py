@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# The numbers of channels (the smaller of input and output) and of pixels above which this method is faster, with AVX2
+# The numbers of channels (the smaller of input and output) and of pixels from which this method is faster, with AVX2
 # and with AVX-512 (docs/performance.md). The gradient of the weights gains most, so for trainable weights the method
 # pays off with fewer channels, provided that input and output together have enough. The numbers are fixed rather than
 # measured at start: results differ from torch's in their last bits, so a machine must always make the same choice.
