@@ -44,10 +44,10 @@ Kept = Mapping[str, Mapping[str, Series]]
 class Curves:
     """Pictures of curves with a common key.
 
-    roles: the lines drawn in ink. methods: the title and the colour of each coloured line.
-
-    more: additional pictures, which the page folds under `summary`. text: a description of the pictures, without a full
-    stop.
+    roles: the lines drawn in ink.
+    methods: the title and the colour of each coloured line.
+    more: additional pictures, which the page folds under `summary`.
+    text: a description of the pictures, without a full stop.
     """
 
     metric: str

@@ -162,7 +162,7 @@ def draw_plots(cell: CellFacts, plots: Sequence[Plot], unit: str) -> Markup:
 
 
 def ticks_between(low: float, high: float, steps: int, least: float = 0.0) -> Iterator[tuple[float, str]]:
-    """Yield round numbers from `low` to `high` with their labels, in at most about `steps` steps.
+    """Yield round numbers from `low` to `high` with their labels, in about `steps` steps or fewer.
 
     The step between them is 1, 2 or 5 times a power of ten, and at least `least`.
     """

@@ -1,8 +1,8 @@
 """One page for one run: `report.html`, which opens from disk without a network connection.
 
-It reads the run's files (`megbench.reports.run_files`) and writes only the page and the encoded media, which are
-stored by content under `cache` so that a second page costs little. If clips would make a page too large for email and
-browsers, they are stored in the folder `report_media` beside it.
+This module reads the run's files (`megbench.reports.run_files`) and writes only the page and the encoded media. The
+media are stored by content under `cache`, so that a second page costs little. If clips would make a page too large for
+email and browsers, they are stored in the folder `report_media` beside it.
 """
 
 import shlex

@@ -1,14 +1,14 @@
 """Clips for the page: one high-quality picture of frame 0 and sheets of signed differences from it.
 
 A micro-expression moves a face by half a pixel. Coding whole frames (WebP at 3.8 KB each) buries such motion under
-ringing, whereas coding differences from frame 0 preserves it: in clips with such small motion, the blurred difference
-reaches 15 to 20 dB instead of 4 dB at the same file size. A difference d (-255..255) is stored as 128 + 127 asinh(d/32)
-/ asinh(255/32), which is fine near zero and coarse far from it, so nothing is clipped. The page computes base + d, and
+ringing. Coding differences from frame 0 preserves it: in clips with such small motion, the blurred difference reaches
+15 to 20 dB instead of 4 dB at the same file size. A difference d (-255..255) is stored as 128 + 127 asinh(d/32) /
+asinh(255/32), which is fine near zero and coarse far from it, so nothing is clipped. The page computes base + d, and
 amplified views from d alone.
 
 For recordings of large motion, coding frames is better (29 dB, against 27 dB for differences, and fewer specks of
-colour), so clips that differ much from frame 0 are coded both ways and the better result is kept. Everything is coded
-from the lossless frames. Coding and quality are chosen on a few of a clip's frames; then the clip is coded once.
+colour). Clips that differ much from frame 0 are therefore coded both ways, and the better result is kept. Everything is
+coded from the lossless frames. Coding and quality are chosen on a few of a clip's frames; then the clip is coded once.
 """
 
 import base64

@@ -128,8 +128,8 @@ def _peak(curve: Sequence[float]) -> int:
 def _sharpness(values: Values) -> list[Remark]:
     """Return a remark on a picture that is softer or grainier than the truth or, without one, than template and driver.
 
-    The template may have been enlarged and the driver may be full of sensor noise, so an output is soft only if it is
-    softer than both, and grainy only if it is grainier than the sharper one.
+    The template may have been enlarged, and the driver may be full of sensor noise. An output therefore counts as soft
+    only if it is softer than both, and as grainy only if it is grainier than the sharper one.
     """
     truth, template, driver = (values.get(f"sharpness_{of}") for of in ("truth", "template", "driver"))
     if truth is not None:

@@ -50,7 +50,7 @@ class Spotted:
         return overlap(self.spotted, self.true) if self.spotted else 0.0  # type: ignore[arg-type]
 
     def rows(self) -> Iterator[tuple[object, ...]]:
-        """Yield the log's rows: one for a hit, two for a spotted interval that misses the true one."""
+        """Yield the log's rows: two for a spotted interval that misses the true one, otherwise one."""
         for result, count in zip(RESULTS, self.counts, strict=True):
             if count:
                 true = self.true if result != "FP" else ("", "")
