@@ -92,7 +92,7 @@ def write_submission(submission: Submission, path: Path) -> None:
 
 
 class _Hider:
-    """Removes the user's folders from text, so that only the last part of /home/ann/outputs remains."""
+    """A function that removes the user's folders from text, so that only the last part of /home/ann/outputs remains."""
 
     def __init__(self, run: FinishedRun) -> None:
         given = run.facts.request.get("folders")
