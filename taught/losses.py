@@ -99,9 +99,9 @@ def point_losses(found: tuple[Tensor, Tensor, Tensor], true: tuple[Tensor, Tenso
 def best_matrices(points: Tensor, grid: Tensor, sigma: float = WINDOW) -> Tensor:
     """Return the linear maps (B, K, 2, 2) about given points (B, K, 2) that best fit the true grid (B, h, w, 2).
 
-    A given point cannot move, so this map is the best representation of the motion that it can achieve: the
-    least-squares fit under a Gaussian window with `sigma`. With narrow windows, a suitable mask then leaves a fifth of
-    the motion's error; with 0.2, it leaves two fifths.
+    A given point cannot move. The best that it can do to represent the motion is therefore this map, the least-squares
+    fit under a Gaussian window with `sigma`. With narrow windows, a suitable mask then leaves a fifth of the motion's
+    error; with 0.2, it leaves two fifths.
     """
     rest = coordinate_grid(grid.shape[1], grid.shape[2], grid)
     offset = rest - points[:, :, None, None]  # B K h w 2

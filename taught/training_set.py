@@ -1,7 +1,7 @@
 """A training set of rendered people: every person in the same states, with the exact motion of each.
 
-It consists of plain .npy files that can be memory-mapped, for I people, S states, and 64 x 64 grids whose corners are
-pixel centres (align_corners=True: grid point j is at pixel 255 j / 63):
+It consists of plain .npy files, which can be memory-mapped. There are I people and S states. The corners of the 64 x 64
+grids are pixel centres (align_corners=True: grid point j is at pixel 255 j / 63):
 
     frames.npy     (I, S, 256, 256, 3) uint8    noise-free RGB; state 0 is neutral
     flow.npy       (I, S, 64, 64, 2)   float16  pixels, from neutral to the state
