@@ -125,7 +125,7 @@ class PreparedSet:
         """Return source and driving (B, 3, 256, 256) float32 RGB in [0, 1], and landmarks (B, 68, 2) in pixels.
 
         The landmarks are those of the clip's frame 0. Every clip is equally likely. Two of its frames are drawn with
-        replacement; the earlier is the source.
+        replacement. The earlier is the source, unless a training pair is reversed in time.
         """
         clips = self._split[split]
         samples = [self._pair(*clips[int(rng.integers(len(clips)))], split, rng) for _ in range(size)]
