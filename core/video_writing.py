@@ -19,11 +19,15 @@ EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_
 # At the usual crf of 18, smooth skin loses two thirds of a motion of .15 px, which is a difference of one grey level.
 # The encoder rounds such differences to zero, above all in flat blocks (adaptive quantisation, trellis, dead zones).
 # With these features off, crf 4 keeps at least 97 % of the motion on average over six places in two portraits, with
-# noise and without, at 25 and at 100 frames per second. The colour matrix is stated so that no player guesses it.
+# noise and without, at 25 and at 100 frames per second. The colour matrix is stated so that no player guesses it. So is
+# the place of the colour samples: FFmpeg computes them in the middle of their four pixels (chromaloc 1), and H.264's
+# default is the left edge, so colour would move by half a pixel (findings/ffmpeg_accurate_rounding_moves_colour.sh).
 VIEWED = {
     "crf": "4",
     "profile": "high",
-    "x264-params": "aq-mode=0:trellis=0:no-dct-decimate=1:deadzone-inter=0:deadzone-intra=0:colormatrix=smpte170m",
+    "x264-params": (
+        "aq-mode=0:trellis=0:no-dct-decimate=1:deadzone-inter=0:deadzone-intra=0:colormatrix=smpte170m:chromaloc=1"
+    ),
 }
 LOSSLESS = {"crf": "0"}
 

@@ -2,8 +2,7 @@
 # imageio's FFmpeg reader, with which the demos of FOMM and its successors read the driving video, returns frames that
 # are not in the file. FFmpeg's program fills a constant frame rate, and repeats frames wherever the times do not fit
 # it. A clip of 20 frames at 100 frames per second becomes 21 or more if the camera skipped one tick, and more than 100
-# if the times of its frames jitter by up to 3 ms, as those of real cameras do: the rate that then fits is that of the
-# time stamps. count_frames() says 20 each time, and there is no warning. The apex moves and a smooth motion becomes a
+# if the times of its frames jitter by up to 3 ms: the rate that then fits is that of the time stamps. count_frames() says 20 each time, and there is no warning. The apex moves and a smooth motion becomes a
 # staircase. PyAV, or any reader that takes frames by index, returns 20.
 # Seen with imageio 2.38.1, imageio-ffmpeg 0.8.1 (FFmpeg 9.0.2), clips written with PyAV 18.1.0.
 set -euo pipefail

@@ -67,6 +67,23 @@ def test_colours_come_back_as_bright_as_they_were():
     assert np.abs(grey(again).astype(float) - grey(frames)).mean() < 0.5
 
 
+def test_colours_stay_in_their_place():
+    rows, columns = np.mgrid[:SIZE, :SIZE].astype(float)
+
+    def coloured(moved):
+        wave = 30 * np.sin((columns - moved) / 9) + 30 * np.sin(rows / 9)
+        return np.stack([128 + wave, np.full_like(wave, 128), 128 - wave], -1)
+
+    def colour(picture):
+        return (picture[..., 0].astype(float) - picture[..., 2])[30:-30, 30:-30]
+
+    picture = np.rint(coloured(0.0)).astype(np.uint8)
+    slope = (colour(coloured(1e-3)) - colour(coloured(0.0))) / 1e-3
+    again = reencode(np.stack([picture, picture]))[0]
+    moved = (slope * (colour(again) - colour(picture))).sum() / (slope**2).sum()
+    assert abs(moved) < 0.05
+
+
 def test_a_video_is_the_same_every_time(tmp_path):
     frames, _ = render(MOUTH, n_frames=4)
     for name in ("a.mp4", "b.mp4"):
