@@ -20,7 +20,7 @@ from megbench.core.errors import BenchError, few, plural
 from megbench.core.files.cache import digest, touch, whole_folder
 from megbench.core.files.names import check_name
 from megbench.core.frames import Frames, is_grey
-from megbench.core.pictures import is_picture, missing_numbers, pictures_in, read_picture, stated_density
+from megbench.core.pictures import is_picture, missing_numbers, numbers_in, pictures_in, read_picture, stated_density
 from megbench.core.prepared_clips import StoredClip, is_store
 from megbench.core.progress import note, track
 from megbench.core.provenance import package_versions
@@ -109,11 +109,21 @@ class ClipFolder:
         for remedy in remedies(self.folder, [path for path in listing if path not in paths]):
             note(f"drivers: {remedy}")
         for path in paths:
-            if path.is_dir() and (lacking := missing_numbers(pictures_in(path))):
-                note(f"{path}: no picture {few(list(map(str, lacking)))}; the others are read as consecutive frames.")
+            if path.is_dir():
+                _mention_order(path)
         recordings = [Recording(path, _clip_name(path), "folder", _clip_name(path), face=self.face) for path in paths]
         _check_unique("driver", self.folder, [recording.name for recording in recordings])
         return recordings
+
+
+def _mention_order(folder: Path) -> None:
+    """Print which numbers a folder of pictures lacks, or that its pictures have no numbers."""
+    pictures = pictures_in(folder)
+    if lacking := missing_numbers(pictures):
+        note(f"{folder}: no picture {few(lacking)}; the others are read as consecutive frames.")
+    if len(pictures) > 1 and not any(map(numbers_in, pictures)):
+        names = few([path.name for path in pictures])
+        note(f"{folder}: no numbers in the names; the pictures are read in the order {names}.")
 
 
 def _clip_name(path: Path) -> str:

@@ -7,7 +7,7 @@ import itertools
 import re
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -23,6 +23,9 @@ Picture = npt.NDArray[np.uint8]
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 # What operating systems add to a numbered file's name when it is copied: "003 (1)", "003 - Copy (2)", "003 copy 2".
 COPY = re.compile(r"(?<=\d)(?: - Copy| copy)?(?: \(\d+\)| \d+)?$", re.IGNORECASE)
+# A dash that may be a minus sign, and one that nothing but its place in a name would make a separator.
+MINUS = re.compile(r"(?<!\d)[-\u2212](?=\d)")
+LEADING = re.compile(r"(?:|.*[_(=])[-\u2212]\d")
 MAX_PIXELS = 64_000_000
 # The face detector pads pictures on all sides, which would enlarge a strip one pixel high a hundredfold.
 MAX_SIDE = 30_000
@@ -50,11 +53,42 @@ def pictures_in(folder: Path) -> list[Path]:
     for path in entries:
         if path.suffix.lower() in PICTURES and path.is_symlink() and not path.exists():
             raise BenchError(f"{path}: the link's target does not exist. Replace the link with the picture itself.")
-    return sorted((path for path in entries if is_picture(path)), key=lambda path: natural(path.name))
+    return in_order(path for path in entries if is_picture(path))
 
 
-def numbers_in(path: Path) -> tuple[int, ...]:
-    """Return the numbers in a file's name, without its suffix, from left to right."""
+def in_order(files: Iterable[Path]) -> list[Path]:
+    """Return files sorted by the numbers in their names, of which some may be negative (`minus_signs`)."""
+    listed = list(files)
+    minus = minus_signs(listed)
+    # A name precedes those that continue it: "img.png", "img (2).png", "img (10).png".
+    return sorted(listed, key=lambda path: (_parts(path.stem, minus.get(path)), path.name))
+
+
+def minus_signs(files: Sequence[Path]) -> dict[Path, int]:
+    """Return where the minus sign is in each name that has one.
+
+    A dash before a number is a minus sign if other names have the same form without it: "f-1" beside "f1" and "f--1"
+    beside "f-1", but not "f-1" beside "f-2" only.
+    """
+    forms = {_form(path.stem) for path in files}
+    return {
+        path: dash.start()
+        for path in files
+        for dash in MINUS.finditer(path.stem)
+        if _form(path.stem[: dash.start()] + path.stem[dash.end() :]) in forms
+    }
+
+
+def _form(stem: str) -> str:
+    """Return a name with 0 in place of every number, without plus signs."""
+    return re.sub(r"\+?\d+", "0", stem)
+
+
+def numbers_in(path: Path, minus: int | None = None) -> tuple[int, ...]:
+    """Return the numbers in a file's name, without its suffix, from left to right. minus: where its minus sign is."""
+    if minus is not None:
+        before, number, after = _around(path.stem, minus)
+        return (*numbers_in(Path(before)), -int(number), *numbers_in(Path(after)))
     return tuple(map(int, re.findall(r"\d+", path.stem)))
 
 
@@ -62,14 +96,16 @@ def check_numbers(folder: Path, pictures: Sequence[Path]) -> None:
     """Raise BenchError if two pictures of a folder have the same number, such as 003.png and 003_mask.png.
 
     Sorted by number, the two would be consecutive frames. Nothing is raised if names have no numbers, or if all have
-    the same numbers: such pictures are sorted alphabetically.
+    the same numbers: such pictures are sorted alphabetically. BenchError is also raised if the numbers do not tell the
+    order: a picture has none, unlike the others, or all names begin with a dash, which may be a minus sign or not.
     """
     stems = {path.stem for path in pictures}
+    minus = minus_signs(pictures)
     first: dict[tuple[int, ...], Path] = {}
     twice = []
     for path in pictures:
         original = path.with_stem(COPY.sub("", path.stem))
-        numbers = numbers_in(original if original.stem in stems else path)
+        numbers = numbers_in(original if original.stem in stems else path, minus.get(path))
         if numbers and first.setdefault(numbers, path) is not path:
             twice.append((first[numbers], path))
     if twice and len(first) > 1:
@@ -78,26 +114,50 @@ def check_numbers(folder: Path, pictures: Sequence[Path]) -> None:
         raise BenchError(
             f"{folder}: {one.name!r} and {other.name!r} have the same number{more}. Keep one picture for each frame."
         )
+    _check_order(folder, pictures)
 
 
-def missing_numbers(pictures: Sequence[Path]) -> list[int]:
-    """Return the numbers missing from a series of pictures. Its step is the smallest difference between two numbers.
+def _check_order(folder: Path, pictures: Sequence[Path]) -> None:
+    """Raise BenchError if some pictures of a folder have no number, or if it is unclear whether numbers are negative.
+
+    A file copied several times is numbered from its second copy on: img, img (1), img (2).
+    """
+    without = [path for path in pictures if not numbers_in(path)]
+    copied = len(without) == 1 and all(path.stem.startswith(without[0].stem) for path in pictures)
+    if 0 < len(without) < len(pictures) and not copied:
+        more = f" (and {len(without) - 1} more)" if len(without) > 1 else ""
+        raise BenchError(
+            f"{folder}: {without[0].name!r} has no number, unlike other pictures{more}. Number it or remove it."
+        )
+    if len(pictures) > 1 and not minus_signs(pictures) and all(LEADING.match(path.stem) for path in pictures):
+        raise BenchError(
+            f"{folder}: it is unclear whether the dash in {pictures[0].name!r} is a minus sign. Rename the pictures"
+            " without dashes, such as 001.png, 002.png ..."
+        )
+
+
+def missing_numbers(pictures: Sequence[Path]) -> list[str]:
+    """Return the numbers missing from a series of pictures, as "4" or "7 to 9". Its step is the smallest difference
+    between two numbers.
 
     Return [] if the numbers in the names do not count frames.
     """
-    found = [numbers_in(path) for path in pictures]
+    minus = minus_signs(pictures)
+    found = [numbers_in(path, minus.get(path)) for path in pictures]
     if len({len(numbers) for numbers in found}) != 1:
         return []
     counting = [sorted(set(column)) for column in zip(*found, strict=True) if len(set(column)) > 1]
     if len(counting) != 1:
         return []
     numbers = counting[0]
-    steps = {later - earlier for earlier, later in itertools.pairwise(numbers)}
+    steps = [later - earlier for earlier, later in itertools.pairwise(numbers)]
     step = min(steps)
     # Timestamps and numbers far apart do not count frames.
-    if any(other % step for other in steps) or numbers[-1] - numbers[0] >= 2 * len(numbers) * step:
+    far = numbers[-1] - numbers[0] >= 2 * len(numbers) * step and 2 * steps.count(step) <= len(steps)
+    if far or any(other % step for other in steps):
         return []
-    return sorted(set(range(numbers[0], numbers[-1], step)).difference(numbers))
+    gaps = [(earlier + step, later - step) for earlier, later in itertools.pairwise(numbers) if later - earlier > step]
+    return [f"{start}" if start == end else f"{start} to {end}" for start, end in gaps]
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -109,8 +169,22 @@ def _entries(folder: Path) -> list[Path]:
 
 def natural(name: str) -> list[tuple[int, int, str]]:
     """Return the sort key of a name: runs of digits compare as numbers, the rest as text."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts] + [(2, 0, name)]
+    return [*_parts(name), (2, 0, name)]
+
+
+def _parts(text: str, minus: int | None = None) -> list[tuple[int, int, str]]:
+    """Return the numbers and the text between them. minus: where the minus sign of a negative number is."""
+    if minus is not None:
+        before, number, after = _around(text, minus)
+        return [*_parts(before), (0, -int(number), ""), *_parts(after)]
+    parts = re.findall(r"\d+|\D+", text)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts]
+
+
+def _around(name: str, minus: int) -> tuple[str, str, str]:
+    """Return what precedes a minus sign, the number after it, and what follows."""
+    number, after = re.fullmatch(r"(\d+)(.*)", name[minus + 1 :], re.DOTALL).groups()  # type: ignore[union-attr]
+    return name[:minus], number, after
 
 
 def read_picture(path: Path) -> Picture:

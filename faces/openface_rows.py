@@ -14,7 +14,7 @@ import numpy as np
 
 from megbench.core.errors import BenchError, few, shown
 from megbench.core.openface_units import OPENFACE
-from megbench.core.pictures import natural, numbers_in
+from megbench.core.pictures import in_order, minus_signs, numbers_in
 from megbench.core.tables.reading import read_sheet
 from megbench.core.tables.sheet import Sheet, SheetLimits
 from megbench.core.video import MAX_FRAMES
@@ -73,13 +73,15 @@ def numbered_rows(folder: Path, presences: bool) -> list[NumberedRow]:
 
 def files_in(folder: Path) -> list[Path]:
     """Return the CSV files in a folder in the order of their numbers, without the hidden files that macOS adds."""
-    files = (path for path in folder.iterdir() if path.suffix.lower() == ".csv" and not path.name.startswith("."))
-    return sorted(files, key=lambda path: natural(path.name))
+    return in_order(
+        path for path in folder.iterdir() if path.suffix.lower() == ".csv" and not path.name.startswith(".")
+    )
 
 
 def _frame_numbers(files: Sequence[Path]) -> list[int]:
     """Return the frame number in each name: the last number that differs between names ("smile_001_30fps.csv")."""
-    found = [numbers_in(file) for file in files]
+    minus = minus_signs(files)
+    found = [numbers_in(file, minus.get(file)) for file in files]
     for file, numbers in zip(files, found, strict=True):
         if not numbers:
             raise BenchError(f"{file} has no frame number in its name. Name the files frame1.csv, frame2.csv ...")

@@ -168,7 +168,7 @@ def test_sheets_of_strangers_are_limited_and_nothing_in_them_is_run(tmp_path):
     binary = tmp_path / "binary.csv"
     binary.write_bytes(b"upper \x80\xff\xff")
     reasons = ["larger than", "unpacks to", "XML declarations", "Save it as XLSX", "book.files", "not a readable XLSX"]
-    reasons += ["it is not in UTF-8, gb2312 or UTF-16"]
+    reasons += ["it is in none of UTF-8, UTF-16, "]
     for path, reason in zip((large, bomb, entity, old, frame, broken, binary), reasons, strict=True):
         with pytest.raises(BenchError, match=reason) as stop:
             read_grids(path)

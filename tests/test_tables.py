@@ -1,5 +1,6 @@
 """Tables of every dialect, encoding and kind are read alike, and files that are not tables are named."""
 
+import contextlib
 import csv
 import io
 from pathlib import Path
@@ -95,6 +96,34 @@ def test_accents_of_windows_are_no_chinese(tmp_path):
     assert read_sheet(put(tmp_path / "t.csv", written(rows, ";", "cp1252")), LIMITS).rows == rows
 
 
+WORDS = {
+    "gb18030": ["厌恶", "高兴", "惊讶", "悲伤", "愤怒", "恐惧", "压抑", "其他", "轻蔑"],
+    "cp932": ["嫌悪", "喜び", "驚き", "悲しみ", "怒り", "恐怖", "うれしい", "ハッピー", "軽蔑", "その他"],
+    "cp1252": ["Überraschung", "dégoût", "Ärger", "größe", "tristeza", "señal", "joie—"],
+}
+NAMES = {"gb18030": "GB18030", "cp932": "Shift-JIS", "cp1252": "Windows-1252"}
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(sorted(WORDS)), st.data())
+def test_words_in_undeclared_encodings_are_read_and_the_encoding_is_told(tmp_path_factory, encoding, data):
+    words = data.draw(st.lists(st.sampled_from(WORDS[encoding]), min_size=1, max_size=9))
+    table = [["path", "emotion"], *([f"{number}.mp4", word] for number, word in enumerate(words))]
+    path = put(tmp_path_factory.mktemp("words") / "t.csv", written(table, encoding=encoding))
+    with contextlib.redirect_stderr(io.StringIO()) as told:
+        assert read_sheet(path, LIMITS).rows == table
+        read_sheet(path, LIMITS)
+    plain = all(word.isascii() for word in words)
+    assert told.getvalue().count(f"{path} is not in UTF-8; it is read as {NAMES[encoding]}") == (not plain)
+
+
+@pytest.mark.parametrize(("encoding", "word"), [("cp1251", "отвращение"), ("cp1253", "αηδία"), ("cp1255", "גועל")])
+def test_words_in_other_encodings_are_refused(tmp_path, encoding, word):
+    path = put(tmp_path / "t.csv", written([["path", "emotion"], ["a.mp4", word]], encoding=encoding))
+    with pytest.raises(BenchError, match=r"none of UTF-8, UTF-16, Windows-1252, GB18030, Shift-JIS\. Save it as CSV"):
+        read_sheet(path, LIMITS)
+
+
 def xlsx(path, rows, *merged):
     book = openpyxl.Workbook()
     for row in rows:
@@ -181,7 +210,7 @@ LYING = {
     "text in UTF-32 instead of UTF-8, not a": lambda: "a,b\n1,2\n".encode("utf-32-le"),
     "text in UTF-32 instead of UTF-8, not": lambda: "a,b\n1,2\n".encode("utf-32-be"),
     "text in UTF-32 instead of UTF-8": lambda: b"\0\0\xfe\xff" + "a,b\n1,2\n".encode("utf-32-be"),
-    "it is not in UTF-8, gb2312 or UTF-16": lambda: b"a,b\n\xff\xff\xff,\xff\n",
+    "it is in none of UTF-8, UTF-16, ": lambda: b"a,b\n\xff\xff\xff,\xff\n",
 }
 
 

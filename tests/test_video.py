@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from megbench.clips.folder import ClipFolder
 from megbench.core.errors import BenchError
 from megbench.core.gif import frames_of as frames_of_durations
-from megbench.core.pictures import missing_numbers, pictures_in, read_picture
+from megbench.core.pictures import in_order, minus_signs, missing_numbers, pictures_in, read_picture
 from megbench.core.video import frame_rate, read_clip
 from megbench.core.video_writing import write_video
 
@@ -28,6 +29,7 @@ def moving(count=5, height=64, width=48):
 
 
 def frames_folder_of(folder, names):
+    folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         Image.fromarray(gradient()).save(folder / name)
     return folder
@@ -56,6 +58,45 @@ def test_any_numbers_sort_as_numbers(tmp_path_factory, numbers):
     for number in numbers:
         (folder / f"f{number}.png").touch()
     assert [path.stem for path in pictures_in(folder)] == [f"f{number}" for number in sorted(numbers)]
+
+
+@given(
+    st.sampled_from(["", "f", "f_", "f ", "f-", "2026-11-30 f"]), st.integers(-40, 40), st.integers(2, 60), st.data()
+)
+def test_negative_numbers_sort_as_numbers(prefix, first, count, data):
+    wide = data.draw(st.sampled_from(["d", "03d", "+d"]))
+    dash = data.draw(st.sampled_from("-\u2212"))
+    names = [
+        f"{prefix}{number:{wide}}.png".replace(f"{prefix}-", f"{prefix}{dash}")
+        for number in range(first, first + count)
+    ]
+    paths = [Path(name) for name in data.draw(st.permutations(names))]
+    if first + count > 0 or first >= 0:  # otherwise, the dash may separate the number from the name
+        assert [path.name for path in in_order(paths)] == names
+        assert missing_numbers(paths) == []
+    else:
+        assert not minus_signs(paths)
+
+
+def test_a_dash_that_separates_numbers_is_no_minus_sign(tmp_path):
+    names = [f"smile-1-{number}.png" for number in range(1, 13)]
+    assert [path.name for path in in_order(map(Path, reversed(names)))] == names
+    for number in range(1, 4):
+        Image.fromarray(gradient()).save(tmp_path / f"-{number}.png")
+    with pytest.raises(BenchError, match=r"unclear whether the dash in '-1\.png' is a minus sign\. Rename"):
+        frames_of(tmp_path)
+
+
+def test_pictures_whose_numbers_do_not_tell_the_order_are_refused_or_told(tmp_path, capsys):
+    names = ["img (10).png", "img (2).png", "img.png"]
+    copies = frames_folder_of((tmp_path / "a" / "copies"), names)
+    assert [path.name for path in pictures_in(copies)] == names[::-1]
+    covered = frames_folder_of((tmp_path / "b" / "covered"), ["1.png", "2.png", "cover.png"])
+    with pytest.raises(BenchError, match=r"'cover\.png' has no number, unlike other pictures\. Number it or remove it"):
+        frames_of(covered)
+    frames_folder_of(tmp_path / "c" / "named", ["onset.png", "apex.png"])
+    ClipFolder(tmp_path / "c", tmp_path).recordings()
+    assert "no numbers in the names; the pictures are read in the order apex.png, onset.png" in capsys.readouterr().err
 
 
 def gif(path, pictures, **options):
@@ -275,8 +316,10 @@ def test_names_that_number_frames_otherwise_are_read(tmp_path, names):
     ("numbers", "lacking"),
     [
         ([1, 2, 3], []),
-        ([1, 2, 4, 7], [3, 5, 6]),
-        ([0, 2, 4, 8], [6]),
+        ([1, 2, 4, 7], ["3", "5 to 6"]),
+        ([0, 2, 4, 8], ["6"]),
+        ([0, 2, 4, 400], ["6 to 398"]),
+        ([-2, -1, 0, 3], ["1 to 2"]),
         ([0, 33, 67, 100], []),
         ([1, 2, 10**30], []),
     ],

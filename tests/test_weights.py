@@ -7,10 +7,13 @@ import pickle
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from megbench.core.errors import BenchError
 from megbench.core.weights.network_weights import (
+    card_path,
     load_networks,
     load_vgg19,
     network_names,
@@ -19,6 +22,7 @@ from megbench.core.weights.network_weights import (
     save_weights,
     weights_hash,
 )
+from megbench.training import resume
 
 
 def network(width=3):
@@ -109,6 +113,62 @@ def test_damaged_safetensors_end_in_one_line(saved):
         read_weights(saved)
     with pytest.raises(BenchError, match="not a readable safetensors file"):
         network_names(saved)
+
+
+@pytest.fixture(scope="module")
+def pickled(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pickled") / "model.pth"
+    torch.save({"generator": {"a": torch.arange(1000) / 7}}, path)
+    return path
+
+
+@given(at=st.integers(0, 3999), bit=st.integers(0, 7))
+def test_a_single_altered_bit_among_the_numbers_is_noticed(pickled, at, bit):
+    data = bytearray(pickled.read_bytes())
+    data[data.index((torch.arange(1000) / 7).numpy().tobytes()) + at] ^= 1 << bit
+    altered = pickled.with_name("altered.pth")
+    altered.write_bytes(data)
+    with pytest.raises(
+        BenchError, match=r"altered\.pth .* it is damaged in its entry model/data/0 .* Download it again"
+    ):
+        read_weights(altered)
+    with pytest.raises(BenchError, match=r"altered\.pth is damaged in its entry model/data/0 .* Delete it to start"):
+        resume.read(altered, torch.device("cpu"))
+
+
+def test_files_without_checksums_are_read(pickled, tmp_path):
+    whole = read_weights(pickled)["generator"]["a"]
+    older, unchecked = tmp_path / "older.pth", tmp_path / "unchecked.pth"
+    torch.save({"generator": {"a": whole}}, older, _use_new_zipfile_serialization=False)
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"generator": {"a": whole}}, unchecked)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert all(torch.equal(read_weights(path)["generator"]["a"], whole) for path in (older, unchecked))
+
+
+def test_a_single_altered_bit_is_noticed_by_the_card(saved):
+    data = bytearray(saved.read_bytes())
+    data[-1] ^= 1
+    saved.write_bytes(data)
+    with pytest.raises(
+        BenchError, match=r"model\.safetensors is damaged or was replaced: .* but its card .*model\.json"
+    ):
+        read_weights(saved)
+    card_path(saved).unlink()
+    assert set(read_weights(saved)) == {"generator", "detector"}
+
+
+def test_losses_beside_the_networks_of_a_lightning_module_are_left_out(tmp_path):
+    path = tmp_path / "last.ckpt"
+    entries = {f"model.generator.{entry}": value for entry, value in network().state_dict().items()}
+    torch.save({"state_dict": {**entries, "vgg.0.weight": torch.zeros(1)}, "epoch": 3}, path)
+    assert network_names(path) == {"generator"}
+    torch.save({"state_dict": {"encoder.a": torch.zeros(1), "vgg.a": torch.zeros(1)}}, path)
+    with pytest.raises(BenchError, match=r"it contains: entries of an unnamed network: encoder\.a, vgg\.a\. Pass"):
+        load_networks(path, {"generator": network(), "kp_detector": network()})
 
 
 def test_numbers_that_are_not_finite_are_refused_on_both_ways(tmp_path):

@@ -9,6 +9,7 @@ import torch
 
 from megbench.core.errors import BenchError
 from megbench.core.files.whole_files import whole_file
+from megbench.core.weights.pickled import damaged_part
 
 LAST = "last.pt"
 
@@ -26,6 +27,8 @@ def read(path: Path, device: torch.device) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
+    if part := damaged_part(path):
+        raise BenchError(f"{path} is damaged in {part}. Delete it to start again.")
     try:
         content: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
     except Exception as error:  # whatever torch's reader raises on damaged data

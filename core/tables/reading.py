@@ -1,21 +1,25 @@
 """Read tables: CSV in any dialect, workbooks and web pages, recognised by their contents and not by their names.
 
 Files are untrusted and come from spreadsheet programs in any locale: columns are separated by commas, semicolons or
-tabs, and text is in UTF-8, UTF-16, GB18030 (which includes gb2312 and GBK) or Windows-1252. Cells remain text, so "006"
-is never read as 6.
+tabs, and text is in UTF-8, UTF-16, GB18030 (which includes gb2312 and GBK), Shift-JIS or Windows-1252. Cells remain
+text, so "006" is never read as 6.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
 import io
 import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from megbench.core.errors import BenchError
 from megbench.core.files.bounded import read_bounded
 from megbench.core.files.kinds import kind_of
+from megbench.core.progress import note
 from megbench.core.tables.html_tables import read_page
 from megbench.core.tables.sheet import Sheet, SheetLimits, trimmed
 from megbench.core.tables.workbook import read_workbook
@@ -32,6 +36,28 @@ SNIFFED_LINES, SNIFFED_CHARACTERS = 200, 1_000_000
 QUOTED = re.compile(r"(?:(?<=[\t;,\r\n ])|^)\"(?:[^\"]|\"\")*\"(?=[\t;,\r\n]|$)")
 # How much of a file is examined to find its encoding.
 SNIFFED_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class OldEncoding:
+    """An encoding that nothing in a file declares. common: the first bytes of its frequent characters in `codec`.
+
+    The characters of the wrong encoding are rare ones: Japanese kana read as GB18030 become Chinese characters that no
+    text contains.
+    """
+
+    name: str
+    codec: str
+    common: frozenset[int]
+
+
+# The least share of frequent characters in a text that is read correctly.
+LEAST_COMMON = 0.5
+OLD_ENCODINGS = {
+    "cp1252": OldEncoding("Windows-1252", "cp1252", frozenset([0x85, *range(0x91, 0x98), *range(0xA0, 0x100)])),
+    "gb18030": OldEncoding("GB18030", "gb2312", frozenset([*range(0xA1, 0xAA), *range(0xB0, 0xD8)])),
+    "cp932": OldEncoding("Shift-JIS", "cp932", frozenset([*range(0x81, 0x85), *range(0x88, 0x99)])),
+}
 
 
 def read_sheets(path: Path, limits: SheetLimits) -> list[Sheet]:
@@ -77,17 +103,49 @@ def local_path(text: str) -> str:
 
 def decoded(path: Path, data: bytes) -> str:
     """Return data as text. The encoding is determined from a byte-order mark, the NULs of UTF-16, a page's declaration,
-    or the bytes themselves."""
+    or the bytes themselves; a note says so in the last case, unless it is UTF-8."""
     encodings = [encoding for mark, encoding in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
-    encodings = encodings or _utf_16(data) or [*_declared(data), "utf-8", _old_encoding(data)]
-    for encoding in encodings:
-        try:
+    for encoding in encodings or _utf_16(data) or [*_declared(data), "utf-8"]:
+        with contextlib.suppress(UnicodeError, LookupError):
             return data.decode(encoding).removeprefix("\ufeff")
-        except (UnicodeError, LookupError):
-            continue
-    raise BenchError(
-        f"{path} cannot be read as CSV: it is not in UTF-8, gb2312 or UTF-16. Save it as CSV in UTF-8, or as XLSX."
-    )
+    found = {encoding: text for encoding in _possible(data) if (text := _text_in(data, encoding))}
+    shares = {encoding: _common(text, OLD_ENCODINGS[encoding]) for encoding, text in found.items()}
+    likeliest = max(shares, key=lambda encoding: shares[encoding], default="")
+    if shares.get(likeliest, 0) < LEAST_COMMON:
+        names = ", ".join(encoding.name for encoding in OLD_ENCODINGS.values())
+        raise BenchError(
+            f"{path} cannot be read as CSV: it is in none of UTF-8, UTF-16, {names}. Save it as CSV in UTF-8, or as"
+            " XLSX."
+        )
+    _tell(path, OLD_ENCODINGS[likeliest].name, "".join(re.findall(r"[^\x00-\x7f]+", found[likeliest])[:1])[:20])
+    return found[likeliest]
+
+
+@functools.cache
+def _tell(path: Path, name: str, sample: str) -> None:
+    note(f"{path} is not in UTF-8; it is read as {name} ({sample!r}). If this is wrong, save it as CSV in UTF-8.")
+
+
+def _text_in(data: bytes, encoding: str) -> str:
+    """Return data as text, or "" if it is not in this encoding."""
+    try:
+        return data.decode(encoding)
+    except UnicodeError:
+        return ""
+
+
+def _common(text: str, encoding: OldEncoding) -> float:
+    """Return the share of frequent characters among those beyond ASCII, 0 to 1."""
+    characters = re.findall(r"[^\x00-\x7f]", text[:SNIFFED_CHARACTERS])
+    starts = [character.encode(encoding.codec, "ignore")[:1] for character in characters]
+    return sum(bool(start) and start[0] in encoding.common for start in starts) / max(len(starts), 1)
+
+
+def _possible(data: bytes) -> list[str]:
+    """Return the OLD_ENCODINGS, but "cp1252" only if most bytes beyond ASCII stand alone, as accented letters do."""
+    runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", data[:SNIFFED_BYTES])]
+    alone = 2 * runs.count(1) > len(runs) and max(runs) <= 2
+    return [encoding for encoding in OLD_ENCODINGS if alone or encoding != "cp1252"]
 
 
 def _utf_16(data: bytes) -> list[str]:
@@ -106,12 +164,6 @@ def _declared(data: bytes) -> list[str]:
     said = re.search(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_-]+)", data[:4096])
     name = said.group(1).decode("ascii").lower() if said else ""
     return [{"gb2312": "gb18030", "gbk": "gb18030"}.get(name, name)] if name else []
-
-
-def _old_encoding(data: bytes) -> str:
-    """Return "gb18030", whose characters are pairs of bytes, or "cp1252", whose accented letters are single bytes."""
-    runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", data[:SNIFFED_BYTES])]
-    return "cp1252" if 2 * runs.count(1) > len(runs) and max(runs) <= 2 else "gb18030"
 
 
 def _read_csv(path: Path, text: str, limits: SheetLimits) -> Sheet:

@@ -21,7 +21,7 @@ from megbench.core.files.working_folder import STORE
 from megbench.core.files.wrong_file import check_weights, why_not_weights
 from megbench.core.weights import external_weights
 from megbench.core.weights.pickled import State, by_network, check_size, read_published
-from megbench.core.weights.state_dicts import in_words, manifest, misfits, with_counters
+from megbench.core.weights.state_dicts import in_words, manifest, misfits, networks_held, with_counters
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -146,8 +146,10 @@ def load_states(path: Path, states: Mapping[str, State], networks: Mapping[str, 
     networks = {name: network for name, network in networks.items() if network.state_dict()}
     missing = [name for name in networks if name not in states]
     if missing:
-        found = ", ".join(sorted(states)) or "none"
-        raise BenchError(f"{path} lacks the network {missing[0]!r}; it contains: {found}. Pass weights of this method.")
+        raise BenchError(
+            f"{path} lacks the network {missing[0]!r}; it contains: {networks_held(states)}. Pass weights of this"
+            " method."
+        )
     for name, network in networks.items():
         load_state(path, name, network, states[name])
 
@@ -259,7 +261,25 @@ def _read_safetensors(path: Path) -> dict[str, State]:
         raise BenchError(
             f"{path} is not a readable safetensors file ({clause(error)}). Copy or download it again."
         ) from None
+    _check_hash(path)
     return by_network(tensors)
+
+
+def _check_hash(path: Path) -> None:
+    """Raise BenchError if the card beside a file records another sha256 than the file has.
+
+    The format itself has no checksums, so that altered numbers would be read like any others.
+    """
+    try:
+        recorded = read_card(path).get("sha256")
+    except BenchError:  # no card of this suite, so that nothing is recorded
+        return
+    found = external_weights.sha256(path)
+    if recorded not in (None, found):
+        raise BenchError(
+            f"{path} is damaged or was replaced: its sha256 begins with {found[:16]}, but its card {card_path(path)}"
+            f" records {str(recorded)[:16]}. Copy both files again."
+        )
 
 
 def _checked(path: Path, entry: str, value: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # For comparison, the largest published checkpoint of the family (with optimiser states) has about 0.75 GB.
 LARGEST_WEIGHTS_BYTES = 2_000_000_000
+CHUNK_BYTES = 1 << 20
 # Keys under which training scripts put all networks, or one network's entries.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params", "ema", "model_ema", "params_ema")
 MOST_WRAPPERS = 3
@@ -54,6 +55,28 @@ def check_size(path: Path) -> None:
                 )
 
 
+def damaged_part(path: Path) -> str:
+    """Return the first entry of a zip file that does not have the CRC-32 stored with it, which torch never compares.
+
+    Return "" if there is none, and for files in torch's older format, which has no checksums. An entry whose checksum
+    is 0 was saved without one (torch.serialization.set_crc32_options).
+    """
+    if not zipfile.is_zipfile(path):
+        return ""
+    part = "its index"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                part = f"its entry {entry.filename}"
+                if entry.CRC:
+                    with archive.open(entry) as opened:
+                        while opened.read(CHUNK_BYTES):
+                            pass
+    except Exception as error:  # whatever zip files raise on damaged data
+        return f"{part} ({clause(error)})"
+    return ""
+
+
 def read_published(path: Path) -> dict[str, State]:
     """Return the state dicts of a pickled checkpoint by network name, with dtypes unchanged.
 
@@ -64,6 +87,8 @@ def read_published(path: Path) -> dict[str, State]:
 
     check_size(path)
     check_weights(path)
+    if part := damaged_part(path):
+        raise BenchError(f"{path} cannot be read safely as weights: it is damaged in {part}. {AGAIN}.")
     try:
         # Pass an open file, since torch chooses another reader for some file names.
         with path.open("rb") as file, torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
@@ -75,7 +100,7 @@ def read_published(path: Path) -> dict[str, State]:
         raise BenchError(f"{path} must contain a dict of state dicts, got {type(content).__name__}.")
     networks = networks_in(content)
     if not networks:
-        raise BenchError(f"{path} contains no networks. Its entries are: {few(list(map(str, content)))}.")
+        raise BenchError(f"{path} contains no networks. Its entries are: {few(list(map(str, content))) or 'none'}.")
     if len(copies := _copies(content)) > 1:
         note(f"{path} contains several copies of networks: using {copies[0]!r} and ignoring {', '.join(copies[1:])}.")
     return {name: _dense(path, state) for name, state in networks.items()}
@@ -104,12 +129,19 @@ def by_network(flat: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
 
 
 def _bare(flat: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the entries without the prefixes `module.` and `model.` (from Lightning), if all entries have them."""
+    """Return the entries without the prefixes `module.` and `model.` (from Lightning), if all entries have them.
+
+    If other entries are beside the networks in a wrapper, as a Lightning module's losses are, only the wrapper counts.
+    """
     flat = _without_prefix(flat)
-    heads = {entry.partition(".")[0] for entry in flat}
-    if len(heads) != 1 or not heads <= set(WRAPPERS):
-        return flat
-    return _without_prefix({entry.partition(".")[2]: value for entry, value in flat.items()})
+    for wrapper in WRAPPERS:
+        start = f"{wrapper}."
+        inside = {entry.removeprefix(start): value for entry, value in flat.items() if entry.startswith(start)}
+        inside = _without_prefix(inside)
+        names = {entry.partition(".")[0] for entry in inside}
+        if inside and (len(inside) == len(flat) or names.intersection(MAIN_NETWORKS)):
+            return inside
+    return flat
 
 
 def _copies(content: Mapping[Any, Any]) -> list[str]:

@@ -13,11 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from megbench.core.errors import BenchError, few
+from megbench.core.errors import BenchError
 from megbench.core.installation import COMMAND
 from megbench.core.weights.network_weights import check_finite, read_as_they_are, save_states
 from megbench.core.weights.pickled import State
-from megbench.core.weights.state_dicts import COUNTER, Entries, in_words, manifest, misfits, with_counters
+from megbench.core.weights.state_dicts import (
+    COUNTER,
+    Entries,
+    in_words,
+    manifest,
+    misfits,
+    networks_held,
+    with_counters,
+)
 from megbench.core.worker import Lane, work
 
 
@@ -130,9 +138,8 @@ def _layout_of(
 def _faults(held: Mapping[str, Entries], layout: Layout) -> dict[str, list[str]]:
     """Return the differences from a layout by kind, like core.weights.state_dicts.misfits, with entries named
     "network.entry"."""
-    holds = few(sorted(held)) if "" not in held else f"entries of an unnamed network: {few(list(held['']))}"
     lacking = ", ".join(repr(name) for name in layout.required if name not in held)
-    no_network = [f"{lacking} (it contains {holds or 'none'})"] if lacking else []
+    no_network = [f"{lacking} (it contains {networks_held(held)})"] if lacking else []
     known = [name for name in layout.networks if name in held]
     return {"no network": no_network, **misfits(_joined(held, known), _joined(layout.networks, known))}
 

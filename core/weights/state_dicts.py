@@ -35,6 +35,13 @@ def with_counters(state: Mapping[str, Tensor], wanted: Entries) -> dict[str, Ten
     return {**state, **counters}
 
 
+def networks_held(networks: Mapping[str, Mapping[str, object]]) -> str:
+    """Return the names of the networks in a file, or the first entries of its single unnamed network, in words."""
+    if "" in networks:
+        return f"entries of an unnamed network: {few(list(networks['']))}"
+    return few(sorted(networks)) or "none"
+
+
 def misfits(held: Entries, wanted: Entries) -> dict[str, list[str]]:
     """Return differences by kind: entries that are missing or unexpected, or have another type or another shape.
 
