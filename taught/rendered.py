@@ -144,7 +144,10 @@ class RenderedSet:
             landmarks = self.landmarks[person]
             turn = head.about(moved(self._between_eyes(person), place))
             bend = bent(settings, rng)
-            poses = Pose(place, np.eye(3), bend), Pose(place, turn, bend, landmarks if head.alone else None)
+            poses = (
+                Pose(place, np.eye(3), landmarks, bend),
+                Pose(place, turn, landmarks, bend, head.turn, head.alone),
+            )
             beyond = around(self.face[person], rng) if rng.random() < settings.clutter_share else None
             camera = Camera.draw(settings, rng, grey, template=first == "source")
             for name, state, pose in zip((first, second), (s, t), poses, strict=True):

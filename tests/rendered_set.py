@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from megbench.core.spline import Spline, as_type
+from megbench.taught.people import read_people
 
 
 def write_rendered_set(folder: Path) -> Path:
@@ -41,7 +42,7 @@ def write_rendered_set(folder: Path) -> Path:
         "flow": flow,
         "inverse": inverse,
         "mesh": rng.uniform(60, 200, (people, states, 478, 2)).astype(np.float32),
-        "landmarks": rng.uniform(60, 200, (people, 68, 2)).astype(np.float32),
+        "landmarks": read_people().landmarks[:people],
         "face": np.ones((people, 64, 64), np.uint8),
     }
     for name, array in arrays.items():

@@ -24,8 +24,9 @@ from megbench.core.weights.network_weights import load_networks
 from megbench.faces.mesh import OF_68
 from megbench.taught import TRAININGS
 from megbench.taught.mirror import MANY_LANDMARKS, MANY_VERTICES, POINT_PARTNERS
+from megbench.taught.people import read_people
 from megbench.taught.rendered import FramePairs, RenderedSet, mirrored, rendered_set
-from megbench.taught.variation import Pose, Variation, bent, placed
+from megbench.taught.variation import MOST_TURN, Pose, Variation, bent, placed
 from megbench.training.command import check_rates, train, without_folders
 from megbench.training.log import read_log
 from megbench.training.loop import TrainingRun
@@ -53,6 +54,7 @@ CLEAN = Variation(
     tone_share=0,
     clutter_share=0,
     bend_px=0,
+    turn_depth=0,
 )
 PLACES = replace(CLEAN, place_share=1, head_share=1)
 
@@ -64,8 +66,14 @@ def rendered(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "variation",
-    [CLEAN, PLACES, replace(PLACES, alone_share=1, bend_px=4), replace(PLACES, flip_share=1)],
-    ids=["plain", "placed", "alone", "flipped"],
+    [
+        CLEAN,
+        PLACES,
+        replace(PLACES, alone_share=1, bend_px=4),
+        replace(PLACES, alone_share=1, turn_depth=0.7),
+        replace(PLACES, flip_share=1),
+    ],
+    ids=["plain", "placed", "alone", "turned", "flipped"],
 )
 def test_the_grid_takes_the_source_to_the_target(rendered, variation):
     batch = RenderedSet(rendered, held_out=1, variation=variation).batch("train", 12, np.random.default_rng(1))
@@ -84,13 +92,26 @@ def test_points_move_with_the_picture():
     picture = np.zeros((256, 256, 3), np.uint8)
     for x, y in corners.astype(int):
         cv2.circle(picture, (x, y), 3, (255, 255, 255), -1)
-    pose = Pose(place, np.eye(3), bent(replace(PLACES, bend_px=4), np.random.default_rng(5)))
+    bend = bent(replace(PLACES, bend_px=4), np.random.default_rng(5))
+    pose = Pose(place, np.eye(3), read_people().landmarks[0], bend, turn=np.array([6.0, -4.0]))
     shown = pose.picture(picture).astype(float)[..., 0]
     for corner in pose.of(corners):
         x, y = np.round(corner).astype(int)
         window = shown[y - 6 : y + 7, x - 6 : x + 7]
         centre = np.array([(window.sum(0) * np.arange(-6, 7)).sum(), (window.sum(1) * np.arange(-6, 7)).sum()])
         np.testing.assert_allclose(centre / window.sum() + [x, y], corner, atol=0.3)
+
+
+@given(turn=st.tuples(st.floats(-MOST_TURN, MOST_TURN), st.floats(-MOST_TURN, MOST_TURN)))
+def test_a_turning_head_moves_its_nose_farther_than_its_jaw_and_its_points_with_its_picture(turn):
+    landmarks = read_people().landmarks[0]
+    pose = Pose(np.eye(3), np.eye(3), landmarks, turn=np.array(turn), alone=True)
+    turned = pose.of(landmarks)
+    np.testing.assert_allclose(pose.before(turned), landmarks, atol=0.01)
+    shift = np.linalg.norm(turned - landmarks, axis=1)
+    assert shift[30] >= 1.2 * shift[:17].max() > 0 or np.hypot(*turn) < 0.01
+    corners = np.array([[0, 0], [255, 0]], np.float32)
+    np.testing.assert_array_equal(pose.before(corners), corners)
 
 
 def test_a_mirrored_sample_keeps_the_law_and_mirrors_back(rendered):
