@@ -24,7 +24,7 @@ PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 # What operating systems add to a numbered file's name when it is copied: "003 (1)", "003 - Copy (2)", "003 copy 2".
 COPY = re.compile(r"(?<=\d)(?: - Copy| copy)?(?: \(\d+\)| \d+)?$", re.IGNORECASE)
 MAX_PIXELS = 64_000_000
-# The face detector pads pictures on all sides, which would enlarge a strip one pixel high a hundredfold.
+# The face detector pads pictures on all sides. A long strip that is one pixel high would thus grow a hundredfold.
 MAX_SIDE = 30_000
 TIFF = (b"II*\0", b"MM\0*")
 
@@ -35,7 +35,7 @@ def is_picture(path: Path) -> bool:
 
 
 def frames_folder(folder: Path) -> Path:
-    """Return the folder that holds a clip's pictures: its subfolder `frames` if it holds no pictures itself."""
+    """Return the folder that contains a clip's pictures: `folder` or, if it has none itself, its subfolder `frames`."""
     entries = _entries(folder)
     inside = next((path for path in entries if path.name.lower() == "frames" and path.is_dir()), None)
     return folder if inside is None or any(map(is_picture, entries)) else inside
@@ -44,7 +44,7 @@ def frames_folder(folder: Path) -> Path:
 def pictures_in(folder: Path) -> list[Path]:
     """Return the pictures of a clip's folder (`frames_folder`), sorted by the numbers in their names: img99, img100.
 
-    Raise BenchError if the folder cannot be read, or if it holds a link to a picture that does not exist.
+    Raise BenchError if the folder cannot be read, or if it contains a link to a picture that does not exist.
     """
     entries = _entries(frames_folder(folder))
     for path in entries:
@@ -54,7 +54,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def numbers_in(path: Path) -> tuple[int, ...]:
-    """Return the numbers in a file's name, without its suffix, from left to right."""
+    """Return the numbers in a file's name from left to right; its suffix does not count."""
     return tuple(map(int, re.findall(r"\d+", path.stem)))
 
 
@@ -81,9 +81,9 @@ def check_numbers(folder: Path, pictures: Sequence[Path]) -> None:
 
 
 def missing_numbers(pictures: Sequence[Path]) -> list[int]:
-    """Return the numbers missing from a series of pictures. Its step is the smallest difference between two numbers.
+    """Return the numbers missing from a series of pictures, or [] if the numbers in the names do not count frames.
 
-    Return [] if the numbers in the names do not count frames.
+    The step of the series is the smallest difference between two numbers.
     """
     found = [numbers_in(path) for path in pictures]
     if len({len(numbers) for numbers in found}) != 1:
@@ -116,8 +116,8 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 def read_picture(path: Path) -> Picture:
     """Return a picture file as (H, W, 3) uint8 RGB, turned upright and without transparency.
 
-    The EXIF tag states how to turn it. 16-bit values are scaled to 8 bits. Raise BenchError if the file is missing,
-    damaged or not a picture, has 32-bit pixels, or is larger than 64 million pixels.
+    The picture's EXIF tag states how to turn it. 16-bit values are scaled to 8 bits. Raise BenchError if the file is
+    missing, damaged or not a picture, if it has 32-bit pixels, or if it has more than 64 million pixels.
     """
     try:
         with warnings.catch_warnings():
@@ -192,8 +192,8 @@ def check_size(path: Path, width: int, height: int) -> None:
 def stated_density(path: Path) -> str:
     """Return a picture's horizontal and vertical density as "16:15" if its header says that they differ, or "".
 
-    The suite does not apply it: viewers ignore it, and FFmpeg writes the inverse of what both formats define into PNG
-    and JPEG pictures (findings/ffmpeg_picture_aspect.sh), so the header alone proves nothing.
+    The suite does not apply the density. Viewers ignore it, and into PNG and JPEG pictures FFmpeg writes the inverse of
+    what these formats define (findings/ffmpeg_picture_aspect.sh), so the header alone proves nothing.
     """
     try:
         with warnings.catch_warnings():

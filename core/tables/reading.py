@@ -1,8 +1,8 @@
 """Read tables: CSV in any dialect, workbooks and web pages, recognised by their contents and not by their names.
 
-Files are untrusted and come from spreadsheet programs in any locale: columns are separated by commas, semicolons or
-tabs, and text is in UTF-8, UTF-16, GB18030 (which includes gb2312 and GBK) or Windows-1252. Cells remain text, so "006"
-is never read as 6.
+Files are untrusted and come from spreadsheet programs in any locale. Columns may be separated by commas, semicolons or
+tabs, and text may be in UTF-8, UTF-16, GB18030 (which includes gb2312 and GBK) or Windows-1252. Cells remain text:
+"006" is never read as 6.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from megbench.core.tables.html_tables import read_page
 from megbench.core.tables.sheet import Sheet, SheetLimits, trimmed
 from megbench.core.tables.workbook import read_workbook
 
-# Suffixes of files that may be tables; their contents decide. Excel's "Unicode text" is .txt. The last two, from WPS
-# and Numbers, are listed so that they can be rejected by name.
+# Suffixes of files that may be tables; their contents decide. Excel saves "Unicode text" as .txt. The last two, from WPS
+# and Numbers, are listed so that files with them can be rejected by name.
 SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods", ".et", ".numbers")
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
 PAGE = re.compile(r"<(html|table|frameset)\b", re.IGNORECASE)
@@ -37,8 +37,8 @@ SNIFFED_BYTES = 1_000_000
 def read_sheets(path: Path, limits: SheetLimits) -> list[Sheet]:
     """Return all tables of a file: the table of a CSV, the worksheets of a workbook, or the tables of a page.
 
-    Raise BenchError if the file cannot be read, is too large or is not a table; in the last case, the message states
-    what it is.
+    Raise BenchError if the file cannot be read, is too large or is not a table. In the last case, the message states
+    what the file is.
     """
     data = read_bounded(path, limits.bytes, f"Pass {limits.what}.")
     if data.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
@@ -76,8 +76,10 @@ def local_path(text: str) -> str:
 
 
 def decoded(path: Path, data: bytes) -> str:
-    """Return data as text. The encoding is determined from a byte-order mark, the NULs of UTF-16, a page's declaration,
-    or the bytes themselves."""
+    """Return data as text.
+
+    The encoding is determined from a byte-order mark, the NULs of UTF-16, a page's declaration or the bytes themselves.
+    """
     encodings = [encoding for mark, encoding in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
     encodings = encodings or _utf_16(data) or [*_declared(data), "utf-8", _old_encoding(data)]
     for encoding in encodings:
@@ -109,7 +111,7 @@ def _declared(data: bytes) -> list[str]:
 
 
 def _old_encoding(data: bytes) -> str:
-    """Return "gb18030", whose characters are pairs of bytes, or "cp1252", whose accented letters are single bytes."""
+    """Return "cp1252" if bytes above 127 mostly stand alone, as its accented letters do; otherwise "gb18030"."""
     runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", data[:SNIFFED_BYTES])]
     return "cp1252" if 2 * runs.count(1) > len(runs) and max(runs) <= 2 else "gb18030"
 
@@ -131,7 +133,10 @@ def _read_csv(path: Path, text: str, limits: SheetLimits) -> Sheet:
 
 
 def _dialect(text: str) -> tuple[str, str]:
-    """Return the delimiter that splits most lines into the same number of cells, and the text without a "sep=" line."""
+    """Return the delimiter and the text without a "sep=" line, which names the delimiter if there is one.
+
+    Otherwise, it is the delimiter that splits the most lines into the same number of cells.
+    """
     if said := re.match(r"\"?sep=([\t;,])\"?[ ;,\t]*(\r\n?|\n)", text, re.IGNORECASE):
         return said.group(1), text[said.start(2) :]  # a blank line remains, so that the other lines keep their numbers
     outline = re.split(r"\r\n?|\n", QUOTED.sub("", text[:SNIFFED_CHARACTERS]))[:SNIFFED_LINES]
@@ -146,8 +151,10 @@ def _dialect(text: str) -> tuple[str, str]:
 
 
 def _table_start(widths: dict[str, list[int]]) -> int:
-    """Return the number of the first line of the largest block of lines of equal width, since prose above a header also
-    contains delimiters."""
+    """Return the number of the line, counted from 0, with which the largest block of lines of equal width begins.
+
+    Prose above a header also contains delimiters, so the table need not begin with the first line.
+    """
     blocks = [
         (count * (width - 1), -lines.index(width))
         for lines in widths.values()

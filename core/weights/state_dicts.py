@@ -36,7 +36,7 @@ def with_counters(state: Mapping[str, Tensor], wanted: Entries) -> dict[str, Ten
 
 
 def misfits(held: Entries, wanted: Entries) -> dict[str, list[str]]:
-    """Return differences by kind: entries that are missing or unexpected, or have another type or another shape.
+    """Return the differences by kind: entries that are missing, unexpected, of another type or of another shape.
 
     Floating-point numbers may have any precision.
     """
