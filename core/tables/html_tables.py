@@ -19,7 +19,7 @@ def read_page(path: Path, text: str, limits: SheetLimits) -> list[Sheet]:
         page.feed(text)
     except AssertionError as error:  # what HTMLParser raises on malformed declarations
         raise BenchError(f"{path} is not a readable page ({error}). Save the sheet as XLSX or CSV.") from None
-    # A remaining "<" opens something that is never closed. The parser would read on one character at a time, which takes
+    # A remaining "<" opens something that is never closed. The parser would read on character by character, which takes
     # quadratic time.
     if "<" in page.rawdata:
         raise BenchError(f"{path}: the page ends within a tag, a comment or a script. Save the sheet as XLSX or CSV.")
