@@ -61,8 +61,8 @@ def check_face(choice: str) -> str:
 def frame_clip(first: Frames, later: Iterable[Frames], choice: str, what: str, aspect: float = 1.0) -> Framing:
     """Return how to crop a clip whose first frame is `first`, (H, W, 3) uint8.
 
-    choice: as returned by `check_face`. later: the frames that follow; only if the first frame shows no face are they
-    searched for one that does. aspect: the width of a pixel divided by its height. Raise CellFailed if there is no
+    choice: as returned by `check_face`. later: the frames that follow, which are searched for a face only if the first
+    frame shows none. aspect: the width of a pixel divided by its height. Raise CellFailed if the first frame shows no
     face, if the chosen face does not exist, or if another face in its crop would be measured instead.
     """
     picture = displayed(first, aspect)

@@ -96,7 +96,7 @@ def impossible(row: Row, cells: Sequence[Cell]) -> str:
 def mention(
     rows: Sequence[Row], marks: Mapping[str, Mapping[str, str]], metrics: Sequence[Any], cells: Sequence[Cell]
 ) -> None:
-    """Print which companions and metrics a run will lack and why; warn if scores depend on flow or demo weights.
+    """Print which companions and metrics a run will lack and why, with notes on units from flow and on demo weights.
 
     rows: all requested rows and their companions. marks: the marks of the run's rows on these cells, by label.
     """

@@ -30,7 +30,7 @@ class FommTrainer(PublishedTrainer):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Yield the phase of the generator and detector and then, if generator_gan is on, that of the discriminator."""
+        """Yield the phase of the generator and detector and, if generator_gan is not 0, that of the discriminator."""
         source, driving = batch["source"], batch["driving"]
         yield from pair_step(
             self.config.loss,

@@ -20,8 +20,8 @@ from megbench.core.tables.html_tables import read_page
 from megbench.core.tables.sheet import Sheet, SheetLimits, trimmed
 from megbench.core.tables.workbook import read_workbook
 
-# Suffixes of files that may be tables; their contents decide. Excel saves "Unicode text" as .txt. The last two belong to
-# WPS and Numbers and are listed so that such files can be rejected by name.
+# Suffixes of files that may be tables; their contents decide. Excel saves "Unicode text" as .txt. The last two belong
+# to WPS and Numbers and are listed so that such files can be rejected by name.
 SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods", ".et", ".numbers")
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
 PAGE = re.compile(r"<(html|table|frameset)\b", re.IGNORECASE)
