@@ -112,7 +112,7 @@ class Clip:
         if self.problem:
             raise CellFailed(self.problem)
         frames = check_frames(read_frames(self.folder / "frames", self.n_frames), f"Clip {self.name}")
-        kept = load_clip(self.folder)  # hashes the files, which have a fifth of the size of the pixels
+        kept = load_clip(self.folder)  # hashes the files, whose size is a fifth of that of the pixels
         if (kept is None or kept.content != self.content) and content_hash(frames) != self.content:
             raise BenchError(f"{self.folder}: the frames were altered. Run the same command again to recreate them.")
         return frames

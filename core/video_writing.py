@@ -1,4 +1,4 @@
-"""Write videos for people, at a quality that preserves micro-expressions, and videos for programs, without loss."""
+"""Write videos for viewing, at a quality that preserves micro-expressions, and videos for programs, without loss."""
 
 from __future__ import annotations
 

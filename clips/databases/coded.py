@@ -113,7 +113,8 @@ class Database:
     def _rank(self, folders: list[FrameFolder], keys: set[Key]) -> tuple[int, bool, int]:
         """Return the rank of a release.
 
-        It consists of the number of its clips in the sheet, of whether it is uncropped, and of its number of clips.
+        Releases are ranked by how many of their clips are in the sheet, then by whether they are uncropped, and then by
+        their number of clips.
         """
         described = sum((folder.subject, self.clip(folder.path.name)) in keys for folder in folders)
         return described, "crop" not in str(folders[0].tree).lower(), len(folders)

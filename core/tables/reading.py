@@ -135,7 +135,7 @@ def _read_csv(path: Path, text: str, limits: SheetLimits) -> Sheet:
 def _dialect(text: str) -> tuple[str, str]:
     """Return the delimiter and the text without a "sep=" line, which names the delimiter if there is one.
 
-    Otherwise, it is the delimiter that splits the most lines into the same number of cells.
+    Without such a line, the delimiter is the one that splits the most lines into the same number of cells.
     """
     if said := re.match(r"\"?sep=([\t;,])\"?[ ;,\t]*(\r\n?|\n)", text, re.IGNORECASE):
         return said.group(1), text[said.start(2) :]  # a blank line remains, so that the other lines keep their numbers

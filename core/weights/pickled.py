@@ -176,7 +176,7 @@ def _refusal(error: Exception) -> str:
 
 
 def _dense(path: Path, state: State) -> State:
-    """Return `state` if all tensors are dense. Raise BenchError for others and for views larger than their data."""
+    """Return `state` if all tensors are dense. Raise BenchError for other tensors and views larger than their data."""
     import torch
 
     for entry, value in state.items():
