@@ -75,7 +75,7 @@ class Copies:
 
 
 def cells_of(plan: Plan, origins: Mapping[str, Origin], settings: Settings) -> list[Cell]:
-    """Return each pair as a cell, whose driver consists of a clip's onset and apex and whose template is an onset."""
+    """Return each pair as a cell: its driver is the onset and apex of a clip, and its template is the onset of one."""
     clips = as_drivers(plan.data.samples, origins, settings.store / "clips", settings.workers)
     faces = {place: as_template(clips[place]) for place in sorted(set(plan.pairs.templates.tolist()))}
     pairs = zip(plan.pairs.drivers.tolist(), plan.pairs.templates.tolist(), strict=True)

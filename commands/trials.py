@@ -184,7 +184,7 @@ def _measured_lines(metric: Metric, cell: Cell, outputs: Mapping[str, Frames], s
 def _still_lines(
     metric: Metric, perfect: Mapping[str, float | None], still: Mapping[str, float | None]
 ) -> Iterator[Line]:
-    """Warn if a figure's value for a still face is not its `still`, or is at least as good as a perfect output's.
+    """Warn if a figure's value for a still face differs from its `still`, or is no worse than a perfect output's.
 
     A figure whose `still` equals its ideal is a guard, which accepts a still face on purpose.
     """

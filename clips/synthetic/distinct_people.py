@@ -31,7 +31,7 @@ def audition(role: Role) -> npt.NDArray[np.float64] | None:
 
 
 def cast(portrait: str, series: str, count: int, draws: int, progress: bool = False) -> list[Role]:
-    """Choose `count` of `draws` people whose faces differ as much as possible in dlib's embedding.
+    """Choose `count` of `draws` people whose faces differ clearly in dlib's embedding.
 
     Each choice is the person farthest from those already chosen. Raise BenchError if too few people pass the audition.
     """
