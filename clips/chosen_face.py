@@ -15,18 +15,18 @@ from megbench.core.frames import SIZE, Frames, grey
 from megbench.faces.crop import Box, crop, displayed
 from megbench.faces.landmarks import ONE_FACE, SURE, Face, believed, candidates, crop_box, overlap, refusal
 
-# Choices other than numbers: the face farthest towards this side of the picture, as seen by the viewer.
+# The choices other than numbers. Each means the face nearest to that side of the picture, as seen by the viewer.
 SIDES = ("left", "right")
 # The detector does not find faces that are narrower than 40 pixels, covered by sunglasses or a mask, or overexposed.
 NEEDED = "an upright frontal face, uncovered, neither too dark nor too bright, and at least 40 pixels wide"
 # Hints come from copies of pictures with sides of at most GLIMPSED pixels. Searching a copy takes a tenth of a second
-# and finds faces that are at least a sixteenth as wide as the picture. Among the LATER frames after the first, every
+# and finds faces that are at least a sixteenth of the picture's width. Of the LATER frames after the first, every
 # STEP-th is searched.
 GLIMPSED, LATER, STEP = 640, 300, 10
-# A picture counts as dark if 99 % of its pixels are below this level out of 255. Values reach 63 if the picture stores
-# 14 bits in 16, and 15 if it stores 12 bits in 16.
+# A picture counts as dark if 99 % of its pixels are below this level out of 255. A picture that stores 14 bits in 16
+# reaches only level 63; one that stores 12 bits in 16 reaches 15.
 DARK = 80
-# The number of quarter turns to the left, and its description in messages.
+# For each number of quarter turns to the left, its description in messages.
 TURNS = {1: "by 90 degrees to the left", 3: "by 90 degrees to the right", 2: "by 180 degrees"}
 
 
@@ -61,8 +61,8 @@ def check_face(choice: str) -> str:
 def frame_clip(first: Frames, later: Iterable[Frames], choice: str, what: str, aspect: float = 1.0) -> Framing:
     """Return how to crop a clip whose first frame is `first`, (H, W, 3) uint8.
 
-    choice: as returned by `check_face`. later: the frames that follow. They are read only if the first frame shows no
-    face, to find one that does. aspect: the width of a pixel divided by its height. Raise CellFailed if there is no
+    choice: as returned by `check_face`. later: the frames that follow, which are searched for a face only if the first
+    frame shows none. aspect: the width of a pixel divided by its height. Raise CellFailed if the first frame shows no
     face, if the chosen face does not exist, or if another face in its crop would be measured instead.
     """
     picture = displayed(first, aspect)

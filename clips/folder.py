@@ -27,15 +27,15 @@ from megbench.core.provenance import package_versions
 from megbench.core.video import frame_rate, is_video, medium_of, pixel_aspect, read_clip
 from megbench.faces.crop import crop
 
-# This number increases whenever clips are prepared differently. 2: squares have display proportions and surround a face
-# chosen by its score, whereas faces could be stretched before. 3: mirrored videos are read as players display them. 5:
-# truncated AVIs, and folders in which two pictures have the same number, are refused.
+# The number increases whenever clips are prepared differently. 2: crops have display proportions and surround a face
+# chosen by its score; before, faces could be stretched. 3: mirrored videos are read as players display them. 5: the
+# suite refuses truncated AVIs, and folders in which two pictures have the same number.
 PREPARATION = "crop-5"
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A clip before preparation: the location of its frames and its metadata, as in megbench.core.clip.Clip.
+    """A clip before preparation: the location of its frames, and its metadata as in megbench.core.clip.Clip.
 
     files: the pictures in the folder `path` that make up the clip, in order; () means all of them. face: the choice of
     a face if the first frame shows several, as returned by megbench.clips.chosen_face.check_face.
@@ -224,7 +224,7 @@ def prepare(recording: Recording, cache: Path) -> Clip:
 
 
 def cut_frames(recording: Recording) -> tuple[Frames, Framing]:
-    """Return all frames (T, 256, 256, 3) uint8, cropped to a face in the first one, and their framing.
+    """Return all frames, cropped to a face in the first one: (T, 256, 256, 3) uint8. Also return their framing.
 
     Raise BenchError in the same cases as `read_clip`, and CellFailed in the same cases as `frame_clip`.
     """
@@ -264,8 +264,8 @@ def _files_hash(recording: Recording) -> str:
 def templates(folder: Path) -> list[Template]:
     """Return all pictures in a folder as templates, sorted by name.
 
-    Raise BenchError if the folder is missing or contains no pictures, for an invalid name, and for a picture with no
-    face or with several, because only the user knows which face is meant.
+    Raise BenchError if the folder is missing or contains no pictures, or if a name is invalid. Raise it also for a
+    picture with no face, and for one with several, because only the user knows which face is meant.
     """
     listing = _listing("templates", folder)
     paths = [path for path in listing if is_picture(path)]

@@ -1,4 +1,4 @@
-"""Convert clips, portraits and outputs that a program passes, as arrays or paths, to folders that the suite reads."""
+"""Convert what a program passes (clips, portraits and outputs, as arrays or paths) to folders that the suite reads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WAYS = "a folder, a mapping of names to paths or arrays, or one array"
 
 
 def drivers_folder(given: Given, target: Path) -> Path:
-    """Return a folder of clips: the folder passed, or otherwise `target`, filled with one clip per name.
+    """Return a folder of clips: either the folder that was passed, or `target`, filled with one clip per name.
 
     A clip is a video, a folder of pictures or an array uint8 (T, H, W, 3) RGB. Raise BenchError for anything else.
     """
@@ -35,12 +35,12 @@ def drivers_folder(given: Given, target: Path) -> Path:
 
 
 def templates_folder(given: Given, target: Path) -> Path:
-    """Return a folder of portraits, like `drivers_folder`. A portrait is a picture or an array uint8 (H, W, 3)."""
+    """Do the same as `drivers_folder` for portraits. A portrait is a picture or an array uint8 (H, W, 3) RGB."""
     return _folder("templates", given, target, TEMPLATE)
 
 
 def outputs_folder(given: Given, target: Path) -> Path:
-    """Return a folder of outputs, like `drivers_folder`; their names are (driver, template) or "driver__template"."""
+    """Do the same as `drivers_folder` for outputs. Their names are (driver, template) or "driver__template"."""
     if isinstance(given, Mapping):
         cells = {_cell_name(name): one for name, one in given.items()}
         if len(cells) < len(given):
@@ -57,7 +57,7 @@ def _cell_name(name: object) -> str:
 
 
 def _folder(role: str, given: Given, target: Path, alone: str) -> Path:
-    """Return the folder passed as `given`, or fill `target` and return it. alone: the name of a single array."""
+    """Return `given` if it is a path; otherwise fill `target` and return that. alone: the name of a single array."""
     if isinstance(given, str | os.PathLike):
         return Path(given).expanduser().resolve()
     named = {alone: given} if isinstance(given, np.ndarray) else given

@@ -1,7 +1,7 @@
-"""Drivers altered as if recorded under other conditions, to test whether a ranking holds (`--perturb`).
+"""Drivers that are altered as if recorded under other conditions, to test whether a ranking holds (`--perturb`).
 
-Each altered driver is a separate clip with its own content. Truths remain unchanged, except that frames dropped from a
-driver are also dropped from its truths.
+Each altered driver is a separate clip with its own content. Truths remain unchanged, with one exception: frames that
+are dropped from a driver are dropped from its truths, too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from megbench.core.progress import track
 from megbench.core.provenance import recipe
 from megbench.core.video_writing import reencode
 
-# Used for clips whose frame rate is unknown; H.264 compression hardly depends on it.
+# The frame rate assumed for clips whose own is unknown; H.264 compression hardly depends on it.
 USUAL_FPS = 25.0
 
 
@@ -31,10 +31,10 @@ USUAL_FPS = 25.0
 class Kind:
     """One way of altering a driver.
 
-    says: what is done, in words, with a placeholder for the strength. alter: returns altered frames, given frames uint8
-    (T, 256, 256, 3), their clip and a strength; None if frames are only dropped. strength: the usual strength, or None
-    if there is nothing to choose. least, most: the limits of the strength. whole: whether only whole numbers are
-    allowed. nothing: the strength that has no effect, or None if every strength has one.
+    says: what is done, in words, with a placeholder for the strength. alter: a function of frames uint8 (T, 256, 256,
+    3), their clip and a strength that returns altered frames; None if frames are only dropped. strength: the usual
+    strength, or None if there is none to choose. least, most: the limits of the strength. whole: whether the strength
+    must be a whole number. nothing: the strength that alters nothing, or None if every strength alters something.
     """
 
     says: str
@@ -56,9 +56,9 @@ def _h264(frames: Frames, clip: Clip, crf: float) -> Frames:
 
 
 def _noise(frames: Frames, clip: Clip, sigma: float) -> Frames:
-    """Return frames with noise seeded by the clip's content.
+    """Return frames with noise that is seeded by the clip's content.
 
-    The noise differs between a driver and its reference, but it is always the same for a given clip.
+    A driver and its reference thus have different noise, but a given clip always has the same.
     """
     drawn = np.random.default_rng(int(clip.content[:16], 16)).standard_normal(frames.shape, dtype=np.float32)
     return _rounded(frames + np.float32(sigma) * (drawn[..., :1] if clip.colour == "grey" else drawn))
@@ -148,9 +148,9 @@ def _perturbation(text: str) -> Perturbation:
 
 
 def perturbed_cells(cells: Sequence[Cell], perturbation: Perturbation, cache: Path) -> list[Cell]:
-    """Return the cells with altered drivers, references and foils; clips that are not in `cache` are created.
+    """Return the cells with altered drivers, references and foils, creating the clips that are not in `cache`.
 
-    If every second frame of a driver is dropped, the truth loses the same frames; otherwise truths stay unchanged.
+    If every second frame of a driver is dropped, its truth loses the same frames; otherwise truths remain unchanged.
     """
     made: dict[tuple[str, str], Clip] = {}
 

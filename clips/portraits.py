@@ -1,8 +1,8 @@
 """The portraits from which people are rendered: two in the public domain, supplied by libraries, or the user's own.
 
-A portrait is cropped to a square around the face and kept at twice the size of a frame, so that frames made from it
-need no anti-aliasing. The astronaut's open smile is closed, because clips begin with a neutral face. A user's portrait
-remains unchanged, because closing the mouth in this way works for the astronaut but spoils other portraits.
+A portrait is cropped to a square around the face and kept at twice the size of a frame, so that frames rendered from it
+need no anti-aliasing. The astronaut's open smile is closed, because clips begin with a neutral face. Other portraits
+are left as they are: this way of closing a mouth works for the astronaut but spoils them.
 """
 
 import functools
@@ -25,7 +25,7 @@ from megbench.faces.landmarks import landmarks, points_in
 from megbench.faces.mesh import FittedMesh, fit_mesh
 
 TEXTURE = 2 * SIZE
-# The position of the face in the square: the eye distance as a share of the side, and the point between the eyes.
+# The position of the face in the square, as shares of its side: the eye distance and the point between the eyes.
 EYE_SHARE, EYES_AT = 0.24, (0.5, 0.45)
 # The pictures were made by NASA and the United States Navy; works of the federal government are in the public domain.
 BUILT_IN = {
@@ -42,7 +42,7 @@ HEALED = 14
 
 @dataclass(frozen=True)
 class Portrait:
-    """A cropped portrait. `texture`: uint8 (512, 512, 3) RGB; `face`: its mesh in frame pixels (256 x 256)."""
+    """A cropped portrait. texture: uint8 (512, 512, 3) RGB. face: its mesh, in pixels of a frame (256 x 256)."""
 
     name: str
     texture: Frames
@@ -94,7 +94,7 @@ def read_portrait(portrait: str) -> Portrait:
 
 
 def _fit(texture: Frames, what: str) -> FittedMesh:
-    """Return the mesh in frame pixels, fitted to landmarks on the larger texture, where they are more precise."""
+    """Return the mesh in frame pixels. The landmarks come from the larger texture, where they are more precise."""
     scale = TEXTURE / SIZE
     try:
         found = landmarks(grey(texture[None])[0], f"the square cut out of {what}")

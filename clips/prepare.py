@@ -35,10 +35,11 @@ from megbench.core.progress import duration, note
 from megbench.core.video import medium_of
 from megbench.faces.landmarks import Points, landmarks
 
-# recorded: colours are unchanged. luma: grey. swapped: grey as in the published preparation, which swaps red and blue.
+# "recorded": colours are unchanged. "luma": grey. "swapped": grey as in the published preparation, which swaps red and
+# blue.
 Colour = Literal["recorded", "luma", "swapped"]
-# Processor seconds for loading the face detector, for finding a clip's face and for processing a frame of 640 x 480,
-# used for estimates.
+# For estimates: the processor seconds that it takes to load the face detector, to find a clip's face and to process a
+# frame of 640 x 480.
 START_S, CLIP_S, FRAME_S = 3.0, 0.25, 0.006
 # A function from the 68 landmarks to the 18 points.
 Pick = Callable[[Points], Points]
@@ -46,7 +47,7 @@ Pick = Callable[[Points], Points]
 
 @dataclass(frozen=True)
 class Task:
-    """One clip to be prepared and stored in `place`."""
+    """A clip that is to be prepared and stored in `place`. key: see `_task`."""
 
     recording: Recording
     place: Path
@@ -59,12 +60,14 @@ class Task:
 def prepare(
     survey: Survey, out: Path, pick: Pick, drivers: Collection[str], challenge: str, colour: Colour, workers: int
 ) -> ClipStore:
-    """Prepare all usable clips of a database, write them to the store `out` and return it; finished clips are kept.
+    """Prepare all usable clips of a database, write them to the store `out` and return the store.
+
+    Clips that are already finished are kept. Clips that cannot be read, or whose first frame shows no face, are listed
+    in the store with the reason. If another process is preparing clips in `out`, wait for it.
 
     pick: returns the 18 points for 68 landmarks. drivers: recordings that `challenge` uses as drivers. workers: the
-    number of processes; 0 means one per core. Clips that cannot be read, or whose first frame shows no face, are listed
-    in the store with the reason. If another process is preparing clips in `out`, wait for it. Raise BenchError if no
-    clip can be used, or if `out` exists and is not a clip store.
+    number of processes; 0 means one per core. Raise BenchError if no clip can be used, or if `out` exists and is not a
+    clip store.
     """
     tasks = [_task(clip.recording, out, pick, drivers, challenge, colour) for clip in survey.usable]
     with locked_folder(out, CLIP_STORE, wait=True):
@@ -74,7 +77,7 @@ def prepare(
         waiting = [task for task in tasks if not _finished(task)]
         stale = {place.parent for place in out.glob(f"*/{CLIP}")} - {task.place for task in tasks}
         before = _left_out_before(out)
-        # Otherwise the store's facts are kept, because others may be reading them.
+        # The store's facts are removed only if its clips change, because other processes may be reading them.
         if stale or any(task.recording.name not in before for task in waiting):
             (out / STORE).unlink(missing_ok=True)
         for folder in stale:
@@ -118,7 +121,10 @@ def _task(
 
 
 def _announce(database: str, waiting: Collection[Task], wanted: int, out: Path, workers: int) -> None:
-    """Print what will be prepared and, unless there are videos, whose frames are not counted, how long it will take."""
+    """Print what will be prepared and how long it will take.
+
+    The time is left out if there are videos, because their frames have not been counted.
+    """
     frames = sum(len(task.recording.files) for task in waiting)
     many = f"{plural(len(waiting), 'clip')} of {database}"
     done = f" ({wanted - len(waiting)} more are already prepared)" if len(waiting) < wanted else ""
@@ -131,7 +137,10 @@ def _announce(database: str, waiting: Collection[Task], wanted: int, out: Path, 
 
 
 def _left_out_before(out: Path) -> Collection[str]:
-    """Return the clips that an earlier call could not use. They are tried again, which does not affect other clips."""
+    """Return the names of the clips that an earlier call could not use.
+
+    They are tried again, which does not affect the other clips.
+    """
     try:
         return read_facts(out / STORE, StoreFacts).left_out
     except BenchError:

@@ -1,4 +1,4 @@
-"""Use the clips of a prepared store as drivers, in the form in which protocols pass them to methods."""
+"""Convert the clips of a clip store to the form in which protocols pass drivers to methods."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from megbench.core.prepared_clips import ClipStore, StoredClip, three_channels
 
 
 def stored_clips(folder: Path, cache: Path) -> list[Clip]:
-    """Return the clips of a store as drivers, stored in `cache` like all other clips."""
+    """Return the clips of a clip store as drivers, and keep them in `cache` like all other clips."""
     store = ClipStore(folder)
     return [_as_clip(store, stored, cache) for stored in store.clips]
 

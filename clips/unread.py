@@ -1,4 +1,4 @@
-"""Messages about what a folder contains where clips were expected, and about how to turn that into clips."""
+"""Messages about folders that do not contain the expected clips: what they contain, and how to turn that into clips."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOWN = 3
 
 
 def below(folder: Path, suffixes: Collection[str]) -> list[tuple[str, int]]:
-    """Return the folders under `folder` that contain files with one of these suffixes, and the number of such files.
+    """Return the folders under `folder` that contain files with one of these suffixes, with the number of these files.
 
     `folder` itself is included as ".".
     """
@@ -41,7 +41,7 @@ def counted(found: list[tuple[str, int]]) -> str:
 
 
 def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
-    """Return how to turn entries of a folder into clips, one sentence per kind of entry, or [] if no kind is known."""
+    """Return how to turn the entries of a folder into clips: one sentence for each kind of entry with a remedy."""
     sentences = []
     nested = [entry for entry in entries if entry.is_dir()]
     for kind, suffixes in (("Pictures", PICTURES), ("Videos", VIDEOS)):
@@ -62,7 +62,7 @@ def remedies(folder: Path, entries: Collection[Path]) -> list[str]:
 
 
 def picture_remedies(entries: Collection[Path]) -> list[str]:
-    """Return how to turn pictures in unsupported formats into templates, in one sentence, or [] if there are none."""
+    """Return how to turn pictures in unsupported formats into templates: one sentence, or [] if there are none."""
     names = {path.suffix.lower(): path.name for path in entries if path.is_file() and not path.name.startswith(".")}
     others = sorted(set(names) & set(OTHER_PICTURES))
     return [f"{', '.join(others)} files are not read. Save {names[others[0]]!r} as PNG or JPEG."] if others else []

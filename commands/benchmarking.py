@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def planned(request: Request, settings: Settings, out: Path | None, media_all: bool, dry_run: bool) -> Benchmark:
     """Return the requested run with its cells, and print what will be missing from the run.
 
-    out: the run's folder; None means runs/<protocol>-<hash>. Raise BenchError for unknown names, unusable inputs and,
-    unless `dry_run` is set, a folder that cannot be used.
+    out: the run's folder; None means runs/<protocol>-<hash>. Raise BenchError for unknown names, for unusable inputs
+    and, unless `dry_run` is set, for a folder that cannot be used.
     """
     from megbench.core.files.cache import digest
     from megbench.core.files.folder_lock import RUN, check_free
@@ -97,7 +97,7 @@ def completed(run: Benchmark, altering: Sequence[Perturbation], media_all: bool)
 
 
 def _outdated(run: Path) -> bool:
-    """Return whether a page or summary is missing or outdated, as it is after an interruption or new judgements."""
+    """Return whether a page or summary is missing, or older than the scores, judgements or labels that it shows."""
     shown = [path for name in ("run.json", "scores.csv", "experts.csv", RECOGNITION) if (path := run / name).exists()]
     shown += run.glob(f"{PERTURBED}/*/scores.csv")
     newest = max((path.stat().st_mtime_ns for path in shown), default=0)

@@ -1,4 +1,4 @@
-"""Find the databases that an option names, either prepared stores or raw databases, which are prepared first."""
+"""Return the clip stores that an option names. A raw database may be named, too; it is prepared first."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from megbench.core.files.working_folder import STORE
 
 
 def clip_stores(text: str, option: str, instead: str = "") -> dict[str, Path]:
-    """Return the stores given as NAME=PATH[,NAME=PATH], by database; a raw database is prepared first.
+    """Return the clip stores named by `text`, NAME=PATH[,NAME=PATH], by database; a raw database is prepared first.
 
     option, instead: text for messages, such as "--clips" and "demo or ". Raise BenchError if `text` does not have this
-    form, a store contains another database, or a database is named twice.
+    form, if a store contains another database, or if a database is named twice.
     """
     pairs = [item.partition("=")[::2] for item in text.split(",")]
     if not all(database and path for database, path in pairs):
@@ -25,7 +25,7 @@ def clip_stores(text: str, option: str, instead: str = "") -> dict[str, Path]:
 
 
 def _store(database: str, path: Path, option: str) -> Path:
-    """Return a database's store: `path` itself if it is a store, otherwise one prepared from the database there."""
+    """Return a database's clip store: `path` if that is a store, otherwise one prepared from the database in `path`."""
     from megbench.core.files.cache import digest
     from megbench.core.prepared_clips import ClipStore, is_store
 

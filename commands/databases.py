@@ -23,7 +23,7 @@ CHALLENGE = "MEGC2021"
 
 
 class Colour(StrEnum):
-    """The treatment of colour: kept, reduced to luma, or converted to grey as published, with red and blue swapped."""
+    """The treatment of colour: kept as recorded, reduced to luma, or reduced to luma with red and blue swapped."""
 
     recorded = "recorded"
     luma = "luma"
@@ -74,7 +74,7 @@ def prepare(
 
 
 def survey(database: str, path: Path, sheet: Path | None = None, without: list[str] | None = None) -> Survey:
-    """Return which clips of a database are at `path`, and what is missing or corrected."""
+    """Return the survey of a database at `path`: which clips are there, and what is missing or corrected."""
     from megbench.clips.databases import DATABASES
     from megbench.core.registry import load
 
@@ -97,7 +97,7 @@ def prepared(found: Survey, out: Path, colour: Colour = Colour.recorded, workers
 
 
 def given_points(landmarks: Points) -> Points:
-    """Return FPB-FOMM's 18 points (18, 2) from 68 landmarks (68, 2)."""
+    """Return FPB-FOMM's points (18, 2) for 68 landmarks (68, 2)."""
     import numpy as np
     import torch
 

@@ -17,9 +17,9 @@ from megbench.faces.landmarks import Points, landmarks
 from megbench.reports.run_facts import CellFacts
 from megbench.reports.run_files import FinishedRun
 
-# MEGC requires 256 x 256 pixels at 100 frames a second, whatever the driver's rate.
+# MEGC requires videos of 256 x 256 pixels at 100 frames a second, whatever the driver's frame rate.
 FPS = 100.0
-# A better quality than for viewing: at crf 4, a noisy clip with hardly any motion loses some of its motion.
+# Videos for viewing are not good enough: at crf 4, a noisy clip with hardly any motion loses some of that motion.
 FINE = {**VIEWED, "crf": "1"}
 # The date of the files in the zip: the earliest that the format allows, so that equal videos give equal zip files.
 DATE = (1980, 1, 1, 0, 0, 0)
@@ -28,8 +28,8 @@ DATE = (1980, 1, 1, 0, 0, 0)
 def write_entry(run: FinishedRun, label: str, names: Mapping[str, str], target: Path) -> None:
     """Write a row's outputs as `<name>.mp4` into a zip file, completely or not at all.
 
-    names: the cells' names in the entry, keyed by their names in the run. Raise BenchError, naming the cell, if its
-    output is missing or is not the one that was scored, or if the video does not preserve the frames or their motion.
+    names: the cells' names in the entry, keyed by their names in the run. Raise BenchError, naming the cell, if an
+    output is missing or is not the one that was scored, or if a video does not preserve the frames or their motion.
     """
     cells = [cell for cell in run.facts.cells if cell.name in names]
     for cell in cells:  # before anything is encoded
@@ -66,7 +66,10 @@ def _video(run: FinishedRun, label: str, cell: CellFacts) -> bytes:
 
 
 def _points(run: FinishedRun, cell: CellFacts) -> Points:
-    """Return the landmarks of a cell's template, which outputs show in frame 0. Raise CellFailed if it has no face."""
+    """Return the landmarks of a cell's template, which is also what an output shows in frame 0.
+
+    Raise CellFailed if the template has no face.
+    """
     return landmarks(grey(read_png(run.template_picture(cell))[None])[0], f"template {cell.template}")
 
 

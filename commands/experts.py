@@ -109,7 +109,7 @@ def _refuse(imported: Imported) -> None:
 
 
 def _kept(folder: Path, new: Sequence[Judgement]) -> list[Judgement]:
-    """Write and return a run's judgements: the new ones, and the earlier ones that they do not replace."""
+    """Write and return a run's judgements: the new ones, and those earlier ones that no new one replaces."""
     from megbench.experts.judgements import FILE, read_judgements, write_judgements
 
     path = folder / FILE
@@ -174,7 +174,7 @@ def pairs(
 
 
 def _hand_over(run: FinishedRun, folder: Path, key: Key) -> None:
-    """Write the folder for one expert: sheet, coded videos, drivers and templates."""
+    """Write the folder for one expert: the sheet, the videos under their codes, the drivers and the templates."""
     import shutil
 
     from megbench.core.files.cache import whole_folder

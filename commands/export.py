@@ -38,8 +38,8 @@ def flow(
 ) -> None:
     """Write u, v and strain from onset to apex in the form read by STSTNet, HTNet and CausalNet, one fold per subject.
 
-    If databases are given, a run's outputs are used for training only, in every fold except that of their driver's
-    person. Otherwise, outputs are treated like recorded clips, with their driver's person as the subject.
+    If databases are given, a run's outputs are used only for training: in every fold except that of the person in their
+    driver. Otherwise, outputs are treated like recorded clips whose subject is the person in their driver.
     """
     from megbench.core.progress import note
     from megbench.recognition.flow_export import write_flow

@@ -19,7 +19,7 @@ app = typer.Typer(help="External programs as methods (external@NAME).", no_args_
 
 @app.command("list")
 def list_(name: Annotated[str, typer.Argument(help="Show one description in full.")] = "") -> None:
-    """List ready-made descriptions and your own, with what they run and whether their arguments were verified."""
+    """List the ready-made descriptions and your own: what each runs, and whether its arguments were verified."""
     from megbench.core.files.working_folder import in_store
     from megbench.core.tables.spreadsheet_text import printable
     from megbench.methods.external_description import OWN, READY_MADE, read_description

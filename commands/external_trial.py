@@ -20,7 +20,7 @@ from megbench.methods.external import External
 from megbench.methods.external_description import IN_CHECKOUT, Description
 
 COUNT = 2
-# The place at which the driver's face moves (x, y), the distance, and the width of the moving area, all in pixels.
+# The place (x, y) at which the driver's face moves, its motion (x, y), and the width of the moving area, all in pixels.
 BROW, MOVE, SPREAD = (100.0, 93.0), (0.0, -1.0), 16.0
 # Patterns in a program's last output, each with the cause of the failure and a remedy; the first match applies.
 CAUSES = (
@@ -49,7 +49,7 @@ CAUSES = (
 
 
 def check(method: External) -> str:
-    """Return a sentence stating that a program works and how fast it is. Raise BenchError if it does not work."""
+    """Return a sentence that states that a program works and how fast it is. Raise BenchError if it does not work."""
     described = method.description
     _check_files(described, method.variant)
     if "{python}" in described.text and not described.image and not method.versions():
@@ -106,7 +106,7 @@ def _check_files(described: Description, variant: str) -> None:
 
 
 def _explained(message: str, described: Description) -> str:
-    """Return a failure's cause and remedy if its message matches a known pattern, otherwise the message alone."""
+    """Return a failure's message, with the cause and a remedy if the message matches a known pattern."""
     for words, cause, remedy in CAUSES:
         if " ended with exit code " in message and re.search(words, message, re.IGNORECASE):
             told = remedy.format(

@@ -26,14 +26,13 @@ if TYPE_CHECKING:
     from megbench.reports.gained import Gain, GainRow
 
 RENDERED = "rendered"
-# The number of rendered people used with --clips rendered, which is enough to show within minutes what the command
-# does.
+# The number of rendered people that `--clips rendered` means: enough to show within minutes what the command does.
 PEOPLE = 12
 VERSION = "1"
 CONTROL, CONTENDER = "still", "flow_warp"
 FILE, PAGE = "gain.json", "gain.html"
-# CPU seconds on the machine described in docs/performance.md: training STSTNet on one picture for one epoch, and
-# measuring the flow of one pair.
+# The CPU seconds that it takes to train STSTNet on one picture for one epoch, and to measure the flow of one pair, on
+# the machine described in docs/performance.md.
 LEARNING_S, FLOW_S = 0.0003, 0.15
 
 
@@ -115,7 +114,7 @@ def _recogniser(by: str, epochs: int) -> Recogniser:
 
 
 def _rows(methods: Sequence[str]) -> list[Row]:
-    """Return the rows: still copies, flow_warp and the requested methods.
+    """Return the rows: those of still copies and of flow_warp, and those of the requested methods.
 
     Raise BenchError if a method needs something that pairs of clips do not have.
     """
@@ -133,7 +132,7 @@ def _rows(methods: Sequence[str]) -> list[Row]:
 
 
 def _samples(clips: str, workers: int) -> tuple[list[Sample], list[str], Mapping[str, Origin]]:
-    """Return the clips with their flow pictures, notes on the clips, and the origins of their frames by clip name."""
+    """Return the clips with their flow pictures, notes on the clips and, by clip name, the origins of their frames."""
     from megbench.recognition.rendered import rendered_samples
     from megbench.recognition.samples import stored_samples
     from megbench.recognition.two_frames import rendered_origins, stored_origins

@@ -1,4 +1,4 @@
-"""The steps of `bench.py gain`: make cells from pairs, animate them, and train and test a recogniser per fold."""
+"""The steps of `bench.py gain`: make cells from pairs, animate them, then train and test a recogniser in each fold."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SEEN = (
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The plan of an experiment: who is held out, what is animated, and how many copies are made of each clip."""
+    """The plan of an experiment: who is held out in which fold, what is animated, and how often each clip is copied."""
 
     data: Labelled
     folds: Folds
@@ -52,8 +52,8 @@ class Plan:
 class Copies:
     """The copies that a row adds to the real clips, and what readers need to know about them.
 
-    pictures: (M, 3, 28, 28). copied: (M,), the index of the sample that each picture copies. used: (F, M) bool, which
-    pictures each fold learns from.
+    pictures: (M, 3, 28, 28). copied: (M,), the index of the sample of which each picture is a copy. used: (F, M) bool,
+    whether a fold learns from a picture.
     """
 
     name: str
@@ -70,12 +70,12 @@ class Copies:
         return self.name.replace(" ", "_")
 
     def taught(self, fold: int) -> bool:
-        """Return whether a fold is trained, which is so if the row adds copies to it or is the row of real clips."""
+        """Return whether a fold is trained: the row adds copies to this fold, or it is the row of real clips only."""
         return self.kind == "real" or bool(self.used[fold].any())
 
 
 def cells_of(plan: Plan, origins: Mapping[str, Origin], settings: Settings) -> list[Cell]:
-    """Return each pair as a cell: the driver's onset and apex, and the template's onset."""
+    """Return each pair as a cell: its driver is the onset and apex of a clip, and its template is the onset of one."""
     clips = as_drivers(plan.data.samples, origins, settings.store / "clips", settings.workers)
     faces = {place: as_template(clips[place]) for place in sorted(set(plan.pairs.templates.tolist()))}
     pairs = zip(plan.pairs.drivers.tolist(), plan.pairs.templates.tolist(), strict=True)
@@ -107,7 +107,7 @@ def animated(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, Ce
 def seen_motion(
     run: Path, jobs: Sequence[Job], records: Mapping[str, CellRecord], settings: Settings
 ) -> list[Measured | str]:
-    """Return each output's motion from onset to apex, or the reason why there is none."""
+    """Return, for each job, the motion of its output from onset to apex, or the reason why there is none."""
     done = [job for job in jobs if records[job.key].status == "ok"]
     moments = [_moment(job, records[job.key], cell_folder(run, job)) for job in done]
     measured = measure(moments, settings.store, "Flow of copies", settings.workers)
@@ -118,7 +118,7 @@ def seen_motion(
 def copies_of(plan: Plan, row: Row, jobs: Sequence[Job], motion: Sequence[Measured | str]) -> Copies:
     """Return the copies that a row adds.
 
-    jobs: the row's jobs, in the order of the pairs. motion: what `seen_motion` returned for them.
+    jobs: the row's jobs, in the order of the pairs. motion: what `seen_motion` returned for these jobs.
     """
     made = {place: one for place, one in enumerate(motion) if isinstance(one, Measured)}
     reasons = [one for one in motion if isinstance(one, str)]
@@ -139,7 +139,7 @@ def copies_of(plan: Plan, row: Row, jobs: Sequence[Job], motion: Sequence[Measur
 
 
 def seen_mark(row: Row, data: Labelled) -> dict[str, str]:
-    """Return the mark of a row whose model was trained on people in these clips, or {} for other rows."""
+    """Return the mark of a row whose model was trained on people who are in these clips, or {} for other rows."""
     people, clips = set(row.seen.get("people", ())), {without_camera(clip) for clip in row.seen.get("clips", ())}
     seen = {one.person for one in data.samples if one.person in people or without_camera(one.clip) in clips}
     return {f"trained on {len(seen)} of {len(set(data.people))} people": SEEN} if seen else {}
@@ -159,7 +159,7 @@ def no_copies(plan: Plan) -> Copies:
 
 
 def course_of(plan: Plan, copies: Copies) -> Course:
-    """Return the training data of each fold: the real clips of its people, and the copies that it may use."""
+    """Return the data from which each fold learns: its real clips, and the copies that it may use."""
     data = plan.data
     return Course(
         np.concatenate([data.pictures, copies.pictures]),

@@ -73,7 +73,10 @@ def _options(each: Generator) -> Iterator[str]:
 
 
 def _default(each: Generator) -> str:
-    """Return the default mode in words. If it needs a network from a later stage, it depends on the weights."""
+    """Return the default mode in words.
+
+    The mode depends on the weights if it needs a network that is trained in a later stage.
+    """
     first, *_ = each.modes
     later = [network for network in each.modes[first].networks if network in each.later]
     if not later:

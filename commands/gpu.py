@@ -19,7 +19,7 @@ def gpu(
     device: DeviceOption = Device.cuda,
     out: Annotated[Path, typer.Option(help="Markdown file for the table.")] = FILE,
 ) -> None:
-    """Compare generation and training on the GPU with the CPU; measure speed and memory (on cpu: small networks)."""
+    """Compare generation and training on the GPU with the CPU; measure speed and memory (on cpu: of small networks)."""
     chosen = resolve_device(device)
     from megbench.commands.gpu_material import Material
     from megbench.commands.gpu_table import measured, table_of

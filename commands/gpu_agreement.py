@@ -27,7 +27,7 @@ from megbench.training.loop import TrainingRun
 from megbench.training.plan import Plan, StagePlan
 from megbench.training.processes import Group
 
-# The number of pairs in the training step, both of which batch normalisation sees.
+# The number of pairs in the training step. Batch normalisation works on both together.
 PAIRS = 2
 
 
@@ -35,9 +35,9 @@ PAIRS = 2
 class Difference:
     """The differences between a device's results and the CPU's.
 
-    largest, mean: the largest and mean difference in the frames, in levels from 0 to 255. loss: the relative
-    difference in the step's summed losses. gradient: the norm of the difference in all parameters' gradients after the
-    step, relative to the norm of the CPU's gradients.
+    largest, mean: the largest and the mean difference in the frames, in levels from 0 to 255. loss: the relative
+    difference in the sum of the step's losses. gradient: the norm of the difference between the gradients of all
+    parameters after the step, relative to the norm of the CPU's gradients.
     """
 
     largest: float
@@ -51,11 +51,11 @@ class Difference:
         return all(getattr(self, name) <= bound for name, bound in BOUNDS.items())
 
 
-# Measured on one CPU (AMD EPYC, PyTorch 2.15) by computing everything twice, with oneDNN's convolutions and with
-# PyTorch's own: over the six generators, the largest differences were 1 level in a frame, 0.00004 levels on average, a
-# relative 3.7e-5 in the loss and 1.8e-4 in the gradient. The kernels of a GPU may differ more. The bounds of the mean
-# and the gradient are therefore 25 times as large, and that of the loss, a mean over many pixels, is three times as
-# large.
+# Everything was computed twice on one CPU (AMD EPYC, PyTorch 2.15), with oneDNN's convolutions and with PyTorch's own.
+# Over the six generators, the largest differences were 1 level in a frame, 0.00004 levels in the mean, and relative
+# differences of 3.7e-5 in the loss and 1.8e-4 in the gradient. The kernels of a GPU may differ more. The bounds of the
+# mean and of the gradient are therefore 25 and 28 times these values; that of the loss, which is a mean over many
+# pixels, is 2.7 times its value.
 BOUNDS = {"largest": 1.0, "mean": 1e-3, "loss": 1e-4, "gradient": 5e-3}
 
 
@@ -83,7 +83,7 @@ def frames(name: str, device: str, material: Material) -> Frames:
 def step(name: str, device: str, material: Material) -> tuple[float, Tensor]:
     """Run one step of the last stage of the training that made the demo weights, starting from these weights.
 
-    Return the sum of its losses, and the gradients as one vector, float64 on the CPU.
+    Return the sum of the step's losses, and the gradients as one vector of float64 on the CPU.
     """
     trainer, points = trainer_of(name)
     stage = trainer.stages[-1]

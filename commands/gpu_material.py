@@ -26,7 +26,7 @@ PEOPLE, STATES, SEED = 3, 6, 0
 
 @dataclass(frozen=True)
 class Material:
-    """A small rendered set in `folder`, as `train --clips demo` renders it: the first person is the template."""
+    """A small rendered set in `folder`, rendered as for `train --clips demo`."""
 
     folder: Path
 
@@ -41,7 +41,10 @@ class Material:
         return source.open(resolve(source.settings, [{"held_out": 1, "points": points}], where="data"), training)
 
     def scene(self, n_frames: int) -> Scene:
-        """Return the first person as the template and the second as the driver, whose states are repeated in turn."""
+        """Return the first person as the template and the second as the driver.
+
+        The driver's frames are the person's states in turn, repeated until there are `n_frames`.
+        """
         people = RenderedSet(self.folder, held_out=1)
         states: npt.NDArray[np.int_] = np.array([index % STATES for index in range(n_frames)])
         intensity = np.clip(LARGEST * people.units[states].astype(np.float64), 0, LARGEST)
@@ -51,9 +54,10 @@ class Material:
 
 @dataclass(frozen=True)
 class Scene:
-    """A template, uint8 (256, 256, 3) RGB, and a driver, (T, 256, 256, 3), each with landmarks (68, 2) of its frame 0.
+    """A template, uint8 (256, 256, 3) RGB, and a driver, uint8 (T, 256, 256, 3) RGB.
 
-    intensity: the driver's action units, (T, 17), 0 to 5.
+    template_landmarks, driver_landmarks: (68, 2) each; those of the driver are from its frame 0. intensity: the
+    driver's action units, (T, 17), 0 to 5.
     """
 
     template: Frames
@@ -65,7 +69,7 @@ class Scene:
     def animated(
         self, generator: Generator, mode: str, animator: Any, networks: Mapping[str, nn.Module], device: str
     ) -> Frames:
-        """Read the template and the driver, paint every frame, and return the frames, uint8 (T, 256, 256, 3) RGB."""
+        """Read the template and the driver, paint every frame and return the frames: uint8 (T, 256, 256, 3) RGB."""
         if generator.driven_by == "action units":
             own = self.driver_landmarks if generator.modes[mode].driver_landmarks else None
             face = animator.face(self.template, self.template_landmarks if generator.landmarks else None)

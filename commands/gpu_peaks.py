@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# TFLOP/s by the name that PyTorch gives a GPU: float32 without tensor cores (TF32 is off), then bfloat16 on tensor
-# cores with dense matrices and sums in float32. Sources, all by NVIDIA: "H100 Tensor Core GPU Architecture"
-# (whitepaper) and "H200 Tensor Core GPU" (datasheet; it has the same chip); "A100 Tensor Core GPU" (datasheet); "L40S"
-# and "L4 Tensor Core GPU" (datasheets; the L4's states bfloat16 with sparsity, twice the dense figure); "NVIDIA Ada GPU
-# Architecture" (whitepaper) for the GeForce.
+# TFLOP/s by the name that PyTorch gives a GPU. The first number is for float32 without tensor cores (TF32 is off), the
+# second for bfloat16 on tensor cores with dense matrices and sums in float32. Sources, all by NVIDIA: "H100 Tensor Core
+# GPU Architecture" (whitepaper); "H200 Tensor Core GPU" (datasheet; the H200 has the same chip); "A100 Tensor Core GPU"
+# (datasheet); "L40S" (datasheet); "L4 Tensor Core GPU" (datasheet, which states bfloat16 with sparsity, twice the dense
+# figure); for the GeForce, "NVIDIA Ada GPU Architecture" (whitepaper).
 HOPPER, AMPERE = (66.9, 989.4), (19.5, 312.0)
 PEAKS = {
     "NVIDIA H200": HOPPER,
@@ -36,7 +36,7 @@ class Peak:
         return cls(*PEAKS.get(device, ()))
 
     def used(self, tflops: float, precision: str) -> str:
-        """Return a speed as text, with its share of the peak if that is known. precision: "float32" or "bf16"."""
+        """Return a speed as text, with its share of the peak if the peak is known. precision: "float32" or "bf16"."""
         peak = self.float32 if precision == "float32" else self.bf16
         share = f", {tflops / peak:.0%} of {peak:g}" if peak else ""
         return f"{tflops:.3g} TFLOP/s{share}"

@@ -1,4 +1,4 @@
-"""Measure how fast a device generates and trains, how much memory it uses, and how many operations are needed."""
+"""Measure how fast a device generates and trains, how much memory it uses, and how many operations this takes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from megbench.training.processes import Group
 
 Precision = Literal["float32", "bf16"]
 
-# The number of steps in one cycle of training, as ULME-GAN's generator is updated only in every fifth step.
+# The number of steps in one cycle of training: ULME-GAN's generator is updated only in every fifth step.
 CYCLE = 5
 HOURGLASS = {"hourglass": {"block_expansion": 8, "max_features": 32}}
 NARROW = {"block_expansion": 8, "max_features": 32}
@@ -54,8 +54,9 @@ class Scale:
     """The amount of work to measure.
 
     sizes: the networks' settings by generator; networks without settings have their published sizes. frames: the number
-    of driver frames. rounds: how often the driver is animated; the fastest round counts. pairs: the number of pairs in
-    a training step. steps: the number of training steps measured, after `first` steps that are not measured.
+    of the driver's frames. rounds: how often the driver is animated; the fastest round counts. pairs: the number of
+    pairs in a training step. first: the number of training steps that are run first and not measured. steps: the number
+    of those that are measured.
     """
 
     sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -92,7 +93,7 @@ class Built:
 
     @classmethod
     def of(cls, name: str, scale: Scale) -> Built:
-        """Build the networks on the CPU in eval mode, as torch would run them without nets/fast.py."""
+        """Build the networks on the CPU in eval mode, without the rearrangements of nets/fast.py."""
         generator = descriptors(GENERATORS)[name]
         module, kind = networks_at(generator.model)
         config = build(kind, dict(scale.sizes.get(name, {})), "model")
@@ -109,7 +110,7 @@ class Built:
 
 
 def generation(name: str, precision: Precision, device: str, material: Material) -> Speed:
-    """Measure the frames per second of reading a template and a driver, painting all frames and copying them back."""
+    """Measure generation in frames per second: read a template and a driver, paint all frames and copy them back."""
     scale = SCALES[device]
     built = Built.of(name, scale)
     for network in built.networks.values():
@@ -124,9 +125,10 @@ def generation(name: str, precision: Precision, device: str, material: Material)
 
 
 def training(name: str, precision: Precision, device: str, material: Material) -> Speed:
-    """Measure the pairs per second of training with the published losses and the perceptual loss that needs no weights.
+    """Measure training: how many pairs per second it processes.
 
-    The batch is drawn once beforehand, because the time that the CPU takes to draw batches should not be measured.
+    The losses are the published ones, but the perceptual loss is the one that needs no weights. The batch is drawn once
+    beforehand, because the time that the CPU takes to draw batches should not be measured.
     """
     scale = SCALES[device]
     trainer = published(name, scale)
@@ -152,7 +154,7 @@ def frame_flops(name: str, device: str, material: Material) -> float:
 
 
 def published(name: str, scale: Scale) -> Any:
-    """Return a generator's training with the published losses, starting from fresh weights."""
+    """Return a generator's training from fresh weights, with the losses described in `training`."""
     kind: Any = load("trainable", name, TRAINABLES)
     loss = {"loss": {"perceptual": "pyramid"}} if hasattr(kind().model, "loss") else {}
     return resolve(kind, [{"model": {**scale.sizes.get(name, {}), **loss}}]).trainer()
@@ -182,7 +184,7 @@ class FlopCounter(TorchDispatchMode):
         self.total = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation and add its floating-point operations, or those of the operations that it consists of."""
+        """Run an operation and add its floating-point operations, or else those of the operations it is composed of."""
         formula, named = flop_registry.get(func._overloadpacket), kwargs or {}
         if formula is None:
             with self:
@@ -203,7 +205,7 @@ def counted(work: Callable[[], object]) -> int:
 
 
 def timed(work: Callable[[], object], device: str) -> float:
-    """Return the seconds that `work` takes, until the device has finished."""
+    """Return how many seconds pass until the device has finished `work`."""
     finish(device)
     began = time.perf_counter()
     work()

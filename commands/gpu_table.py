@@ -44,9 +44,10 @@ NOT_TOLD = "this system does not report the peak memory of a process"
 
 @dataclass(frozen=True)
 class Row:
-    """The results for a generator. A speed that could not be measured is replaced by text that states the reason.
+    """The results for a generator.
 
-    frame_flops, pair_flops: the number of floating-point operations per frame and per training pair.
+    frame_flops, pair_flops: the number of floating-point operations per frame and per training pair. generation,
+    training: the speeds by precision; for a speed that could not be measured, the reason as text.
     """
 
     name: str

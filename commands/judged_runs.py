@@ -81,7 +81,7 @@ def contents_of(run: FinishedRun) -> dict[tuple[str, str, str], str]:
 
 
 def show_on_page(folder: Path, run: FinishedRun | None, *made: str) -> None:
-    """Regenerate a run's page, if it has one, to show the judgements; seal the run again with the files `made`."""
+    """Regenerate a run's page, if there is one, with the judgements, and seal the run again with the files `made`."""
     from megbench.commands.runs import make_report
     from megbench.engine.run_folder import REPORT
     from megbench.engine.seal import seal_again

@@ -20,7 +20,7 @@ from megbench.commands.request import make_protocol
 from megbench.core.errors import plural
 from megbench.core.generator import Generator, Status
 
-# What the listing says about supplied weights, by their status.
+# For each status of supplied weights, what the listing says about it.
 STATUSES: dict[Status, str] = {
     "published": "the published model",
     "reproducing": "trained here to reproduce the published model",
@@ -72,9 +72,10 @@ def list_(
 
 
 def meanings(what: Listed) -> Iterator[tuple[str, str]]:
-    """Yield each method, metric or protocol with a description from its descriptor or its docstring's first line.
+    """Yield the name and a description of each method, metric or protocol.
 
-    Plug-ins whose names are already taken come last.
+    The description comes from a generator's descriptor or from the first line of a docstring. Plug-ins whose names are
+    already taken come last.
     """
     from megbench.core.errors import BenchError
     from megbench.core.registry import ignored, load, names

@@ -21,7 +21,7 @@ SUFFIX = ".json"
 
 
 def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[BlindedOutput], each: int, dry: bool) -> None:
-    """Print how many pairs raters will see, then write a folder and a key for each rater; a dry run writes nothing."""
+    """Print how many pairs the raters will see and, unless `dry` is set, write a folder and a key for each rater."""
     from megbench.core.files.names import check_name
     from megbench.engine.seal import seal_again
     from megbench.experts.pairs_design import all_pairs, repeats
@@ -66,7 +66,7 @@ def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[Blinded
 
 
 def _told(made: Sequence[Asks], outputs: Sequence[BlindedOutput], possible: int, each: int, before: int) -> str:
-    """Return text that states the numbers of methods, pairs and questions."""
+    """Return sentences on the numbers of methods, pairs and questions."""
     from megbench.experts.pairs_keys import asked_before
 
     counts = asked_before(made)
@@ -102,7 +102,7 @@ def answered(files: Sequence[Path]) -> bool:
 
 
 def _keep(files: Sequence[Path], run: FinishedRun, contents: Mapping[tuple[str, str, str], str]) -> None:
-    """Read raters' answers and save them as the run's `pairs.csv`; a rater's new answers replace the earlier ones."""
+    """Read raters' answers and save them in the run's `pairs.csv`. A rater's new answers replace the earlier ones."""
     from megbench.experts.pairs import FILE, PairJudgement, read_pairs, write_pairs
     from megbench.experts.pairs_keys import read_answers, read_asks
 
@@ -128,7 +128,7 @@ def _keep(files: Sequence[Path], run: FinishedRun, contents: Mapping[tuple[str, 
 
 
 def import_pairs(files: Sequence[Path], run: Path | None, out: Path | None) -> None:
-    """Save answers to pairs in their run, regenerate its page, and print the tables."""
+    """Save answers to pairs in their run, regenerate the run's page and print the tables."""
     from megbench.core.files.folder_lock import RUN, locked_existing
     from megbench.experts.pairs import FILE
     from megbench.reports.export import write_tables

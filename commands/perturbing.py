@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def altered_runs(run: Benchmark, perturbations: Sequence[Perturbation]) -> Iterator[Benchmark]:
-    """Yield one run per alteration. A run's clips are made only when it is reached.
+    """Yield one run per alteration. The clips of a run are made only when the run is reached.
 
-    Rows of outputs made elsewhere are left out, because they were made from unaltered drivers.
+    Rows of outputs made elsewhere are left out, because these outputs were made from unaltered drivers.
     """
     from megbench.clips.perturbed import perturbed_cells
 
@@ -38,9 +38,9 @@ def altered_runs(run: Benchmark, perturbations: Sequence[Perturbation]) -> Itera
 
 
 def complete(run: Benchmark, perturbations: Sequence[Perturbation], media_all: bool) -> list[str]:
-    """Complete the runs of all alterations and print what changed; return their failures, one line each.
+    """Complete the runs on altered drivers and print what changed; return their failures, one line each.
 
-    If anything was done, regenerate the first run's page and seal that run again.
+    If anything was done, regenerate the page of the original run and seal that run again.
     """
     from megbench.commands.runs import make_report
     from megbench.engine.seal import seal
@@ -62,7 +62,7 @@ def complete(run: Benchmark, perturbations: Sequence[Perturbation], media_all: b
 
 
 def _write_tables(folder: Path) -> str:
-    """Write the changes in figures and in the rows' order to the run's folder as CSV; return them as text."""
+    """Write how the figures and the order of the rows change, as CSV files in the run's folder; return this as text."""
     from megbench.core.files.cache import write_text
     from megbench.reports.perturbed import perturbed_tables
     from megbench.reports.run_files import FinishedRun

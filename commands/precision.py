@@ -14,7 +14,7 @@ GAINS = {
     "AMX": "an earlier version animated published sizes twice as fast as in float32; this one was not measured",
 }
 COST = "With demo weights, the PSNR to frames in float32 is 60 to 67 dB, and agreement changes by at most .003"
-# The number of frames from which a hint is worthwhile: demo networks in float32 need ten minutes for them on one core.
+# The number of frames from which a hint is worthwhile: demo networks take ten minutes for them in float32 on one core.
 MANY_FRAMES = 10_000
 
 
@@ -29,7 +29,7 @@ def advice() -> str:
 
 
 def hint(jobs: Sequence[Job], missing: Callable[[], Sequence[Job]]) -> str:
-    """Return `advice` if networks have many frames to animate in float32 and bf16 would be faster, otherwise "".
+    """Return `advice` if networks have many frames to animate in float32 and bf16 is known to be faster, otherwise "".
 
     missing: a function that returns the remaining jobs; it is called only if all jobs together have many frames.
     """

@@ -60,7 +60,7 @@ def recognition(
     stretched: StretchedOption = False,
     workers: WorkersOption = 0,
 ) -> None:
-    """Label a run's outputs with a recogniser trained on neither the driver's person nor the template's.
+    """Label each output of a run with a recogniser that was trained without the people in its driver and template.
 
     People are identified by their names and by identical frames.
     """
@@ -90,7 +90,7 @@ def recognition(
 
 
 def _kept(run: FinishedRun) -> str:
-    """Return a description of the labels that an earlier command left in a run, or "" if there are none."""
+    """Return a description of the labels that an earlier command has left in a run, or "" if there are none."""
     from megbench.reports.recognised import read_recognised
 
     try:
@@ -139,7 +139,10 @@ def learnt_from(run: FinishedRun, databases: str, classes: str, workers: int) ->
 
 
 def drivers_of(run: FinishedRun) -> list[Driver]:
-    """Return the drivers with frames in the run. An apex at or before the onset, or outside the clip, becomes None."""
+    """Return the drivers whose frames are in the run.
+
+    An apex at or before the onset, or outside the clip, becomes None.
+    """
     from megbench.recognition.moments import why_guessed
     from megbench.recognition.view import Driver
 

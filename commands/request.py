@@ -25,9 +25,9 @@ SHOWN = ("named_metrics", "reference")
 class Request:
     """The user's request in plain values: everything that affects scores, and two options for the page.
 
-    named_metrics: the metrics that have columns in every leaderboard; another metric has columns only if its figures
-    request them. reference: the reference whose published rows are shown beside the run's own
-    (megbench.reports.reference), or "".
+    named_metrics: the metrics that have columns in every leaderboard; other metrics have columns only if their figures
+    request them. reference: the reference whose published rows are shown beside the run's own, or "" for none
+    (megbench.reports.reference).
     """
 
     methods: tuple[str, ...]
@@ -47,9 +47,10 @@ class Request:
 
 
 def make_protocol(name: str, given: dict[str, Any], face: str = "", workers: int = 0) -> CellSource:
-    """Return the protocol `name` on the `given` folders, with the chosen `face` of its drivers ("": the largest).
+    """Return the protocol `name` on the `given` folders.
 
-    workers: the number of processes that it may use; 0 means one per processor.
+    face: the choice of the drivers' faces; "" means the largest. workers: the number of processes that the protocol may
+    use; 0 means one per processor.
     """
     from megbench.core.registry import ignored, load
     from megbench.protocols import PROTOCOLS, make
@@ -77,7 +78,7 @@ def make_rows(request: Request) -> list[Row]:
 
 
 def possible_rows(rows: Sequence[Row], request: Request, cells: Sequence[Cell]) -> list[Row]:
-    """Return all rows except those companions that these cells do not allow and that nobody requested by name."""
+    """Return the rows without those companions that these cells do not allow and that nobody requested by name."""
     return [row for row in rows if row.label in request.methods or not impossible(row, cells)]
 
 
@@ -95,7 +96,7 @@ def impossible(row: Row, cells: Sequence[Cell]) -> str:
 def mention(
     rows: Sequence[Row], marks: Mapping[str, Mapping[str, str]], metrics: Sequence[Any], cells: Sequence[Cell]
 ) -> None:
-    """Print which companions and metrics will be missing from a run and why, and warn of demo weights on recordings.
+    """Print which companions and metrics a run will lack and why, with notes on units from flow and on demo weights.
 
     rows: all requested rows and their companions. marks: the marks of the run's rows on these cells, by label.
     """
@@ -146,8 +147,8 @@ def chosen_metrics(given: Sequence[str]) -> tuple[str, ...]:
 def load_metrics(request: Request) -> list[Any]:
     """Return the classes of the requested metrics.
 
-    Raise BenchError if one does not meet the contract, or if two of them have figures with the same name, or with the
-    same short title in one group of columns.
+    Raise BenchError if a metric does not meet the contract, or if two metrics have figures with the same name, or with
+    the same short title in one group of columns.
     """
     from megbench.core.registry import ignored, load
     from megbench.engine.plugins import check_metric

@@ -1,4 +1,4 @@
-"""Measure a sample of a run's outputs again, for `results check --run`: do the scores belong to its frames?"""
+"""Measure a sample of a run's outputs again, for `results check --run`: do the scores belong to the run's frames?"""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from megbench.results.submission import CellResult, Submission
 def measured_again(made: Submission, run: Path, sample: int, seed: int) -> tuple[int, list[str]]:
     """Measure `sample` randomly drawn outputs of a run again. Return how many were measured, and a line per difference.
 
-    The frames come from the run, drivers and truths from the protocol. Raise BenchError if this machine cannot repeat
-    the run's request.
+    The frames come from the run; the drivers and truths come from the protocol. Raise BenchError if this machine cannot
+    repeat the run's request.
     """
     asked = (read_json(run / "run.json") or {})["request"]
     request = Request(**{name: asked[name] for name in Request.__dataclass_fields__ if name in asked})

@@ -48,7 +48,7 @@ def report(
         with locked_existing(run, RUN):
             print(make_report(run, media_all, no_media, reference))
             if forms:
-                # An incomplete confusion matrix would be meaningless, so all its columns are exported.
+                # A confusion matrix without some of its columns would be meaningless, so all are exported.
                 whole = ["recognition_confusion", *(["leaderboard"] if columns else [])]
                 tables = tables_of(run, names(columns), reference or asked_reference(FinishedRun(run)))
                 print(f"{plural(len(write_tables(run / TABLES, tables, forms, whole)), 'table')} in {run / TABLES}")
@@ -72,8 +72,8 @@ def page_recipe() -> str:
 def make_report(run: Path, media_all: bool, no_media: bool = False, reference: str = "") -> Path:
     """Write a run's page, its summary for terminals and its spotting log; return the page's path.
 
-    reference: the reference whose published rows are shown beside the run's; "" means that of the run's own command, if
-    any.
+    reference: the reference whose published rows are shown beside the run's; "" means the reference named in the
+    command that made the run, if any.
     """
     from megbench.core.files.cache import write_text
     from megbench.reports.common_cells import summary
@@ -99,8 +99,8 @@ def keep_motion(run: Path, jobs: Sequence[Job]) -> bool:
 
     Return whether anything changed.
 
-    For a driver, this is the motion of the reference against which outputs are scored, which shows the same motion with
-    different noise. Motion is missing if no metric of the run used it, or if it has been removed from the store since.
+    A driver gets the motion of its reference, against which outputs are scored and which shows the same motion with
+    different noise. A motion is missing if no metric of the run used it, or if it was removed from the store since.
     """
     from megbench.core.files.cache import link_file, read_kept, whole_folder
     from megbench.core.frames import read_frames

@@ -1,4 +1,4 @@
-"""A run's scores as data frames: all scores, or those of a single row with one line per cell."""
+"""The scores of a run as a data frame: either all of them, or those of its only row with one line per cell."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from megbench.core.clip import Cell
 from megbench.core.contracts import Figure, Metric
 from megbench.engine.score_table import COLUMNS, SCORES
 
-# Why recordings lack the figures that compare outputs with the truth, and which protocols have a truth.
+# The reason why recordings lack the figures that compare outputs with the truth, with the protocols that have a truth.
 NO_TRUTH = "the true result is not known; use the protocol demo, demo_kit or self (megbench.run)"
 OVER_ALL = "over_all_cells"
 OF_ALL = f"defined only for all cells together: attrs[{OVER_ALL!r}]"
-# Metrics end a reason with these words if a figure exists only over several cells.
+# If a figure exists only over several cells, metrics end the reason for its absence with these words.
 OF_SEVERAL = "see the rows over several cells"
 
 
@@ -34,8 +34,9 @@ def read_scores(run: Path) -> pd.DataFrame:
 def by_cell(scores: pd.DataFrame, cells: Sequence[Cell], metrics: Sequence[Metric]) -> pd.DataFrame:
     """Return the scores of a run that has a single row of outputs, with one line per cell.
 
-    Columns: driver, template, each figure, and reason, which explains the absent figures; it names a metric instead of
-    its figures if all of these are absent. `attrs["over_all_cells"]`: each figure over all cells, None where absent.
+    The columns are driver, template, each figure, and reason. The reason explains the absent figures; if all figures of
+    a metric are absent for the same reason, it names the metric instead. `attrs["over_all_cells"]` contains each figure
+    over all cells, or None if it is absent.
     """
     figures = {figure.name: figure for metric in metrics for figure in metric.figures}
     of_cells = scores[scores["scope"] == "cell"].to_dict("records")
@@ -63,7 +64,10 @@ def _why(figure: Figure, row: Mapping[Hashable, Any]) -> str:
 
 
 def _told(absent: Mapping[str, str], metrics: Sequence[Metric]) -> str:
-    """Return each reason once, preceded by its figures, or by a metric's name if it explains all of its figures."""
+    """Return each reason once, after the figures that it explains.
+
+    A metric's name replaces its figures if the reason explains all of them.
+    """
     told: dict[str, list[str]] = {}
     for metric in metrics:
         reasons = {figure.name: absent.get(figure.name, "") for figure in metric.figures}

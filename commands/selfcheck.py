@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # The saved outcome, which reports show (megbench.reports.selfcheck reads it).
 KEPT = Path(__file__).parent.parent / "reports" / "selfcheck.json"
 FIRMLY = 0.95
-# Laws hold for means; a single cell may deviate.
+# Laws hold for means over cells; a single cell may deviate.
 FEWEST = 2
 # The minimum share of ground-truth clips in which the expression must be spotted: 16 of 18.
 SPOTS = 16 / 18
@@ -37,7 +37,7 @@ FOLLOWED, FOLLOWS = ("AU01", "AU02", "AU04", "AU05", "AU10", "AU12", "AU15"), 0.
 
 @dataclass(frozen=True)
 class Law:
-    """A property that the headline figures must have, with the measured result."""
+    """A property that the headline figures must have. found: the measured result. holds: whether they have it."""
 
     text: str
     found: str
@@ -109,7 +109,10 @@ def measure_all(count: int, workers: int) -> tuple[dict[str, Values], dict[str, 
 
 
 def checked_metrics() -> list[Callable[[], Any]]:
-    """Return the default metrics and those of CHECKED_TOO that this machine can compute; note which it cannot."""
+    """Return the default metrics and those of CHECKED_TOO that this machine can compute.
+
+    Print which of CHECKED_TOO it cannot compute.
+    """
     from megbench.core.progress import note
     from megbench.core.registry import load
     from megbench.engine.scoring import lacking
@@ -124,7 +127,10 @@ def checked_metrics() -> list[Callable[[], Any]]:
 
 
 def measure_courses() -> dict[str, tuple[str, Courses]]:
-    """Return each action unit detector's version, and how well its units follow the true ones of the demo's drivers."""
+    """Return, for each detector of action units, its version and how well its units follow those of the demo's drivers.
+
+    The true units of these drivers are known.
+    """
     from megbench.metrics.au_scores import AuAgreement
     from megbench.metrics.true_courses import true_courses
     from megbench.protocols.demo import Demo
@@ -136,7 +142,7 @@ def measure_courses() -> dict[str, tuple[str, Courses]]:
 
 
 def course_laws(courses: dict[str, tuple[str, Courses]]) -> Iterator[Law]:
-    """Yield the laws for blendshapes and the units that they represent, if they were measured."""
+    """Yield the law for blendshapes and the units that they represent, if these were measured."""
     if BLENDSHAPE in courses:
         _, units = courses[BLENDSHAPE]
         found = {unit: units[unit][0] for unit in FOLLOWED if unit in units}

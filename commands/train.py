@@ -110,9 +110,9 @@ def train(
 
 
 def default_configs(name: str, clips: str, recipe: type) -> dict[str, Path]:
-    """Return the existing files with default settings by kind of training, that of the demo weights first.
+    """Return the existing files with default settings, by kind of training; the kind of the demo weights comes first.
 
-    Only rendered people can be used for the demo weights' kind.
+    The demo weights' kind requires rendered people.
     """
     from megbench.taught import CONFIGS
     from megbench.training.command import PUBLISHED, published_config

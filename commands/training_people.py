@@ -1,7 +1,7 @@
 """`python -m megbench.commands.training_people HEADS [FILE]` writes taught/people.npz, the people of the training set.
 
-HEADS is a folder of further portraits. dlib is used to find the portraits' faces and to choose the people; no other
-step in rendering a training set requires it.
+HEADS is a folder of further portraits. Here, dlib finds the portraits' faces and helps to choose the people; no other
+step in rendering a training set requires dlib.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from megbench.taught.people import CAST_SERIES, FILE, PORTRAIT, People, write_pe
 PEOPLE, DRAWS = 20, 3
 # Number of candidates drawn from each further portrait, one of whom is kept.
 HEAD_DRAWS = 4
-# Every ninth head, starting with the fifth, is reserved for validation, so that validation shows new portraits.
+# Every ninth head, starting with the fifth, is reserved for validation, which thus uses portraits unseen in training.
 VALIDATION = slice(4, None, 9)
 # The astronaut's photograph is stored losslessly; the other portraits are stored as JPEG files of this quality.
 JPEG_QUALITY = 92
 
 
 def chosen(count: int, draws: int, heads: list[Path]) -> People:
-    """Return `count` dissimilar people of `draws` drawn from the astronaut, and one from each further portrait.
+    """Return `count` dissimilar people, chosen of `draws` made from the astronaut, and one from each further portrait.
 
-    The people from the portraits kept for validation come last. Raise BenchError if too few candidates
-    are suitable; a portrait without a suitable candidate is left out with a note.
+    The people from the portraits for validation come last. Raise BenchError if too few candidates made from the
+    astronaut are suitable; another portrait without a suitable candidate is left out with a note.
     """
     astronauts = cast(PORTRAIT, CAST_SERIES, count, draws, progress=True)
     others = {}

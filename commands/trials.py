@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from megbench.core.contracts import Metric, Partial
     from megbench.core.frames import Frames
 
-# The beginning of a line, which reports a passed test, a fault, something that may be intended, or ("") a mere fact.
+# The first word of a line. The line reports a passed test, a fault, something that may be intended or ("") a mere fact.
 Verdict = Literal["ok", "FAULT", "WARN", ""]
 Line = tuple[Verdict, str]
-# Tolerance for the value that a figure states for a still face, relative to its distance from the ideal.
+# The tolerance for the value that a figure states for a still face, relative to that value's distance from the ideal.
 STILL_ENOUGH = 0.05
 
 
@@ -53,7 +53,7 @@ def raised(error: Exception, plugin: Callable[..., Any]) -> str:
     while isinstance(plugin, functools.partial):
         made_of += [part.model for part in plugin.args if isinstance(part, Generator)]
         plugin = plugin.func
-    # For a generator from a plug-in, the plug-in's modules matter, not the modules here that run it.
+    # For a generator from a plug-in, the plug-in's own modules matter, not those of the suite that run it.
     tops = {module.partition(".")[0] for module in made_of}
     modules = [sys.modules[top] for top in (tops - {"megbench"} or tops) if top in sys.modules]
     roots = [place for module in modules for place in (*getattr(module, "__path__", ()), module.__file__) if place]
@@ -88,7 +88,10 @@ def method_lines(make: Callable[[], Any], cells: Sequence[Cell]) -> Iterator[Lin
 
 
 def _of_another_length(method: Any, cells: Sequence[Cell]) -> Cell | None:
-    """Return a cell whose driver (or foil) has a different number of frames from the first cell's, or None."""
+    """Return a cell whose driver has another number of frames than the first cell's, or None if there is none.
+
+    The driver may also be the first cell's foil.
+    """
     from megbench.engine.runner import handed_the_cell
 
     first = cells[0]
@@ -99,7 +102,7 @@ def _of_another_length(method: Any, cells: Sequence[Cell]) -> Cell | None:
 
 
 def _frames_lines(method: Any, cell: Cell) -> Iterator[Line]:
-    """Test a prepared method on a cell, twice."""
+    """Run a prepared method twice on a cell and test both outputs."""
     from megbench.core.frames import check_frames
 
     frames = _made(method, cell)
@@ -181,7 +184,7 @@ def _measured_lines(metric: Metric, cell: Cell, outputs: Mapping[str, Frames], s
 def _still_lines(
     metric: Metric, perfect: Mapping[str, float | None], still: Mapping[str, float | None]
 ) -> Iterator[Line]:
-    """Warn if a figure's value for a still face is not its `still`, or is at least as good as a perfect output's.
+    """Warn if a figure's value for a still face differs from its `still`, or is no worse than a perfect output's.
 
     A figure whose `still` equals its ideal is a guard, which accepts a still face on purpose.
     """

@@ -22,7 +22,7 @@ from megbench.core.errors import BenchError, check_choice
 if TYPE_CHECKING:
     from megbench.core.clip import Cell
 
-# The figure's columns are the driver's frames at these fractions of its length, and its strongest frame.
+# The figure's columns show the driver's frames at these fractions of its length, and its strongest frame.
 SHARES = (0.0, 0.5, 1.0)
 
 

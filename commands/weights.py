@@ -50,7 +50,7 @@ def weights(
 
 
 def _whole(name: str) -> Path | None:
-    """Return a file's path, or None if it is missing or damaged, so that it can be fetched again."""
+    """Return the path of an intact file, or None if the file is missing or damaged and must be fetched."""
     from megbench.core.weights import external_weights
 
     try:

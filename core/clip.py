@@ -64,15 +64,18 @@ class Clip:
 
     Frame numbers count from 0 within the clip; onset, apex and offset are None if they were not coded. `emotion` is
     "negative", "positive", "surprise" or the database's own label. `action_units` is the coders' raw text ("4+L10").
+    `content` is the hash of the frames. `rendered` is true for clips rendered by this suite.
+
     `box` is the square (left, top, right, bottom) that was cropped from the upright original picture, in display
-    pixels; it may extend beyond the picture (megbench.faces.crop), and is None for rendered clips. `content` is the
-    hash of the frames. `recording` is a name that is unique across all databases ("casme2/sub19_EP01_01f"), which shows
-    whether a model was trained on it; it is "" for clips that belong to no database. `rendered` is true for clips
-    rendered by this suite. `faces` lists the widths in display pixels of the faces in the original first frame, largest
-    first; `face` is the user's choice among them ("left", "right", or a rank by size), "" for the largest. `medium`
-    states how the file format affects motion (a GIF, an interlaced video), "" for ordinary files. `problem` states why
-    the frames cannot be used (no face was found, the video is damaged): cells with this clip fail with that reason and
-    the run continues. It is "" for a usable clip.
+    pixels. It may extend beyond the picture (megbench.faces.crop) and is None for rendered clips. `faces` lists the
+    widths, in display pixels, of the faces in the original first frame, largest first. `face` is the user's choice
+    among these faces ("left", "right" or a rank by size), or "" for the largest.
+
+    `recording` is a name that is unique across all databases ("casme2/sub19_EP01_01f"), so that the suite can tell
+    whether a model was trained on this clip; it is "" for clips that belong to no database. `medium` states how the
+    file format affects motion (a GIF, an interlaced video), or "" for ordinary files. `problem` states why the frames
+    cannot be used (no face was found, the video is damaged): cells with this clip fail with that reason and the run
+    continues. It is "" for a usable clip.
     """
 
     folder: Path
@@ -109,7 +112,7 @@ class Clip:
         if self.problem:
             raise CellFailed(self.problem)
         frames = check_frames(read_frames(self.folder / "frames", self.n_frames), f"Clip {self.name}")
-        kept = load_clip(self.folder)  # hashes the files, which are a fifth as large as the pixels
+        kept = load_clip(self.folder)  # hashes the files, whose size is a fifth of that of the pixels
         if (kept is None or kept.content != self.content) and content_hash(frames) != self.content:
             raise BenchError(f"{self.folder}: the frames were altered. Run the same command again to recreate them.")
         return frames
@@ -165,12 +168,12 @@ def family(database: str) -> str:
 
 
 def person(database: str, subject: str) -> str:
-    """Return the name of the person shown in a clip, which is the same for all cameras of a database: "smic/s11"."""
+    """Return the name of the person shown in a clip, such as "smic/s11"; it is the same for all cameras."""
     return f"{family(database)}/{subject}"
 
 
 def without_camera(recording: str) -> str:
-    """Return a recording's name without the camera, because all cameras record the same moment: "smic/s11_ne_02"."""
+    """Return a recording's name without the camera, such as "smic/s11_ne_02": all cameras record the same moment."""
     database, slash, clip = recording.partition("/")
     return f"{family(database)}{slash}{clip}"
 

@@ -29,9 +29,9 @@ def combined(metric: Metric, partials: Sequence[Partial]) -> list[Score]:
 
 
 def mean_score(figure: str, partials: Sequence[Partial]) -> Score:
-    """Return the plain mean of a figure over the cells that have it, with the number of those cells and of all cells.
+    """Return the plain mean of a figure over the cells that have it, with the number of these cells and of all cells.
 
-    If no cell has the figure, the value is None, with the reason of `absent_score`.
+    If no cell has the figure, return `absent_score`.
     """
     values = [value for partial in partials if (value := partial.values.get(figure)) is not None]
     if values:
@@ -42,7 +42,7 @@ def mean_score(figure: str, partials: Sequence[Partial]) -> Score:
 def absent_score(figure: str, partials: Sequence[Partial]) -> Score:
     """Return the score of a figure that no cell has, with the reason given by the first cell that was measured.
 
-    If none was measured, the first cell that is not "missing" gives the reason.
+    If no cell was measured, the first cell that is not "missing" gives the reason.
     """
     if not partials:
         return Score(figure, None, "skipped", "no cells", 0, 0)

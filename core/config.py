@@ -19,8 +19,8 @@ from megbench.core.errors import BenchError, WrongSetting, clause, shown, unknow
 
 T = TypeVar("T")
 
-# Types for settings whose range `build` checks: whole numbers of at least 1 and of at least 0, positive numbers, and
-# shares below 1.
+# Types for settings whose range `build` checks: whole numbers from 1, whole numbers from 0, positive numbers, and
+# shares from 0 to below 1.
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -69,7 +69,7 @@ def read_yaml(text: str, what: str) -> Any:
         return yaml.load(text, Loader=_Loader)
     except BenchError:
         raise
-    # Besides its own errors, PyYAML lets through those that int(), datetime() and others raise for values that only
+    # Besides its own errors, PyYAML lets through those that int(), datetime() and others raise for values that merely
     # look like numbers or dates.
     except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
         raise BenchError(
@@ -85,7 +85,7 @@ def _problem(error: Exception) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that rejects repeated keys, because one of the two values would be lost silently."""
+    """A safe loader that rejects repeated keys, because one of the two values would otherwise be lost silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return a mapping. Raise ValueError if a key is repeated."""
@@ -178,7 +178,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _explained(kind: Any, error: ErrorDetails, where: str) -> BenchError:
-    """Return an error that names the setting rejected by pydantic, which was given a list with a single `kind`."""
+    """Return an error that names the setting that pydantic rejected. Pydantic was given a list with a single `kind`."""
     path = error["loc"][1:]
     place, name = (".".join(map(str, [where, *keys] if where else keys)) for keys in (path[:-1], path))
     if error["type"] == "unexpected_keyword_argument":
@@ -212,7 +212,7 @@ def _wrong(where: str, value: Any, wanted: str) -> WrongSetting:
 
 
 def holds(settings: Any, path: Sequence[str]) -> bool:
-    """Return whether nested mappings contain a value at `path` or, on the way there, a value that is not a mapping."""
+    """Return whether nested mappings contain a value at `path`, or a value that is not a mapping on the way there."""
     for key in path:
         if not isinstance(settings, Mapping):
             return True

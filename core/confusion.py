@@ -1,7 +1,7 @@
 """UF1 and UAR, pooled as in MEGC2019: computed from one confusion matrix over all folds and averaged over classes.
 
 The rows of a matrix are the true classes, and its columns are the predicted classes. A class that no clip shows has no
-recall. It is left out of the means, so nothing is divided by zero, and 0 never means "absent".
+recall and is left out of the means. Nothing is therefore divided by zero, and 0 never means "absent".
 """
 
 from __future__ import annotations
@@ -21,43 +21,43 @@ ONE_CLASS = "all clips show the same class"
 
 
 def confusion(true: Labels, answers: Labels, n_classes: int) -> Counts:
-    """Return how often each class (rows) received each prediction (columns): (K, K), without negative predictions."""
+    """Return how often each class (row) received each prediction (column), without negative predictions: (K, K)."""
     given = answers >= 0
     flat = np.bincount(true[given] * n_classes + answers[given], minlength=n_classes**2)
     return np.asarray(flat.reshape(n_classes, n_classes), np.int64)
 
 
 def f1_of_classes(counts: npt.NDArray[np.number]) -> Float64s:
-    """Return the F1 of each class (..., K) from matrices (..., K, K); it is NaN for a class that no clip shows."""
+    """Return the F1 of each class (..., K) from matrices (..., K, K); NaN for a class that no clip shows."""
     hits, shown, said = _sums(counts)
     return _share(2 * hits, shown + said, shown)
 
 
 def recall_of_classes(counts: npt.NDArray[np.number]) -> Float64s:
-    """Return the share of each class that was recognised (..., K); it is NaN for a class that no clip shows."""
+    """Return the share of each class's clips that was recognised, (..., K); NaN for a class that no clip shows."""
     hits, shown, _ = _sums(counts)
     return _share(hits, shown, shown)
 
 
 def uf1(counts: npt.NDArray[np.number]) -> Float64s:
-    """Return the unweighted mean of F1 over the classes shown (...); it is NaN if fewer than two are shown."""
+    """Return the unweighted mean of F1 over the classes that clips show, (...); NaN if these are fewer than two."""
     return _mean(f1_of_classes(counts))
 
 
 def uar(counts: npt.NDArray[np.number]) -> Float64s:
-    """Return the unweighted mean of recall over the classes shown (...); it is NaN if fewer than two are shown."""
+    """Return the unweighted mean of recall over the classes that clips show, (...); NaN if these are fewer than two."""
     return _mean(recall_of_classes(counts))
 
 
 def constant(shown: npt.NDArray[np.number], answer: int) -> Float64s:
-    """Return the confusion matrix of a constant prediction, `answer`; `shown` (K,) counts the clips of each class."""
+    """Return the confusion matrix of always predicting `answer`. shown: the number of clips of each class, (K,)."""
     counts = np.zeros((len(shown), len(shown)))
     counts[:, answer] = shown
     return counts
 
 
 def by_chance(shown: npt.NDArray[np.number]) -> Float64s:
-    """Return the expected confusion matrix of random predictions; `shown` (K,) counts the clips of each class."""
+    """Return the expected confusion matrix of random predictions. shown: the number of clips of each class, (K,)."""
     return np.asarray(np.repeat(np.asarray(shown, float)[:, None] / len(shown), len(shown), axis=1))
 
 
@@ -77,9 +77,9 @@ class Recognition:
 def pooled_recognition(true: Labels, answers: Labels, n_classes: int, clusters: Sequence[str]) -> Recognition:
     """Return the UF1 and UAR of `answers` (S, N), the predictions of S seeds for N clips whose classes are `true` (N,).
 
-    clusters: the driver or person of each clip (N). For the intervals, whole clusters are resampled, and resamples that
-    lack a class are left out. A negative prediction means "none"; clips that lack a prediction from any of the seeds
-    are left out. If no clip or only one class remains, the values are None, with the reason.
+    clusters: the driver or person of each clip, (N,). For the intervals, whole clusters are resampled, and resamples
+    that lack a class are left out. A negative prediction means "none"; a clip counts only if all seeds made a
+    prediction for it. If no clip or only one class remains, the values are None, with the reason.
     """
     given = np.asarray((answers >= 0).all(0))
     names = sorted({name for name, here in zip(clusters, given, strict=True) if here})

@@ -24,19 +24,20 @@ class Method(Protocol):
     """A generator, constructed as `Class(variant, options)` from `name@variant:key=value`.
 
     Optional attributes:
-    `options`, on the class, lists the options that it accepts; any other option is then an error. `magnify` belongs to
-    the suite and is not passed on (docs/magnified.md).
-    `purpose`, on the class, states in one line the purpose of a row that accompanies every run; `needs` states what its
-    cells must have, a "truth" or a "foil".
+    `options`, on the class, lists the options that the method accepts; any other option is then an error. `magnify`
+    belongs to the suite and is not passed on (docs/magnified.md).
+    `purpose`, on the class, belongs to a row that accompanies every run; it states in one line what the row is for.
+    `needs` states what the cells of such a row must have: a "truth" or a "foil".
     `marks` maps short labels in the tables to notes that a reader of the scores needs.
     `marks_on(cells)` returns such marks for the cells that were scored. It is also called for all cells before anything
     is animated, and may then raise BenchError for files that cannot be read.
-    `unused(cells)` returns the names of its files that match none of the cells.
-    `sources(cell)` returns the paths of the files, besides the clips, that it reads for this cell only. Their contents
-    become part of the cell's key; a missing file counts as None. Files read for every cell belong in `identity`.
-    `check(cell)` raises CellFailed for a cell that it cannot animate, as far as that is known before anything is
-    animated. It raises NotSupplied if the user has not supplied something that the cell requires; the cell then counts
-    as missing rather than failed.
+    `unused(cells)` returns the names of the method's files that match none of the cells.
+    `sources(cell)` returns the paths of the files, besides the clips, that the method reads for this cell only. Their
+    contents become part of the cell's key; a missing file counts as None. Files read for every cell belong in
+    `identity`.
+    `check(cell)` raises CellFailed for a cell that the method cannot animate, as far as that is known before anything
+    is animated. It raises NotSupplied if the user has not supplied something that the cell requires; the cell then
+    counts as missing rather than failed.
     `check_files()` raises BenchError if files read for every cell (weights) cannot be loaded; it is called once before
     the first cell, if there are any cells to animate.
     `identity_on(cell)` returns, as JSON values, anything else that determines the frames of this cell only.
@@ -49,8 +50,8 @@ class Method(Protocol):
     def identity(self) -> Mapping[str, Any]:
         """Return everything besides the inputs that determines the frames of every cell, as JSON values.
 
-        This includes options, hashes of weights and the resolved config. The suite adds the versions of the code and of
-        the packages that it imports (megbench.core.provenance).
+        This includes options, hashes of weights and the resolved config. The suite adds the versions of the method's
+        code and of the packages that this code imports (megbench.core.provenance).
         """
 
     def prepare(self, device: str) -> None:
@@ -64,9 +65,9 @@ class Method(Protocol):
 
 
 class Control(Protocol):
-    """A control, which is like a method but receives the whole cell (truth, foil, reference).
+    """A control: it is like a method but receives the whole cell, with its truth, foil and reference.
 
-    A method that defines `animate_cell` also receives the whole cell.
+    A method that defines `animate_cell` receives the whole cell, too.
     """
 
     name: str
@@ -103,9 +104,9 @@ class OptimiserSpec:
 
 @dataclass(frozen=True)
 class Phase:
-    """Losses that are summed and backpropagated, after which the named optimisers take a step and the method continues.
+    """A part of a training step: the losses are summed and backpropagated, then the named optimisers take a step.
 
-    pictures: images to show in sample strips, (B, 3, H, W) in [0, 1] by name.
+    After that, the method continues. pictures: images to show in sample strips, (B, 3, H, W) in [0, 1], by name.
     """
 
     optimisers: tuple[str, ...]
@@ -127,10 +128,10 @@ class Trainable(Protocol):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Run one training step on a batch or part of a batch and yield its phases; the caller steps the optimisers.
+        """Run one training step on a batch or on part of one and yield its phases; the caller steps the optimisers.
 
-        Losses are means over the samples. Draw random numbers per sample with `megbench.core.draws.each(rng, samples)`:
-        a step is then the same however the batch is divided.
+        Losses are means over the samples. Draw random numbers for each sample with
+        `megbench.core.draws.each(rng, samples)`, so that a step is the same however the batch is divided.
         """
 
 
@@ -138,11 +139,11 @@ class Trainable(Protocol):
 class Partial:
     """What a metric measured in one cell. An absent value is None, never zero.
 
-    values: figure name to value or None. sums: the values that `combine` or a log of the run needs. series: curves over
-    frames for plots, with a value for every frame of the output, or for each frame listed in `frames` (whole numbers,
-    ascending, unique). reason: why figures are absent from `values`. reasons: figure name to the reason why its value
-    is None. files: role to the cached features that `combine` compares as sets; if they are gone, the cell is measured
-    again.
+    values: for each figure's name, its value or None. sums: the numbers that `combine` or a log of the run needs.
+    series: curves over frames for plots, with a value for every frame of the output or for each frame listed in
+    `frames` (whole numbers, ascending, unique). reason: why figures are absent from `values`. reasons: for a figure
+    whose value is None, the reason. files: for each role, the cached features that `combine` compares as sets; if these
+    are gone, the cell is measured again.
     """
 
     status: Status
@@ -164,10 +165,10 @@ class Partial:
 
 @dataclass(frozen=True)
 class Score:
-    """The value of a figure over several cells, with the number of cells scored and the number of all cells.
+    """The value of a figure over several cells.
 
-    reason: why there is no value. warning: a few words that every table shows beside the value, such as "712 and 356
-    pictures".
+    reason: why there is no value. n_scored: the number of cells that have the figure. n_cells: the number of all cells.
+    warning: a few words that every table shows beside the value, such as "712 and 356 pictures".
     """
 
     figure: str
@@ -180,18 +181,19 @@ class Score:
 
 
 class Metric(Protocol):
-    """A metric. `version` changes whenever its numbers may change; `figures` describes these numbers for tables and
-    pages.
+    """A metric.
 
-    Figures whose `pooling` is "mean" are averaged by the suite. A metric with any other pooling also has a method
-    `combine(partials)`, which returns a Score for each such figure over any set of cells.
+    `version` changes whenever its numbers may change; `figures` describes these numbers for tables and pages.
+    The suite averages figures whose `pooling` is "mean". If a metric has figures with another pooling, it has a method
+    `combine(partials)`, which returns a Score for each of these figures over any set of cells.
     A metric that needs weights of third-party networks names them in an attribute `weights`
-    (megbench.core.weights.external_weights); without them it is unavailable and the run continues. It is also
-    unavailable while a static method `missing()` returns what must be done first, such as installing a package.
-    A metric that reads files besides the cell's clips also has a method `sources(cell, output)`, which returns their
-    paths; `output` is the hash of the output's frames. In that case, only `doctor` shows the text of `missing()`,
-    because some cells may have the files. The contents of these files are part of the partial score's key (a missing
-    file counts as None), as are the metric's code, the packages that it imports and its weights.
+    (megbench.core.weights.external_weights). Without these weights, the metric is unavailable and the run continues. A
+    metric is also unavailable while its static method `missing()` returns what must be done first, such as installing
+    a package.
+    A metric that reads files besides the cell's clips has a method `sources(cell, output)`, which returns the paths of
+    these files; `output` is the hash of the output's frames. In that case, only `doctor` shows the text of `missing()`,
+    because some cells may have the files. The contents of the files are part of the partial score's key (a missing file
+    counts as None), as are the metric's code, the packages that this code imports, and the metric's weights.
     """
 
     name: str
@@ -205,9 +207,9 @@ class Metric(Protocol):
 class CellSource(Protocol):
     """A protocol of the benchmark: a list of cells.
 
-    A protocol whose cells take a long time to create may also have a method `few()`, which returns a few of them for
+    If the cells of a protocol take a long time to create, it may have a method `few()`, which returns a few of them for
     trying out a plug-in. A challenge's protocol may have a class method `entry_names()`, which maps the name of every
-    cell to the name of its video in an entry.
+    cell to the name of that cell's video in an entry.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The overlap of two intervals of frames in which something was detected, and precision, recall and F1 from counts."""
+"""The overlap of two intervals in which something was detected, and precision, recall and F1 from counts."""
 
 from collections.abc import Sequence
 

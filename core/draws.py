@@ -12,16 +12,18 @@ import numpy as np
 
 
 def generator(first: int, *key: int) -> np.random.Generator:
-    """Return the generator for a part of a batch. key: numbers that identify the batch. first: the position of the
-    part's first sample in the batch."""
+    """Return the random generator for a part of a batch.
+
+    key: numbers that identify the batch. first: the position of the part's first sample in the batch.
+    """
     return np.random.default_rng(np.random.SeedSequence(key, spawn_key=(first,)))
 
 
 def each(rng: np.random.Generator, count: int) -> list[np.random.Generator]:
-    """Return a generator for each of the `count` samples in the part for which `rng` was made. Call this once per part.
+    """Return a random generator for each of the `count` samples in the part of a batch for which `rng` was made.
 
-    The result does not depend on what `rng` has drawn before. If `rng` was not made by `generator`, the part is taken
-    to be a whole batch.
+    Call this once per part: the result does not depend on what `rng` has drawn before. If `rng` was not made by
+    `generator`, the part is taken to be a whole batch.
     """
     own = cast(np.random.SeedSequence, rng.bit_generator.seed_seq)
     first = own.spawn_key[0] if own.spawn_key else 0

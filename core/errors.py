@@ -11,17 +11,17 @@ class BenchError(Exception):
 
 
 class CellFailed(BenchError):
-    """One cell cannot be computed (for example, no face was found); the run records the reason and continues."""
+    """A cell cannot be computed (for example, no face was found). The run records the reason and continues."""
 
 
 class NotSupplied(CellFailed):
-    """The user has not supplied something that this cell requires: the cell counts as missing, not as failed."""
+    """The user has not supplied something that a cell requires. The cell counts as missing, not as failed."""
 
 
 class Unavailable(BenchError):
-    """Something that the user can supply is missing (weights, another program's output).
+    """Something that the user can supply is missing, such as weights or another program's output.
 
-    The suite looks for it again in the next run, unless the metric's `sources` name the missing file.
+    The next run looks for it again, unless the metric's `sources` name the missing file.
     """
 
 
@@ -33,7 +33,7 @@ class WrongSetting(BenchError):
         self.path = tuple(path)
 
 
-# The maximum number of characters of a value that an error shows; an external value may be a megabyte long.
+# The maximum number of characters of a value that an error shows; a value from outside may be a megabyte long.
 SHOWN = 120
 
 
@@ -45,8 +45,8 @@ def shown(value: object) -> str:
 
 # Terminal escape codes: colours, cursor movements, titles.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
-# A sentence shorter than the first length says too little on its own ("Error tokenizing data."); a sentence longer than
-# the second is shortened.
+# Lengths in characters. A sentence shorter than the first says too little on its own ("Error tokenizing data."); a
+# sentence longer than the second is shortened.
 SHORT_CLAUSE, LONGEST_CLAUSE = 25, 200
 
 

@@ -1,13 +1,13 @@
-"""Everything a reader must know about a figure, from which tables, heat maps, remarks and docs/metrics.md are made."""
+"""Everything a reader must know about a figure. Tables, heat maps, remarks and docs/metrics.md are made from it."""
 
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
-# How a figure is aggregated over cells: "mean" is the mean of the cells that have it; "pooled" is agreement pooled from
-# the products that a cell's `sums` contain for the figure's target (megbench.core.pooled); "set" is computed by the
-# metric from all cells at once.
+# How a figure is aggregated over cells. "mean": the mean over the cells that have it. "pooled": the agreement pooled
+# from the products that the cells' `sums` contain for the figure's target (megbench.core.pooled). "set": a value that
+# the metric computes from all cells at once.
 Pooling = Literal["mean", "pooled", "set"]
 Grade = Literal["good", "fair", "bad"]
 
@@ -26,7 +26,7 @@ LAST = 100
 
 @dataclass(frozen=True)
 class Threshold:
-    """A remark on cells whose value is at least `least`. `text` may contain {value}; `grade` sets its colour."""
+    """A remark on cells whose value is at least `least`. text: may contain {value}. grade: sets the remark's colour."""
 
     least: float
     text: str
@@ -37,20 +37,20 @@ class Threshold:
 class Figure:
     """One number that a metric reports.
 
-    title, short: its name in a sentence and above a column (if `short` is "", the title is used in both places).
-    target: what the output is compared with, "driver", "truth" or "template"; "output" for a property of the output
+    title, short: its names in a sentence and above a column; if `short` is "", the title is used in both places.
+    target: what the output is compared with ("driver", "truth" or "template"), or "output" for a property of the output
     alone.
     ideal: the value of a perfect output. None if no value is better than another, as for counts and properties of the
     inputs.
     still: the value of a still face (the template repeated); None if that depends on the clips or does not exist.
     formula, source: the definition as one expression, and the paper or the repository that it comes from.
-    group: its group of columns in the leaderboard; "" shows it only in the list of all figures. order: its position in
-    the group; figures with equal order follow the order of metrics. brief: whether the terminal's table shows it, too,
-    and LaTeX tables show it first.
+    group: its group of columns in the leaderboard; if "", only the list of all figures shows it. order: its position in
+    the group; figures of equal order are sorted like their metrics. brief: whether it is also in the terminal's table
+    and comes first in LaTeX tables.
     detector: what measured the action units in question ("flow", "OpenFace"); tables show it after the short title.
     heat_map: whether the page shows a heat map of this figure over the cells, from `still` (0) to `ideal` (1).
-    neighbours: whether it is computed from neighbouring frames, so that it cannot be compared between clips of
-    different frame rates.
+    neighbours: whether it is computed from neighbouring frames; if so, it cannot be compared between clips of different
+    frame rates.
     thresholds: remarks on a cell's value, from high to low; the first threshold that the value reaches determines the
     remark.
     """
@@ -122,7 +122,7 @@ class Figure:
         return abs(value - self.ideal)
 
     def shade(self, value: float) -> float:
-        """Return 1 for the ideal, 0 for a value as far from it as a still face's, and less (down to -1) beyond that."""
+        """Return 1 for the ideal, 0 for a value as bad as a still face's, and down to -1 for worse values."""
         if self.still is None:
             raise ValueError(f"{self.name} states no value for a still face")
         return min(max(1 - self.distance(value) / self.distance(self.still), -1.0), 1.0)

@@ -31,8 +31,8 @@ DEMO_MARK = "demo weights"
 class Mode:
     """One way of transferring a driver's motion.
 
-    networks: the networks that it needs. driver_landmarks: whether a generator driven by action units also needs the 68
-    landmarks of the driver's first frame.
+    networks: the networks that the mode needs. driver_landmarks: for a generator driven by action units, whether the
+    mode needs the 68 landmarks of the driver's first frame, too.
     """
 
     meaning: str
@@ -64,14 +64,14 @@ class Weights:
 class Generator:
     """A generator from the literature, described as data.
 
-    paper: the key of its paper in docs/citations.bib, or a link. licence: the licence of the original code. model: the
-    class of its networks' settings as "module:Class"; the module also contains its networks and its animator. training:
-    the module of its `Recipe`; "" if it cannot be trained. modes: by name; the default is the first that the weights
-    allow. landmarks: whether it needs a face's 68 landmarks. options: what can be chosen besides the mode, the default
-    first. mode_variants: whether NAME@MODE stands for the demo weights in that mode. later: networks that only a later
-    stage of the training adds, with that stage. published: None if published checkpoints are read directly, without an
-    import. settings_of: the function in the model's module that returns the settings of such a checkpoint; "" for the
-    defaults.
+    paper: the key of its paper in docs/citations.bib, or a link. licence: the licence of the original code. modes: the
+    modes by name; the default is the first that the weights allow. model: the class of its networks' settings as
+    "module:Class"; the module also contains its networks and its animator. training: the module of its `Recipe`, or ""
+    if it cannot be trained. landmarks: whether it needs a face's 68 landmarks. options: what can be chosen besides the
+    mode, with the choices of each option, the default first. mode_variants: whether NAME@MODE means the demo weights in
+    that mode. later: the networks that only a later stage of the training adds, each with its stage. published: the
+    layouts of published checkpoints, or None if these are read directly, without an import. settings_of: the function
+    in the model's module that returns the settings of such a checkpoint, or "" if they are the defaults.
     """
 
     name: str
@@ -115,12 +115,12 @@ def generators(table: Mapping[str, str]) -> dict[str, Generator]:
 
 
 def recipes(found: Mapping[str, Generator]) -> dict[str, str]:
-    """Return where the published training of each generator is defined: name to "module:Recipe"."""
+    """Return, for the name of each generator that can be trained, where its published training is: "module:Recipe"."""
     return {name: f"{generator.training}:Recipe" for name, generator in found.items() if generator.training}
 
 
 def networks_at(place: str) -> tuple[ModuleType, Any]:
-    """Return the module of the networks and the class of their settings, from a location given as "module:Class"."""
+    """Return the module of the networks and the class of their settings, which `place` names as "module:Class"."""
     module, _, kind = place.partition(":")
     found = import_module(module)
     return found, getattr(found, kind)

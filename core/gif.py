@@ -1,9 +1,9 @@
 """Read GIFs as the frames that they were made from.
 
-A GIF has no frame rate: each frame states for how many hundredths of a second it is displayed. Encoders merge identical
-consecutive frames into one picture that is displayed longer, so a picture displayed n times as long as the shortest
-counts as n frames. FFmpeg reads some GIFs whose pictures are displayed for less than a hundredth of a second as a
-single picture; Pillow reads all of their pictures (findings/ffmpeg_plain_gif_is_one_picture.sh).
+A GIF has no frame rate: each picture states for how many hundredths of a second it is displayed. Encoders merge
+identical consecutive frames into one picture that is displayed longer. A picture that is displayed n times as long as
+the shortest therefore counts as n frames. FFmpeg reads only one picture of some GIFs whose pictures are displayed for
+less than a hundredth of a second; Pillow reads all of them (findings/ffmpeg_plain_gif_is_one_picture.sh).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def is_gif(path: Path) -> bool:
 def frames_of(durations: list[float]) -> list[int]:
     """Return how many frames each picture counts as: its duration divided by the shortest, rounded, at least one.
 
-    durations: the durations of the pictures in any unit; 0 if a picture states none, which counts as one frame.
+    durations: the durations of the pictures in any unit. 0 means that a picture states none; it counts as one frame.
     """
     shortest = min((duration for duration in durations if duration > 0), default=0.0)
     return [max(round(duration / shortest), 1) if duration > 0 else 1 for duration in durations]
@@ -65,7 +65,7 @@ def read_gif(path: Path, most: int) -> Iterator[Picture]:
 
 
 def _pictures(path: Path) -> Iterator[tuple[Image.Image, float]]:
-    """Yield every picture of a GIF, valid until the next one, with its duration in milliseconds."""
+    """Yield every picture of a GIF with its duration in milliseconds. A picture is valid until the next one is read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # warnings about large pictures, whose size is checked below

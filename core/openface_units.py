@@ -16,24 +16,23 @@ UnitTable = npt.NDArray[np.float64]
 OPENFACE = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 # OpenFace's largest intensity; networks receive intensity / LARGEST.
 LARGEST = 5.0
-# Units that OpenFace does not estimate, with the unit that each of them counts as: closed eyes as a blink, and pressed
-# lips as tightened lips.
+# Units that OpenFace does not estimate, each with the unit that it counts as: closed eyes (43) count as a blink (45),
+# pressed lips (24) as tightened lips (23).
 READ_AS = {43: 45, 24: 23}
 
 
 def column(unit: int | str) -> int | None:
-    """Return the column of a unit (12 or "AU12") among the seventeen, or None for units that OpenFace does not
-    estimate."""
+    """Return the column of a unit (12 or "AU12") among the seventeen, or None if OpenFace does not estimate it."""
     number = int(str(unit).removeprefix("AU"))
     number = READ_AS.get(number, number)
     return OPENFACE.index(number) if number in OPENFACE else None
 
 
 def shares(units: Mapping[str, Any]) -> UnitTable:
-    """Return intensities by unit ("AU12": a number or an array (T,)) as network input, (17,) or (T, 17).
+    """Return a rendered clip's intensities as network input, (17,) or (T, 17).
 
-    An intensity of 1 is that of a micro-expression. Units that share a column are added. {}, a face at rest, gives
-    seventeen zeros.
+    units: for each unit, such as "AU12", a number or an array (T,). An intensity of 1 is that of a micro-expression.
+    Units that share a column are added. {}, a face at rest, gives seventeen zeros.
     """
     columns: list[Any] = [0.0] * len(OPENFACE)
     for unit, intensity in units.items():
@@ -43,7 +42,7 @@ def shares(units: Mapping[str, Any]) -> UnitTable:
 
 
 def needed(batch: Mapping[str, Any], name: str) -> Any:
-    """Return a training batch's action units, stored under `name`. Raise BenchError if the training clips have none."""
+    """Return the action units that a training batch has under `name`. Raise BenchError if the clips have none."""
     if name not in batch:
         raise BenchError(
             "This method learns from action units, but these clips have none. Train on --clips demo, whose units are"

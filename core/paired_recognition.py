@@ -19,10 +19,10 @@ def paired_recognition(
 ) -> dict[str, Paired]:
     """Return the differences, first minus second, in UF1 and UAR, over the clips for which both made a prediction.
 
-    true: (N,) classes. first, second: predictions (S, N) of S seeds each; a negative one means "none". people:
-    the person in each clip (N,). Both scores are pooled over clips. For the intervals, people are resampled and the
-    scores are pooled again; p comes from exchanging the two recognisers' predictions person by person. If the shared
-    clips show fewer than two classes, the values are None, with a reason.
+    true: the classes of the clips, (N,). first, second: the predictions (S, N) of S seeds each; a negative one means
+    "none". people: the person in each clip, (N,). Both scores are pooled over clips. For the intervals, people are
+    resampled and the scores are pooled again. For p, the two recognisers' predictions are exchanged person by person.
+    If the shared clips show fewer than two classes, the values are None, with a reason.
     """
     both = np.asarray((first >= 0).all(0) & (second >= 0).all(0))
     names = sorted({name for name, here in zip(people, both, strict=True) if here})
@@ -55,7 +55,9 @@ def _mean(score: Callable[[Float64s], Float64s], counts: Float64s) -> Float64s:
 def _differences(
     score: Callable[[Float64s], Float64s], a: Float64s, b: Float64s, kept: Float64s, exchanged: Float64s
 ) -> Float64s:
-    """Return pooled differences (draws,) in which each person counts `kept` times with unchanged predictions and
-    `exchanged` times with exchanged ones."""
+    """Return the pooled differences (draws,) for resampled and exchanged predictions.
+
+    Each person counts `kept` times with unchanged predictions and `exchanged` times with exchanged ones.
+    """
     one, other = (np.tensordot(kept, x, 1) + np.tensordot(exchanged, y, 1) for x, y in ((a, b), (b, a)))
     return _mean(score, one) - _mean(score, other)

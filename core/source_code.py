@@ -1,4 +1,4 @@
-"""Extract from a source file what goes into the keys: the code that may change a number and the modules it imports."""
+"""Extract from a source file what goes into keys: the code that may change a number, and the modules it imports."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from megbench.core.files.hashes import file_hash
 from megbench.core.files.memo import memo
 
-# "module:Class" in a table of names (megbench.core.registry): whatever is loaded through it is keyed by its own code.
+# An entry of a table of names (megbench.core.registry). The object that it names is keyed by its own code.
 NAMED = re.compile(r"[\w.]+:\w+")
-# Names of classes and functions that make an error from text, and the modules that they are imported from.
+# Names of classes and functions that make an error from text, and the modules from which they are imported.
 MAKERS = {"BenchError", "CellFailed", "Unavailable", "WrongSetting", "unknown_name"}
 ERRORS = ("megbench.core.errors", "megbench")
 
@@ -25,8 +25,8 @@ ERRORS = ("megbench.core.errors", "megbench")
 class Source:
     """A source file.
 
-    code: hash of everything that may change a number. imports: for each import, the modules that it may mean, in order.
-    data: packages whose files are read without importing them.
+    code: a hash of everything that may change a number. imports: for each import, the modules that it may mean, in the
+    order in which they are tried. data: the packages whose files are read although they are not imported.
     """
 
     code: str
@@ -38,8 +38,8 @@ class Source:
 def read_source(path: Path) -> Source:
     """Return everything in a source file that may change a number.
 
-    Docstrings, error texts, types and tables of names are left out; in a compiled module, every byte counts. The result
-    is remembered across processes as long as the bytes are the same.
+    Docstrings, error texts, types and tables of names are left out. In a compiled module, every byte counts. The result
+    is remembered across processes for as long as the file's bytes stay the same.
     """
     found = file_hash(path)
     if path.suffix != ".py":
@@ -138,7 +138,7 @@ def imports_of(tree: ast.AST, path: Path | None = None) -> Iterator[tuple[str, .
 
 
 def _absolute(node: ast.ImportFrom, path: Path) -> str:
-    """Return the absolute name of the module that a relative import means, given the packages that contain the file."""
+    """Return the absolute name of the module that a relative import means; `path` is the file that contains it."""
     folder, packages = path.parent, list[str]()
     while (folder / "__init__.py").is_file():
         packages.insert(0, folder.name)
@@ -147,7 +147,7 @@ def _absolute(node: ast.ImportFrom, path: Path) -> str:
 
 
 def _data(tree: ast.AST) -> Iterator[str]:
-    """Yield the packages that are looked up with `find_spec("package")` so that their files can be read."""
+    """Yield the packages that the code looks up with `find_spec("package")` to read their files."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "find_spec":
             yield from (item.value for item in node.args if isinstance(getattr(item, "value", None), str))  # type: ignore[attr-defined]

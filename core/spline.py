@@ -13,8 +13,8 @@ import numpy.typing as npt
 Values = npt.NDArray[np.float32]
 
 # The coefficients of a spline through the pixels are the picture filtered with the inverse of the B-spline (1/6, 4/6,
-# 1/6). The response of this inverse falls by this factor per pixel (M. Unser, Splines: a perfect fit, IEEE Signal
-# Processing Magazine, 1999).
+# 1/6). From pixel to pixel, the response of the inverse is multiplied by this factor (M. Unser, Splines: a perfect fit,
+# IEEE Signal Processing Magazine, 1999).
 _POLE = np.sqrt(3) - 2
 # Beyond 12 pixels, less than 1e-7 of the response remains.
 _INVERSE = np.sqrt(3) * _POLE ** np.abs(np.arange(-12, 13))
@@ -22,7 +22,7 @@ _EDGE = cv2.BORDER_REFLECT_101
 
 
 class Spline:
-    """A picture (H, W, C), filtered once, that can be sampled at any point; it is continued by its mirror image."""
+    """A picture (H, W, C) that is filtered once and can be sampled anywhere; beyond its edges, it is mirrored."""
 
     def __init__(self, picture: npt.NDArray[Any]) -> None:
         height, width, self.channels = picture.shape
@@ -34,8 +34,8 @@ class Spline:
     def at(self, points: npt.NDArray[Any]) -> Values:
         """Return the picture's values (H, W, C) float32 at `points` (H, W, 2), x then y, in pixels of the picture.
 
-        Two linear lookups at suitable positions replace the four B-spline weights of a row, so four lookups replace
-        sixteen weights.
+        Along one axis, two linear lookups at suitable positions replace the four B-spline weights. Along both, four
+        lookups replace sixteen weights.
         """
         points = np.asarray(points, np.float32)
         left, right, across = _lookups(points[..., 0])
@@ -50,7 +50,7 @@ class Spline:
 
     @staticmethod
     def _between(first: Values, second: Values, share: npt.NDArray[Any]) -> Values:
-        """Return the mean of two pictures, weighted by 1 - `share` and `share`, computed in place in the first."""
+        """Return the mean of two pictures, weighted by 1 - `share` and `share`. Both arrays are overwritten."""
         second -= first
         second *= cv2.merge([share] * second.shape[-1]) if second.ndim == 3 else share
         first += second

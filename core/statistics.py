@@ -1,7 +1,7 @@
 """Uncertainty and agreement: intervals and paired tests clustered by driver, tied groups, agreement between raters.
 
-Cells that share a driver are not independent, so whole drivers are resampled and flipped, never single cells. Every
-random draw has its own generator, seeded with `seed`, so the same data give the same numbers.
+Cells that share a driver are not independent. Whole drivers are therefore resampled and flipped, never single cells.
+Every random draw has its own generator, seeded with `seed`, so that the same data give the same numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DRAWS = 10_000
 LEVEL = 0.95
 # The significance level at which rows count as different.
 ALPHA = 0.05
-# Up to this number of clusters, all 2^n sign flips are computed; beyond it, DRAWS random flips.
+# Up to this number of clusters, all 2^n sign flips are computed; with more clusters, DRAWS random ones.
 ALL_FLIPS_UP_TO = 14
 # With fewer clusters, bootstrap draws say too little to give an interval.
 FEWEST_CLUSTERS = 5
@@ -39,7 +39,7 @@ P_DECIMALS, LEAST_P = 3, 0.001
 class Interval:
     """A value with its bootstrap interval at `level`, computed from `n` samples of `n_clusters` drivers.
 
-    low and high are None with fewer than five drivers, and value is None if there are no data; `reason` states why.
+    With fewer than five drivers, low and high are None; without data, value is None, too. `reason` states why.
     """
 
     value: float | None
@@ -56,7 +56,7 @@ class Interval:
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
-@functools.lru_cache(maxsize=4)  # a page needs the same draws for each of its figures
+@functools.lru_cache(maxsize=4)  # a page uses the same draws for all of its figures
 def cluster_draws(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64s:
     """Return how often each cluster is drawn when n_clusters clusters are drawn with replacement.
 
@@ -71,14 +71,14 @@ def cluster_draws(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64
 def bootstrap_interval(value: float, drawn: Float64s, n: int, n_clusters: int, level: float = LEVEL) -> Interval:
     """Return the interval of `value` from its bootstrap draws, leaving out draws that are not finite.
 
-    The percentiles are moved outwards, as with Student's t, to allow for the small number of clusters (Hesterberg 2015,
-    "What teachers should know about the bootstrap", section 4.6): with nine drivers, plain percentiles cover far less
-    than 95 %.
+    To allow for a small number of clusters, the percentiles are moved outwards, as with Student's t (Hesterberg 2015,
+    "What teachers should know about the bootstrap", section 4.6). With nine drivers, intervals from plain percentiles
+    would cover the true value far less often than in 95 % of cases.
     """
     drawn = drawn[np.isfinite(drawn)]
     if n_clusters < FEWEST_CLUSTERS or not drawn.size:
         return Interval(value, None, None, n, n_clusters, level, FEW)
-    from scipy import stats  # takes a second to import; `smallest_p`, needed before every run, does not need it
+    from scipy import stats  # takes a second to import, which `smallest_p`, called before every run, can do without
 
     reach = np.sqrt(n_clusters / (n_clusters - 1)) * stats.t.ppf((1 + level) / 2, n_clusters - 1)
     low, high = np.quantile(drawn, [stats.norm.cdf(-reach), stats.norm.cdf(reach)])
@@ -88,9 +88,9 @@ def bootstrap_interval(value: float, drawn: Float64s, n: int, n_clusters: int, l
 def bootstrap_mean(
     values: Sequence[float], clusters: Sequence[str], seed: int = 0, draws: int = DRAWS, level: float = LEVEL
 ) -> Interval:
-    """Return the mean of `values` with its interval; `clusters` names the driver of each value.
+    """Return the mean of `values` with its interval. clusters: the driver of each value.
 
-    Drivers are resampled together with all their values. If there are no values, all numbers are None.
+    Drivers are resampled together with all their values. If there are no values, the mean and the interval are None.
     """
     if not len(values):
         return Interval(None, None, None, 0, 0, level, "no values")
@@ -101,8 +101,7 @@ def bootstrap_mean(
 
 
 def cluster_sums(values: Float64s, clusters: Sequence[str]) -> tuple[Float64s, Float64s]:
-    """Return the sum (G, ...) and the count (G,) of the values (N, ...) in each cluster, in the order of the clusters'
-    names."""
+    """Return the sum (G, ...) and the count (G,) of the values (N, ...) in each cluster, sorted by cluster name."""
     _, member = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     sizes = np.bincount(member).astype(float)
     sums = np.zeros((len(sizes), *values.shape[1:]))
@@ -115,8 +114,8 @@ class Paired:
     """The mean difference, first minus second, over shared cells, with p-values for "no difference".
 
     p is for this comparison alone; p_adjusted is corrected for all comparisons made. p_least is the smallest p that
-    this number of drivers and this number of comparisons allow. All are None with fewer than two drivers; p_adjusted is
-    also None for a pair that was not corrected.
+    this number of drivers and this number of comparisons allow. All three are None with fewer than two drivers;
+    p_adjusted is also None for a pair to which no correction was applied.
     """
 
     difference: Interval
@@ -125,17 +124,20 @@ class Paired:
     p_least: float | None = None
 
     def told_apart(self, alpha: float = ALPHA) -> bool:
-        """Return whether the two differ significantly at level `alpha`, by the adjusted p if there is one."""
+        """Return whether the two methods differ significantly at level `alpha`, by the adjusted p if there is one."""
         p = self.p if self.p_adjusted is None else self.p_adjusted
         return p is not None and p < alpha
 
     def testable(self, alpha: float = ALPHA) -> bool:
-        """Return whether the test could have separated the two at level `alpha` if all drivers had agreed."""
+        """Return whether the test could have told the two apart at level `alpha` if all drivers had agreed."""
         return self.p_least is not None and self.p_least < alpha
 
 
 def smallest_p(n_clusters: int, draws: int = DRAWS) -> float | None:
-    """Return the smallest p that sign flips of this number of clusters can give, 2 / 2^n; None with fewer than two."""
+    """Return the smallest p that sign flips of this number of clusters can give; None with fewer than two clusters.
+
+    It is 2 / 2^n if all flips are computed, and 1 / `draws` if random ones are.
+    """
     if n_clusters < 2:
         return None
     return 2 / 2**n_clusters if n_clusters <= ALL_FLIPS_UP_TO else 1 / draws
@@ -154,10 +156,10 @@ def paired(
     draws: int = DRAWS,
     level: float = LEVEL,
 ) -> Paired:
-    """Compare two methods over the cells that both have, matched by name; `cluster_of` names each cell's driver.
+    """Compare two methods over the cells that both have, matched by name. cluster_of: the driver of each cell.
 
-    p is two-sided: if the methods did not differ, the sign of each driver's difference would be arbitrary. All 2^n
-    flips are counted for up to 14 drivers, and `draws` random flips for more. With nine drivers, p is never below
+    p is two-sided: if the methods did not differ, the sign of each driver's difference would be arbitrary. With up to
+    14 drivers, all 2^n flips of signs are counted; with more, `draws` random ones. With nine drivers, p is never below
     2/512.
     """
     cells = sorted(first.keys() & second.keys())
@@ -169,7 +171,10 @@ def paired(
 
 
 def sign_flips(n_clusters: int, seed: int = 0, draws: int = DRAWS) -> Float64s:
-    """Return all 2^n sign flips (flips, n) for up to 14 clusters, or `draws` random ones; the first flips nothing."""
+    """Return all 2^n sign flips for up to 14 clusters, otherwise `draws` random ones: (flips, n).
+
+    The first of them flips nothing.
+    """
     if n_clusters <= ALL_FLIPS_UP_TO:
         return np.array(list(itertools.product((1.0, -1.0), repeat=n_clusters)))
     signs = np.random.default_rng(seed).choice([1.0, -1.0], size=(draws, n_clusters))
@@ -182,10 +187,10 @@ def paired_by_exchange(
 ) -> Paired:
     """Return the difference of two figures that are pooled over clusters, with its interval and p.
 
-    difference: a function of `kept` and `exchanged`, both (draws, n_clusters), that returns differences (draws,) in
-    which each cluster counts `kept` times unchanged and `exchanged` times with the two methods exchanged. n: number of
-    samples. For the interval, clusters are resampled and pooled again; for p, the methods are exchanged within
-    clusters. p is None with fewer than two clusters.
+    difference: a function of `kept` and `exchanged`, (draws, n_clusters) each, that returns the differences (draws,) in
+    which each cluster counts `kept` times unchanged and `exchanged` times with the two methods exchanged. n: the number
+    of samples. For the interval, clusters are resampled and pooled again; for p, the methods are exchanged within
+    clusters. With fewer than two clusters, p is None.
     """
     drawn = np.zeros(0)
     if n_clusters:
@@ -196,18 +201,18 @@ def paired_by_exchange(
         return Paired(found, None)
     kept = (1 + sign_flips(n_clusters)) / 2
     exchanged = np.abs(difference(kept, 1 - kept))
-    # The tolerance includes exchanges whose difference equals the observed one except for rounding.
+    # Because of the tolerance, exchanges whose difference equals the observed one except for rounding count, too.
     p = float(np.mean(exchanged >= abs(observed) - 1e-9))
     return Paired(found, p, p_least=smallest_p(n_clusters))
 
 
 def _flip(differences: Sequence[float], clusters: Sequence[str], seed: int, draws: int) -> float | None:
-    """Return the share of sign flips by cluster whose sum is at least as far from 0 as the observed one."""
+    """Return p: the share of sign flips, cluster by cluster, whose sum is no closer to 0 than the observed sum."""
     if len(set(clusters)) < 2:
         return None
     sums, _ = cluster_sums(np.asarray(differences, float), clusters)
     signs = sign_flips(len(sums), seed, draws)
-    # The tolerance includes flips whose sum equals the observed one except for rounding.
+    # Because of the tolerance, flips whose sum equals the observed one except for rounding count, too.
     least = abs(sums.sum()) - 1e-9 * np.abs(sums).sum()
     return float(np.mean(np.abs(signs @ sums) >= least))
 
@@ -215,15 +220,17 @@ def _flip(differences: Sequence[float], clusters: Sequence[str], seed: int, draw
 def paired_all(
     values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, str]
 ) -> dict[tuple[str, str], Paired]:
-    """Return comparisons of all pairs of methods (method to cell to value) in order, with p adjusted over all pairs by
-    Holm's method."""
+    """Return the comparisons of all pairs of methods, in order, with p adjusted over all pairs by Holm's method.
+
+    values: for each method, its value in each cell.
+    """
     return corrected({(a, b): paired(values[a], values[b], cluster_of) for a, b in itertools.combinations(values, 2)})
 
 
 def corrected(pairs: Mapping[Key, Paired]) -> dict[Key, Paired]:
-    """Return comparisons with p adjusted over all of them by Holm's method, and the smallest possible adjusted p.
+    """Return comparisons with p adjusted over all of them by Holm's method, and with the smallest possible adjusted p.
 
-    Holm's adjusted p never decreases as the p-values grow, so correcting the smallest possible p-values gives the
+    If p-values grow, Holm's adjusted p-values never fall. Correcting the smallest possible p-values therefore gives the
     smallest possible adjusted p.
     """
     tested = {key: found for key, found in pairs.items() if found.p is not None and found.p_least is not None}
@@ -236,8 +243,10 @@ def corrected(pairs: Mapping[Key, Paired]) -> dict[Key, Paired]:
 
 
 def why_untestable(pairs: Sequence[Paired], corrected_for: int, alpha: float = ALPHA) -> str:
-    """Return why no test, corrected for `corrected_for` pairs, could separate the methods of any pair; "" if one
-    could."""
+    """Return why no test could tell the methods of any pair apart, or "" if one could.
+
+    corrected_for: the number of pairs for which the tests are corrected.
+    """
     if not pairs or any(found.testable(alpha) for found in pairs):
         return ""
     best = min(pairs, key=lambda found: 2.0 if found.p_least is None else found.p_least)
@@ -248,7 +257,7 @@ def why_untestable(pairs: Sequence[Paired], corrected_for: int, alpha: float = A
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p-values (1979) in the given order; each may be compared directly with alpha."""
+    """Return the p-values adjusted by Holm's method (1979), in the given order; compare each directly with alpha."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted, least = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):
@@ -262,9 +271,10 @@ def tied_groups(
 ) -> dict[str, tuple[int, ...]]:
     """Return each method's groups, numbered from 1: two methods share a group if and only if no test separates them.
 
-    `order` lists the methods best first; groups are numbered by their best member. A method may be in several groups:
-    if A and B are tied, and B and C, but not A and C, the groups are 1, 1 2 and 2. A pair that was not tested counts as
-    tied. The groups are the largest sets without a pair that differs (the letters of Piepho 2004).
+    order: the methods, the best first. Groups are numbered in the order of their best members. A method may be in
+    several groups: if A and B are tied, and B and C, but not A and C, then A is in group 1, B in 1 and 2, and C in 2. A
+    pair that was not tested counts as tied. The groups are the largest sets without a pair that differs (the letters of
+    Piepho 2004).
     """
     groups = [frozenset(order)]
     for a, b in itertools.combinations(order, 2):
@@ -280,10 +290,10 @@ def tied_groups(
 
 @dataclass(frozen=True)
 class Icc:
-    """Intraclass correlations (Shrout & Fleiss 1979) of `n_items` rated by all of `n_raters`.
+    """Intraclass correlations (Shrout & Fleiss 1979) of `n_items` items, each rated by all of `n_raters` raters.
 
-    icc21: absolute agreement of a single rater, with raters sampled at random. icc31: consistency of a single rater (a
-    rater who is always one point stricter does not lower it). icc3k: consistency of the mean of these raters. A
+    icc21: absolute agreement of a single rater, with raters sampled at random. icc31: consistency of a single rater (it
+    is not lowered by a rater who is always one point stricter). icc3k: consistency of the mean of these raters. A
     correlation that is undefined is None, with a `reason`.
     """
 

@@ -49,8 +49,8 @@ def read_clip(path: Path, files: Sequence[Path] = ()) -> Iterator[Picture]:
 
     files: the pictures of the folder that make up the clip, in order; by default all of them.
 
-    Raise BenchError for more than 5000 frames, frames of different sizes, pictures with the same number, or damaged
-    data, and TooShort for fewer than two frames.
+    Raise BenchError for more than 5000 frames, for frames of different sizes, for pictures with the same number and for
+    damaged data. Raise TooShort for fewer than two frames.
     """
     size: tuple[int, ...] | None = None
     count = 0
@@ -91,7 +91,7 @@ def first_size(path: Path) -> tuple[int, int]:
 
 
 def frame_rate(path: Path) -> float | None:
-    """Return a video's average frame rate, or None for a folder of pictures or if the file does not state it."""
+    """Return a video's average frame rate, or None for a folder of pictures and for a file that does not state one."""
     if path.is_dir():
         return None
     if is_gif(path):
@@ -123,8 +123,8 @@ def medium_of(path: Path) -> str:
 def pixel_aspect(path: Path) -> float:
     """Return the ratio of a pixel's width to its height in a video's upright frames, or 1.0 if the file states none.
 
-    For a folder of pictures it is 1.0 (see `stated_density`). Raise BenchError for a ratio above 4 or below 1/4, which
-    occurs only in a damaged header.
+    For a folder of pictures, the ratio is 1.0 (see `stated_density`). Raise BenchError for a ratio above 4 or below
+    1/4, which only a damaged header states.
     """
     if path.is_dir():
         return 1.0
@@ -174,9 +174,9 @@ def _read_video(path: Path) -> Iterator[Picture]:
 def _as_shown(frame: av.VideoFrame) -> Picture:
     """Return a decoded frame as (H, W, 3) uint8 RGB, rotated and mirrored according to the file's display matrix.
 
-    The matrix's first row is the direction of the columns, its second that of the rows. PyAV reports the rotation of
-    the columns. If the rows do not rotate with them, the determinant is negative and the video is mirrored, as videos
-    from front cameras are.
+    The first row of the matrix is the direction of the columns, its second row that of the rows. PyAV reports the
+    rotation of the columns. If the rows do not rotate with the columns, the determinant is negative: the video is
+    mirrored, as videos from front cameras are.
     """
     picture = np.asarray(frame.to_ndarray(format="rgb24", interpolation=EXACT), np.uint8)
     matrix: Any = frame.side_data.get("DISPLAYMATRIX", None)  # PyAV's types declare object
@@ -206,9 +206,9 @@ def _check_complete(path: Path, stream: av.VideoStream) -> None:
     """Raise BenchError if a video file is truncated.
 
     Files with an index (MP4, MOV, AVI) state the position of every frame; a frame beyond the end of the file is lost.
-    Matroska and WebM state the length of the segment with all frames; a live recording leaves it unspecified. AVI's
-    index is at its end and is lost first, but its header states the length of the file; in an interrupted recording,
-    that length is 0.
+    Matroska and WebM files state the length of the segment with all frames, unless they are live recordings. The index
+    of an AVI is at the end of the file and is lost first, but the header states the length of the file; in an
+    interrupted recording, that length is 0.
 
     The number of frames in the header proves nothing: edited phone videos contain frames that players skip.
     """
@@ -219,7 +219,7 @@ def _check_complete(path: Path, stream: av.VideoStream) -> None:
 
 
 def _segment_end(path: Path) -> int:
-    """Return the end of a Matroska or WebM file's segment in bytes; 0 for other files or if its size is unspecified.
+    """Return the end of the segment of a Matroska or WebM file, in bytes; 0 for other files and unspecified sizes.
 
     Source: RFC 8794 (sections 4, 6.2 and 11.2.1: element sizes and the header) and RFC 9559 (section 5.1: the segment).
     """
@@ -246,7 +246,7 @@ def _avi_size(path: Path) -> int:
 def _element_size(file: BinaryIO) -> int | None:
     """Read the size of the next element and return it, or None if it is unspecified.
 
-    The size occupies one byte more than its first byte has leading zero bits.
+    The size occupies as many bytes as its first byte has leading zero bits, and one more.
     """
     first = file.read(1)
     if not first or not first[0]:
@@ -262,8 +262,7 @@ def _truncated(path: Path) -> BenchError:
 
 
 def _no_video(path: Path) -> BenchError:
-    """Return an error that states why a file cannot be opened, for example because it is a picture with a video's
-    suffix."""
+    """Return an error that states why a file cannot be opened as a video and, if possible, what it is instead."""
     if placeholder := mistaken_download(path):
         return BenchError(f"{path} is not a video but {placeholder}.")
     try:

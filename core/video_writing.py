@@ -1,4 +1,4 @@
-"""Write videos: for viewers, at a quality that preserves micro-expressions, and for programs, without loss."""
+"""Write videos for viewing, at a quality that preserves micro-expressions, and videos for programs, without loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from av.video.reformatter import Interpolation
 from megbench.core.frames import Frames
 
 # FFmpeg's default conversion to RGB truncates where it should round, and so darkens pictures by 1.3 of 255 grey levels
-# (findings/ffmpeg_darkens_rgb.sh). It rounds only with both flags.
+# (findings/ffmpeg_darkens_rgb.sh). It rounds only with the last two of these flags.
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 # At the usual crf of 18, smooth skin loses two thirds of a motion of .15 px, which is a difference of one grey level.
 # The encoder rounds such differences to zero, above all in flat blocks (adaptive quantisation, trellis, dead zones).
@@ -41,9 +41,9 @@ def write_video(
 ) -> None:
     """Write frames (T, H, W, 3) uint8 RGB, H and W even, as an MP4 with H.264.
 
-    viewed: x264 settings for viewing. The default is 4:2:0 in High profile, which every browser plays, at a quality
-    that preserves a micro-expression.
-    lossless: write bit-exact RGB instead, which few players support.
+    viewed: x264's settings for a video for viewing. By default, it has 4:2:0 in High profile, which every browser
+    plays, and a quality that preserves a micro-expression.
+    lossless: whether to write bit-exact RGB instead, which few players support.
     """
     with av.open(target if isinstance(target, io.BytesIO) else str(target), mode="w", format="mp4") as container:
         # One thread: the encoder's output depends on the number of threads.
@@ -58,9 +58,9 @@ def write_video(
 
 
 def reencode(frames: Frames, fps: float = 25.0, viewed: Mapping[str, str] = VIEWED) -> Frames:
-    """Return frames (T, H, W, 3) uint8 RGB as decoded from a video for viewing, to imitate a high-quality copy.
+    """Return frames (T, H, W, 3) uint8 RGB as they are after encoding for viewing, to imitate a high-quality copy.
 
-    viewed: x264 settings; other settings imitate other kinds of copies.
+    viewed: x264's settings. Settings other than the default imitate other kinds of copies.
     """
     buffer = io.BytesIO()
     write_video(buffer, frames, fps, viewed=viewed)

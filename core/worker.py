@@ -1,8 +1,8 @@
 """Work in separate processes: a crash, a segmentation fault or the kernel's out-of-memory killer costs only one item.
 
-Lanes are kinds of work (a method, the scoring). A worker process serves one lane, sets it up once and then processes
-one item after another. A worker that dies, or is terminated because it takes too long, is replaced. Results do not
-depend on the number of workers, because each has a single thread.
+Lanes are kinds of work (a method, the scoring). A worker process serves one lane: it sets itself up once and then
+processes one item after another. A worker that dies, or that is terminated because it takes too long, is replaced.
+Every worker has a single thread, so that results do not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from megbench.core.errors import BenchError, CellFailed, clause
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 # Let a process keep memory that it frees, up to 32 MB per block and 1 GB in total (glibc reads these variables; other
-# libraries ignore them). Frames and feature maps are allocated and freed constantly: returning their pages to the
-# kernel and having them zeroed again took a tenth of the networks' processor time.
+# libraries ignore them). Frames and feature maps are allocated and freed constantly. Without these settings, returning
+# their pages to the kernel and having them zeroed again took a tenth of the networks' processor time.
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 # An idle worker that does not exit within this time (because of a library's threads) is killed.
 PATIENCE_S = 5.0
@@ -39,9 +39,11 @@ SET_UP_S = 600.0
 
 @dataclass(frozen=True)
 class Lane:
-    """One kind of work. `set_up`, which is pickled, runs once in each worker and returns the function for one item.
+    """One kind of work.
 
-    The items of one batch go to the same worker in order, so that it can keep data that they share.
+    set_up: a function that runs once in each worker and returns the function that processes one item; it must be
+    picklable. batches: the items. Those of one batch go to the same worker, in order, so that the worker can keep data
+    that they share.
     """
 
     name: str
@@ -51,7 +53,10 @@ class Lane:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one item: `result`, or the reason for its failure. `retry`: another attempt may succeed."""
+    """The outcome of one item: its `result`, or the `reason` for its failure.
+
+    retry: whether another attempt may succeed. traceback: that of an unexpected error.
+    """
 
     item: Any
     result: Any = None
@@ -62,7 +67,7 @@ class Outcome:
 
 @dataclass
 class _Queue:
-    """The remaining work of a lane. `broken` is the reason why no further worker can be set up for it."""
+    """The remaining work of a lane. broken: the reason why no further worker can be set up for it, or None."""
 
     lane: Lane
     batches: deque[deque[Any]]
@@ -85,8 +90,8 @@ class _Worker:
 def work(lanes: Sequence[Lane], workers: int, limit_s: float = math.inf) -> Iterator[Outcome]:
     """Process every item of every lane in up to `workers` processes; yield outcomes as items are finished.
 
-    limit_s: how long an item may take; if it takes longer, its worker is terminated and only that item fails. Leaving
-    the loop early (Ctrl-C) terminates the workers.
+    limit_s: how many seconds an item may take; if it takes longer, its worker is terminated and only that item fails.
+    If the caller stops iterating early (Ctrl-C), the workers are terminated.
     """
     queues = [_Queue(lane, deque(deque(batch) for batch in lane.batches if batch)) for lane in lanes]
     active: dict[Connection, _Worker] = {}
@@ -120,7 +125,7 @@ def work(lanes: Sequence[Lane], workers: int, limit_s: float = math.inf) -> Iter
 
 
 def _neediest(queues: Sequence[_Queue]) -> _Queue | None:
-    """Return the lane with the fewest workers and, among equals, the most work, or None if no lane needs a worker."""
+    """Return the queue with the fewest workers and, of several such, the most work; None if no queue needs a worker."""
     open_queues = [queue for queue in queues if queue.batches and not queue.broken]
     return min(open_queues, key=lambda queue: (queue.workers, -len(queue.batches)), default=None)
 
@@ -133,7 +138,10 @@ def _give_up(queue: _Queue) -> Iterator[Outcome]:
 
 
 def _next_to_see(active: Mapping[Connection, _Worker]) -> tuple[list[Connection], list[Connection]]:
-    """Wait until workers have sent a message or exceeded their limit; return the connections of both groups."""
+    """Wait until some worker has sent a message or exceeded its limit.
+
+    Return the connections of the workers with messages, and those of the others that exceeded their limits.
+    """
     soonest = min(worker.due for worker in active.values())
     left = None if soonest == math.inf else max(0.0, soonest - time.monotonic())
     ready = set(wait(list(active), left))
@@ -155,8 +163,10 @@ def _start(queue: _Queue, limit_s: float) -> _Worker:
 
 @contextlib.contextmanager
 def _worker_environment() -> Iterator[None]:
-    """Set what a worker inherits: a single thread, an allocator that keeps freed memory, and an ignored SIGINT (the
-    parent handles Ctrl-C)."""
+    """Set what a worker inherits: a single thread, an allocator that keeps freed memory, and SIGINT ignored.
+
+    The parent handles Ctrl-C.
+    """
     inherited = {**dict.fromkeys(THREADS, "1"), **MEMORY}
     before = {name: os.environ.get(name) for name in inherited}
     in_charge = threading.current_thread() is threading.main_thread()  # only this thread receives Ctrl-C
@@ -174,9 +184,9 @@ def _worker_environment() -> Iterator[None]:
 
 
 def _listen(worker: _Worker, late: bool) -> tuple[Outcome | None, bool]:
-    """Read one message; return the outcome of the current item, if any, and whether the worker is still usable.
+    """Read one message; return the outcome of the current item, if there is one, and whether the worker is usable.
 
-    late: whether the worker was terminated because it took too long; it may have sent its outcome just before that.
+    late: whether the worker was terminated because it took too long; it may have sent an outcome just before that.
     """
     try:
         outcome: Outcome | None = worker.connection.recv()
@@ -195,7 +205,7 @@ def _listen(worker: _Worker, late: bool) -> tuple[Outcome | None, bool]:
 
 
 def timed_out(limit_s: float) -> str:
-    """Return the failure reason for work that took longer than `limit_s`, naming the option that sets the limit."""
+    """Return the reason of failure for work that took longer than `limit_s`, with the option that sets the limit."""
     return f"timed out after {limit_s:g} s (--cell-timeout)"
 
 
@@ -243,7 +253,7 @@ def _stop(worker: _Worker) -> None:
 def _serve(connection: Connection, make: Callable[[], Callable[[Any], Any]]) -> None:
     """Serve as a worker: set up, send None, then send each item's outcome until the parent closes the connection.
 
-    When a worker is terminated, it cleans up first, because an external program that it runs must not outlive it.
+    A worker that is terminated cleans up first, because an external program that it runs must not outlive it.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     handle = set_up(make)

@@ -31,7 +31,7 @@ from megbench.engine.seal import sealed
 
 Named = TypeVar("Named", Clip, Template)
 
-# Facts that may differ between two executions of the same run.
+# Facts that may differ if the same run is executed twice.
 FLEETING = ("date", "argv")
 
 
@@ -62,13 +62,13 @@ class Benchmark:
         return {name: _known_aus(driver) for name, driver in by_name(cell.driver for cell in self.cells).items()}
 
     def missing(self) -> list[Job]:
-        """Return the jobs that are finished neither in the folder nor in the store."""
+        """Return the jobs whose cells are finished neither in the run's folder nor in the store."""
         return look_up(self.folder, self.jobs, self.settings).todo
 
     def finished(self, shown: str) -> list[str] | None:
-        """Return the failures of a run that is complete and unaltered, or None if anything is left to do.
+        """Return the failures of a run that is complete and unaltered, or None if there is anything left to do.
 
-        shown: what determines the report besides the run's own files.
+        shown: everything besides the run's own files that determines the report.
         """
         facts = read_json(self.folder / "run.json") or {}
         if not facts.get("key") or facts["key"] != self._key(shown) or not sealed(self.folder):
@@ -80,7 +80,7 @@ class Benchmark:
     def _key(self, shown: str) -> str | None:
         """Return the hash of everything that determines the folder's final content, or None if that may still change.
 
-        The content may still change if a metric reads additional files, which the user may supply at any time.
+        It may if a metric reads additional files, because the user may supply these at any time.
         """
         if any(hasattr(make(), "sources") for make in self.scorer.metrics):
             return None
@@ -128,7 +128,10 @@ class Benchmark:
         return failures
 
     def _failures(self, records: dict[str, CellRecord]) -> list[str]:
-        """Return a line for each cell that no row can animate and for each failed job, leaving out missing cells."""
+        """Return a line for each cell that no row can animate and for each other failed job.
+
+        Jobs whose input was not supplied are left out.
+        """
         hopeless = [f"{cell.name}: {cell.problem}" for cell in self.cells if cell.problem]
         others = ((job, records[job.key]) for job in self.jobs if not job.cell.problem)
         failed = [
@@ -186,7 +189,7 @@ def _lasting(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def keep_inputs(run: Path, cells: Sequence[Cell]) -> None:
-    """Link what the report shows besides the outputs (drivers, truths and templates) into the run."""
+    """Put what the report shows besides the outputs into the run: drivers, truths and templates."""
     (run / "inputs" / "templates").mkdir(parents=True, exist_ok=True)
     for name, driver in by_name(cell.driver for cell in cells).items():
         if not driver.problem:
@@ -233,7 +236,10 @@ def forget_others(run: Path, jobs: Sequence[Job]) -> int:
 
 
 def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, Any]:
-    """Return a row's facts for run.json; marks, time and memory refer to its finished cells (None if it has none)."""
+    """Return a row's facts for run.json.
+
+    Marks, time and memory refer to the row's finished cells. Without any, time and memory are None.
+    """
     finished = [(cell, record) for cell, record in done if record.status == "ok"]
     frames = sum(record.n_frames for _, record in finished)
     seconds = sum(record.seconds for _, record in finished)
@@ -246,7 +252,7 @@ def row_facts(row: Row, done: Sequence[tuple[Cell, CellRecord]]) -> dict[str, An
 
 
 def seen_facts(row: Row, cells: Sequence[Cell]) -> dict[str, list[str]]:
-    """Return the drivers on which a row's model was trained, and other drivers showing people it was trained on."""
+    """Return the drivers on which a row's model was trained, and other drivers that show people it was trained on."""
     clips, people = {without_camera(clip) for clip in row.seen.get("clips", ())}, set(row.seen.get("people", ()))
     drivers = by_name(cell.driver for cell in cells if cell.driver.recording)
     known = [name for name, driver in drivers.items() if without_camera(driver.recording) in clips]
@@ -270,7 +276,7 @@ def cell_facts(cell: Cell, known_aus: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def _known_aus(clip: Clip) -> dict[str, list[float]]:
-    """Return the intensity of each action unit of a rendered clip in every frame; {} for recordings."""
+    """Return the intensities of a rendered clip's action units, frame by frame; {} for recordings."""
     known = None if clip.problem else clip.known()
     if known is None:
         return {}

@@ -3,9 +3,9 @@
 Workers need this repository on their Python path, and each runs one thread: `PYTHONPATH=CHECKOUT dask worker ADDRESS
 --nthreads 1`. How they are started (SLURM, Kubernetes, SSH) is up to Dask.
 
-A worker's thread cannot be ended, so an item that takes too long is abandoned and Dask's nanny restarts the worker.
-Without a nanny (`--no-nanny`), the abandoned item keeps running beside the worker's next items, and an item that never
-lets other threads run is not noticed at all.
+A worker's thread cannot be ended. An item that takes too long is therefore abandoned, and Dask's nanny restarts the
+worker. Without a nanny (`--no-nanny`), the abandoned item keeps running beside the worker's next items, and an item
+that never lets other threads run is not noticed at all.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from megbench.core.files.working_folder import worker_environment
 from megbench.core.worker import THREADS, Lane, Outcome, answer, set_up, timed_out
 
 CONNECT_S = 20
-# How many times a batch may be started. A batch is lost if its worker is restarted because of another batch.
+# How often a batch may be started. A batch is lost if its worker is restarted because of another batch.
 MOST_TIMES = 10
-# The last lane that was set up in this process, keyed by its pickle. The next batch reuses what its method has loaded.
+# The last lane that was set up in this process, keyed by its pickle. The lane's next batch reuses what has been loaded.
 _ready: dict[bytes, Callable[[Any], Any]] = {}
 
 
 def spread(lanes: Sequence[Lane], address: str, limit_s: float) -> Iterator[Outcome]:
     """Process every item of every lane on the cluster at `address`; yield outcomes batch by batch as they finish.
 
-    If a worker is lost, its batch is repeated elsewhere, where finished items are found in the store. An item that
-    takes longer than limit_s fails, and the rest of its batch is processed elsewhere. Raise BenchError if Dask is not
-    installed or no scheduler answers.
+    If a worker is lost, its batch is repeated elsewhere; items that were finished are then found in the store. An item
+    that takes longer than limit_s seconds fails, and the rest of its batch is processed elsewhere. Raise BenchError if
+    Dask is not installed or no scheduler answers.
     """
     try:
         from distributed import Client, as_completed
@@ -74,7 +74,7 @@ def spread(lanes: Sequence[Lane], address: str, limit_s: float) -> Iterator[Outc
 
 
 def _restart(client: Any, worker: str) -> None:
-    """Ask a worker's nanny, if it has one, to restart it."""
+    """Ask the nanny of a worker, if there is one, to restart the worker."""
     with contextlib.suppress(ValueError, TimeoutError):
         client.restart_workers([worker], timeout=CONNECT_S, raise_for_error=False)
 
@@ -82,12 +82,11 @@ def _restart(client: Any, worker: str) -> None:
 def _do_batch(
     pickled: bytes, batch: Sequence[Any], environment: Mapping[str, str], limit_s: float
 ) -> tuple[list[Outcome], str]:
-    """Process a batch in a worker.
+    """Process a batch in a worker; return the outcomes, and "".
 
-    The results are those of a local run, because libraries use one thread and the folders are the same.
-
-    environment: as returned by megbench.core.files.working_folder.worker_environment. Return the outcomes and "". If an
-    item takes longer than limit_s, return the outcomes up to that item and the address of this worker instead.
+    If an item takes longer than limit_s seconds, return the outcomes up to and including that item, and the address of
+    this worker. The results are those of a local run, because libraries use one thread and the folders are the same.
+    environment: as returned by megbench.core.files.working_folder.worker_environment.
     """
     os.environ.update(environment)
     if pickled not in _ready:
@@ -109,7 +108,7 @@ def _do_batch(
 
 
 def _answer_in_time(handle: Callable[[Any], Any], item: Any, limit_s: float) -> Outcome:
-    """Return the outcome of one item, which is abandoned if it takes longer than limit_s."""
+    """Return the outcome of one item. An item that takes longer than limit_s seconds is abandoned."""
     found: list[Outcome] = []
     thread = threading.Thread(target=lambda: found.append(answer(handle, item)), daemon=True)
     thread.start()

@@ -9,7 +9,7 @@ from megbench.core.progress import track
 from megbench.core.worker import Lane, Outcome, work
 
 LOCAL, DASK = "local", "dask://"
-# How long one cell may take, unless the user sets another limit.
+# How many seconds one cell may take, unless the user sets another limit.
 CELL_LIMIT_S = 3600
 
 
@@ -30,8 +30,8 @@ def perform(
 ) -> Iterator[Outcome]:
     """Process every item of the lanes, in up to `workers` processes or on the cluster that `engine` names.
 
-    title, unit: the progress bar's labels. limit_s: the time limit for one item in seconds; an item that exceeds it
-    fails, without affecting the others.
+    title, unit: the labels of the progress bar. limit_s: the time limit for one item in seconds; an item that exceeds
+    it fails without affecting the others.
     """
     items = sum(len(batch) for lane in lanes for batch in lane.batches)
     yield from track(_outcomes(lanes, engine, workers, limit_s), title, unit, items)

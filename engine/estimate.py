@@ -1,7 +1,8 @@
 """Estimate a run's work and duration (animating, measuring and making the page) from numbers of frames.
 
-The time per frame is the one observed earlier with this store. If none was observed, it is a time measured once on one
-thread (docs/performance.md), scaled by the time that a fixed piece of work takes on this machine.
+The time per frame is the one observed earlier with this store. If none has been observed, it is a time that was
+measured once on one thread of another machine (docs/performance.md), scaled to this machine. The scale comes from a
+fixed piece of work, which is timed on both machines.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from megbench.engine.runner import Job, Settings, refusal
 from megbench.engine.scoring import Scorer, lacking
 from megbench.engine.speeds import keep_speeds, known_speeds, measuring
 
-# Processor seconds per frame, by method and by the width of the network that renders the frames: 64 is the published
-# width, and the others are those of the demo weights.
+# Processor seconds per frame, by method and by the width of the network that renders the frames. A width of 64 is the
+# published one; the others are those of the demo weights.
 NETWORKS: Mapping[str, Mapping[int, float]] = {
     "fomm": {16: 0.062, 64: 0.55},
     "fpfomm": {16: 0.066, 64: 0.55},
@@ -38,12 +39,12 @@ PLAIN: Mapping[str, float] = {
     **{"flow_warp": 0.017, "apex_ramp": 0.006, "reversed": 0.006, "wrong_driver": 0.015, "rigid": 0.005},
     **{"still": 0.0, "still_noise": 0.002, "ceiling": 0.001, "truth": 0.001},
 }
-# Seconds to magnify the motion in a frame of a driver and, afterwards, to reduce the motion in a frame of the output.
+# Seconds per frame to magnify the motion in a driver and, afterwards, to reduce the motion in the output.
 MAGNIFYING_S = 0.06
 # Seconds to write a frame of any row and to link it into the run.
 KEEPING_S = 0.003
-# Seconds to measure a frame of an output with the default metrics, and to analyse a frame of a driver or a truth for
-# the first time.
+# Seconds to measure a frame of an output with the default metrics, and seconds to analyse a frame of a driver or truth
+# for the first time.
 SCORING_S, SEEING_S = 0.014, 0.008
 # The metrics to which SCORING_S applies.
 SCORED = (
@@ -54,7 +55,7 @@ SCORED = (
 CODING_S = 0.006
 # Seconds to start a worker process, including the import of its libraries.
 START_S = 3.0
-# The machine on which these times were measured, and the time in seconds that the fixed piece of work takes there.
+# The machine on which these times were measured, and the seconds that the fixed piece of work takes there (see `pace`).
 MEASURED_ON = "two idle cores of an AMD EPYC"
 PACE_S = 0.013
 
@@ -72,8 +73,8 @@ class Work:
 class Estimate:
     """The seconds that each stage takes with all workers on an otherwise idle machine.
 
-    untimed: rows and stages that have not been timed with this store yet, for which times from another machine are
-    used. unknown: rows and metrics for which there is no time at all; they are not included.
+    untimed: rows and stages that have not yet been timed with this store; times from another machine are used for them.
+    unknown: rows and metrics for which there is no time at all; they are not included.
     """
 
     animate: float
@@ -98,7 +99,7 @@ class Estimate:
 
 
 def work_left(folder: Path, jobs: Sequence[Job], todo: Sequence[Job], media_all: bool) -> Work:
-    """Return the work that remains for the jobs of a run, of which `todo` are not animated yet."""
+    """Return the work that remains for the jobs of a run. todo: those of the jobs that are not animated yet."""
     animate = [job for job in todo if not refusal(job)]
     measure = to_measure(folder, jobs, animate)
     page = _page_frames(jobs, media_all) if measure or not (folder / REPORT).exists() else 0
@@ -106,7 +107,10 @@ def work_left(folder: Path, jobs: Sequence[Job], todo: Sequence[Job], media_all:
 
 
 def to_measure(folder: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> list[Job]:
-    """Return the jobs that have no partial scores in a run's folder, and the jobs to be animated."""
+    """Return the jobs to be measured: those in `todo`, and those without partial scores in the run's folder.
+
+    Jobs that cannot be animated are left out.
+    """
     keys = {job.key for job in todo}
 
     def done(job: Job) -> bool:
@@ -116,7 +120,10 @@ def to_measure(folder: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> list[J
 
 
 def _page_frames(jobs: Sequence[Job], media_all: bool) -> int:
-    """Return the number of frames in the page's clips; inputs and rows appear in all cells, controls in two or all."""
+    """Return the number of frames in the page's clips.
+
+    Inputs and methods appear in all cells; controls appear in the first two or, with `media_all`, in all.
+    """
     cells = list(dict.fromkeys(job.cell.name for job in jobs))
     with_controls = cells if media_all else cells[:2]
     shown = [job for job in jobs if not job.row.is_control or job.cell.name in with_controls]
@@ -150,7 +157,7 @@ def _parallel(settings: Settings) -> int:
 
 
 def pace() -> float:
-    """Return the processor seconds that a fixed piece of work takes here on one thread: the minimum of eight trials."""
+    """Return how many processor seconds a fixed piece of work takes here on one thread: the minimum of eight trials."""
     values = np.linspace(0, 1, 512 * 512).reshape(512, 512) ** 2
     found = []
     for _ in range(8):
@@ -194,7 +201,7 @@ def estimate(work: Work, scorer: Scorer, settings: Settings, pace_s: float) -> E
 
 
 def _usual(job: Job, settings: Settings) -> float | None:
-    """Return the seconds per frame that were measured once for a row of this kind, or None if unknown."""
+    """Return the seconds per frame that were measured once for a row of this kind, or None if there are none."""
     own = _of_method(job, settings)
     return own + MAGNIFYING_S if own is not None and "magnify" in job.row.identity else own
 
@@ -245,7 +252,7 @@ def forecast(jobs: Sequence[Job], work: Work, scorer: Scorer, settings: Settings
 
 
 def outlook(work: Work, scorer: Scorer, settings: Settings) -> str:
-    """Return how much is to be animated and measured, and roughly how long this takes."""
+    """Return, as text, how much remains to be animated and measured, and roughly how long this takes."""
     found = estimate(work, scorer, settings, pace())
     total = found.animate + found.measure + found.page
     stages = (

@@ -1,4 +1,4 @@
-"""Problems foreseen before a run's first cell, reported by a dry run and, in other runs, before animating."""
+"""Problems that can be foreseen: a dry run reports them, and every other run does so before it animates anything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from megbench.engine.runner import Job, refusal
 
 
 def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
-    """Return a line for each row with cells that it cannot animate, and a line if no test can tell the methods apart.
+    """Return a line for each row that cannot animate some cells, and a line if no test can tell the methods apart.
 
     asked: the rows that the user named. Raise BenchError if one of these rows can animate none of its cells.
     """
@@ -32,7 +32,7 @@ def foreseen(jobs: Sequence[Job], asked: Sequence[str]) -> list[str]:
 
 
 def check_files(jobs: Sequence[Job]) -> None:
-    """Raise BenchError if the files of a row with pending jobs cannot be loaded, before any worker tries to."""
+    """Raise BenchError if the files of a row with pending jobs cannot be loaded; call this before workers try to."""
     for row in {job.row.label: job.row for job in jobs}.values():
         method = row.maker(row.variant, row.options)
         try:
@@ -42,7 +42,7 @@ def check_files(jobs: Sequence[Job]) -> None:
 
 
 def _idle_tests(jobs: Sequence[Job]) -> list[str]:
-    """Return why no test could tell the methods apart, whatever their scores.
+    """Return a line that states why no test could tell the methods apart, whatever their scores.
 
     Return [] if a test could, or if there is only one method. Holm's correction multiplies the smallest p by the number
     of pairs.

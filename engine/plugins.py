@@ -1,4 +1,4 @@
-"""Check that a loaded method or metric fulfils its contract (megbench.core.contracts), before anything runs."""
+"""Check before anything runs that a loaded method or metric fulfils its contract (megbench.core.contracts)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_method(name: str, method: Any) -> None:
 
 
 def check_options(name: str, maker: Any, options: Mapping[str, str]) -> None:
-    """Raise BenchError for an option that the method `name` does not accept, if its class lists its options."""
+    """Raise BenchError for an option that the method `name` does not accept, if the method's class lists options."""
     if (taken := getattr(maker, "options", None)) is not None:
         for option in options:
             check_choice(f"option of {name}:", option, taken)

@@ -9,8 +9,8 @@ SHARED_PAGE = "report_no_media.html"
 SPOTTING_LOG = "spotting_log.csv"
 # A recogniser's predictions for the outputs.
 RECOGNITION = "recognition.json"
-# Motion measured during scoring, and the clips of a page that would be too large if they were embedded.
+# Motion measured during scoring, and the clips of a page that would be too large with its clips embedded.
 MOTION_FOLDER = "motion"
 MEDIA_FOLDER = "report_media"
-# Runs of the same request on altered drivers, and the resulting figures.
+# Runs of the same request on altered drivers, and tables of how these change the figures.
 PERTURBED = "perturbed"

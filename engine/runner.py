@@ -35,7 +35,7 @@ from megbench.core.worker import Lane
 from megbench.engine.dispatch import CELL_LIMIT_S, LOCAL, perform
 from megbench.engine.plugins import check_method, check_options
 
-# Processes share a GPU's memory, and two of them are enough to keep the GPU busy.
+# All processes share the memory of a GPU, and two of them are enough to keep it busy.
 GPU_WORKERS = 2
 
 
@@ -57,13 +57,14 @@ def no_identity(cell: Cell) -> Mapping[str, Any]:
 class Row:
     """One row of the tables: a method or control as the user named it.
 
-    label: the text as typed, also the folder's name. maker: its class, a Method or a Control. identity: what determines
-    its frames besides the inputs, including the versions of its code and of the packages that it uses. marks: warnings
-    for readers of its scores, as short labels for the tables, each with a sentence. seen: the "clips" and "people" of
-    databases on which it was trained, as returned by the method's function `seen()`, if it has one. sources,
-    identity_on: the files that the method reads for a cell besides its clips, and what else determines the frames of
-    that cell only.
-    check: raises CellFailed for a cell that the method cannot animate, if this is known before anything is animated.
+    label: the text as the user typed it, which is also the folder's name. maker: a function that creates the method or
+    control, usually its class. identity: what determines its frames besides the inputs, including the versions of its
+    code and of the packages that it uses. marks: warnings for readers of its scores, as short labels for the tables,
+    each with a sentence. seen: the "clips" and "people" of databases on which it was trained, as returned by the
+    method's function `seen()`, if it has one.
+    sources: returns the files that the method reads for a cell besides the cell's clips. identity_on: returns what else
+    determines the frames of that cell only. check: raises CellFailed for a cell that the method cannot animate, if this
+    is known before anything is animated.
     """
 
     label: str
@@ -98,11 +99,11 @@ class Row:
         return replace(made, **{what: getattr(method, what) for what in wanted if hasattr(method, what)})
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the method itself: a worker creates its own method and computes no keys."""
+        """Return the state without the method's functions: a worker creates its own method and computes no keys."""
         return {**vars(self), "sources": no_sources, "identity_on": no_identity, "check": no_check}
 
     def marks_on(self, cells: Sequence[Cell]) -> dict[str, str]:
-        """Return the row's marks; marks that depend on the files of single cells refer to `cells`."""
+        """Return the row's marks, including those that depend on the files of single cells, here those of `cells`."""
         found = getattr(self.maker(self.variant, self.options), "marks_on", None)
         return {**self.marks, **(found(cells) if found else {})}
 
@@ -149,7 +150,10 @@ def plan(rows: Sequence[Row], cells: Sequence[Cell], version: str, settings: Set
 
 
 def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
-    """Return the hash of everything that determines a cell's frames; a control sees more of the cell than a method."""
+    """Return the hash of everything that determines a cell's frames.
+
+    A control receives more of the cell than a method does, so its key depends on more clips.
+    """
     inputs: dict[str, Any] = {
         "driver": cell.driver.state(),
         "template": [cell.template.name, cell.template.content],
@@ -163,7 +167,10 @@ def cell_key(row: Row, cell: Cell, version: str, settings: Settings) -> str:
 
 
 def refusal(job: Job) -> CellRecord | None:
-    """Return the record of an impossible job ("missing" if its input was not supplied), or None for any other job."""
+    """Return the record of a job that is impossible, or None if it may be possible.
+
+    The record's status is "missing" if the user has not supplied the job's input, and "failed" otherwise.
+    """
     if job.cell.problem:
         return CellRecord(job.key, "failed", job.cell.problem)
     try:
@@ -177,7 +184,7 @@ def refusal(job: Job) -> CellRecord | None:
 
 @dataclass(frozen=True)
 class _Animator:
-    """The animation in a worker process, which prepares each method once and processes one cell after another."""
+    """The work of a worker process that animates: it prepares each method once and does one cell after another."""
 
     rows: Sequence[Row]
     settings: Settings
@@ -196,7 +203,7 @@ class _Animator:
             made(*rows)  # reports a single row's preparation error once; several rows fail independently of each other
 
         def do(job: Job) -> CellRecord:
-            # Another run, or a cluster worker that was lost afterwards, may have made the cell in the meantime.
+            # In the meantime, another run or a cluster worker that was lost afterwards may have made the cell.
             if done := read_cell(_store_folder(self.settings, job), job.key):
                 return done
             method = made(job.row.label)
@@ -212,7 +219,7 @@ class _Animator:
 
 
 def handed_the_cell(method: Any) -> bool:
-    """Return whether a method or its class receives the whole cell, as a Control always does and a Method may do."""
+    """Return whether a method (or its class) receives the whole cell, as a Control always does and a Method may."""
     return hasattr(method, "animate_cell")
 
 
@@ -230,7 +237,7 @@ def frames_of(method: Any, cell: Cell) -> Frames:
 
 
 def seed_libraries(seed: int, key: str) -> None:
-    """Seed the libraries' own random generators, so that third-party methods draw the same numbers for a given cell."""
+    """Seed the libraries' own random generators, so that third-party methods always draw the same numbers in a cell."""
     value = int(digest([seed, key])[:8], 16)
     random.seed(value)
     np.random.seed(value)  # noqa: NPY002
@@ -257,7 +264,11 @@ def cell_folder(run: Path, job: Job) -> Path:
 
 @dataclass(frozen=True)
 class Progress:
-    """Records of finished jobs by key, the finished jobs that are only in the store, and the pending jobs."""
+    """The progress of a run.
+
+    done: the records of finished jobs, by key. stored: the jobs whose records are only in the store. todo: the pending
+    jobs.
+    """
 
     done: dict[str, CellRecord]
     stored: list[Job]
@@ -265,7 +276,7 @@ class Progress:
 
 
 def look_up(run: Path, jobs: Sequence[Job], settings: Settings) -> Progress:
-    """Return which jobs are finished (in the run's folder or, failing that, in the store) and which are pending."""
+    """Return which jobs are finished, in the run's folder or else in the store, and which are pending."""
     done: dict[str, CellRecord] = {}
     stored: list[Job] = []
     todo: list[Job] = []
@@ -314,9 +325,10 @@ def animate(run: Path, jobs: Sequence[Job], settings: Settings) -> dict[str, Cel
 
 
 def _lanes(settings: Settings, jobs: Sequence[Job]) -> list[Lane]:
-    """Return a lane for each method and one for all controls, which need little memory and therefore share processes.
+    """Return a lane for each method and one for all controls.
 
-    The cells of one driver stay together, so that a method analyses the driver only once.
+    Controls need little memory and can therefore share processes. The cells of one driver form a batch, so that a
+    method analyses the driver only once.
     """
     lanes: dict[str, dict[str, list[Job]]] = {}
     for job in jobs:

@@ -20,7 +20,7 @@ COLUMNS = [
     *("method", "is_control", "scope", "group", "driver", "template", "database", "emotion"),
     *("metric", "figure", "value", "status", "reason", "warning", "n_scored", "n_cells"),
 ]
-# Combined rows are written for all cells together and for every value that these functions return.
+# Cells are grouped by the value that each of these functions returns; every group gets combined rows.
 SCOPES: dict[str, Callable[[Cell], str]] = {
     "all": lambda cell: "",
     "database": lambda cell: cell.driver.database,

@@ -36,8 +36,8 @@ Partials = dict[str, dict[str, Partial]]
 class Scorer:
     """Everything that scoring needs besides the cells.
 
-    metrics: the metrics' classes. look: the function that prepares a cell for the metrics. The other fields are as in
-    Settings.
+    metrics: the classes of the metrics. look: the function that prepares a cell and its output for the metrics. The
+    other fields are as in megbench.engine.runner.Settings.
     """
 
     metrics: Sequence[Callable[[], Metric]]
@@ -59,9 +59,9 @@ class _Task:
 
 
 def score(run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer: Scorer) -> tuple[Partials, bool]:
-    """Measure every finished cell with every metric; store partial scores by content, in the store and in the run.
+    """Measure every finished cell with every metric, and keep the partial scores in the store and in the run.
 
-    Return the partials by `label/cell` and metric, and whether anything was measured or changed.
+    Return the partial scores by "label/cell" and metric, and whether anything was measured or changed.
     """
     partials, measured = measure_all(run, jobs, records, scorer)
     changed = _keep_partials(run, jobs, partials, {metric.name: metric.version for metric in _made(scorer)})
@@ -71,7 +71,7 @@ def score(run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer
 def measure_all(
     run: Path, jobs: Sequence[Job], records: dict[str, CellRecord], scorer: Scorer
 ) -> tuple[Partials, bool]:
-    """Measure as `score` does, but write to the store only."""
+    """Measure as `score` does, but write only to the store, and return whether anything was measured."""
     metrics = _made(scorer)
     without = {metric.name: reason for metric in metrics if (reason := lacking(metric))}
     able = {metric.name: (metric, _deciding(metric, scorer)) for metric in metrics if metric.name not in without}
@@ -107,22 +107,25 @@ def _made(scorer: Scorer) -> list[Metric]:
 
 
 def _deciding(metric: Metric, scorer: Scorer) -> list[Any]:
-    """Return what determines a metric's results in every cell: version, code, packages, weights, and `look`'s code."""
+    """Return what determines a metric's results in every cell.
+
+    This is its version, code, packages and weights, and the code and packages of `look`.
+    """
     weights = [external_weights.require(name) for name in getattr(metric, "weights", ())]
     return [metric.version, recipe(type(metric).__module__), recipe(module_of(scorer.look)), states(weights)]
 
 
 def deciding_all(scorer: Scorer) -> list[list[Any]]:
-    """Return each metric's name with what determines its results in every cell, or why it cannot be computed."""
+    """Return the name of each metric, with what determines its results in every cell or why it cannot be computed."""
     made = _made(scorer)
     return [[metric.name, lacking(metric) or _deciding(metric, scorer)] for metric in made]
 
 
 def lacking(metric: Metric | Callable[[], Metric]) -> str:
-    """Return why a metric cannot be computed on this machine (weights that are missing or wrong); "" if it can.
+    """Return why a metric cannot be computed on this machine, or "" if it can.
 
-    A metric names its external weights in `weights`; most metrics have none and lack that attribute. A reason returned
-    by `missing` also counts, unless the metric has `sources`, which may exist for some cells only.
+    The weights that it names in `weights` may be missing or wrong; most metrics have no such attribute. A reason that
+    its `missing` returns counts, too, unless the metric has `sources`: these files may exist for some cells only.
     """
     for name in getattr(metric, "weights", ()):
         try:
@@ -150,7 +153,7 @@ def partial_key(metric: Metric, deciding: Sequence[Any], cell: Cell, output: str
     """Return the hash of everything that determines a partial score.
 
     deciding: the result of `_deciding`. output: the hash of the frames that are compared with the cell's clips. Other
-    files that the metric reads enter the hash with their current contents, or as None if they are missing.
+    files that the metric reads count with their current contents, or as None if they are missing.
     """
     clips = {"driver": cell.driver, "reference": cell.reference, "truth": cell.truth}
     compared = {role: clip.state() if clip else None for role, clip in clips.items()}
@@ -168,13 +171,13 @@ def _read_partial(store: Path, key: str) -> Partial | None:
         partial = Partial(**values) if values else None
     except TypeError:
         return None
-    # Set distances compare the features of clips, whose files in the store may have been deleted or damaged.
+    # Distances between sets need the features of clips, whose files in the store may have been deleted or damaged.
     return partial if partial and all(whole_archive(Path(file)) for file in partial.files.values()) else None
 
 
 @dataclass(frozen=True)
 class _Measurer:
-    """The measurement in a worker process. All metrics of an output share the features computed for its cell."""
+    """The work of a worker process that measures. All metrics of an output share the features computed for its cell."""
 
     scorer: Scorer
 
@@ -183,7 +186,7 @@ class _Measurer:
         store = self.scorer.store
 
         def do(task: _Task) -> dict[str, Partial]:
-            # Another run, or a cluster worker that was lost afterwards, may have measured it in the meantime.
+            # In the meantime, another run or a cluster worker that was lost afterwards may have measured the output.
             found = {name: partial for name, key in task.keys.items() if (partial := _read_partial(store, key))}
             missing = {name: key for name, key in task.keys.items() if name not in found}
             return found | (measured(task, missing) if missing else {})
@@ -262,7 +265,7 @@ def _measured(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, d
     """Measure in worker processes; yield each task with its partial scores by metric.
 
     All rows of a cell go to one worker, and the cells of one driver are spread out. A driver or a truth is analysed
-    once; the result is then found in the store.
+    only once; after that, the result is found in the store.
     """
 
     def place(task: _Task) -> tuple[str, str]:
@@ -279,7 +282,7 @@ def _measured(tasks: Sequence[_Task], scorer: Scorer) -> Iterator[tuple[_Task, d
 
 
 def _keep_partials(run: Path, jobs: Sequence[Job], partials: Partials, versions: dict[str, str]) -> bool:
-    """Write each cell's partial scores into the run if they differ from the stored ones; return whether any did."""
+    """Write each cell's partial scores into the run unless they are already there; return whether any were written."""
     changed = False
     for job in jobs:
         path = run / "partials" / job.row.label / f"{job.cell.name}.json"

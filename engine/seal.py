@@ -1,6 +1,6 @@
 """The seal of a finished run: `manifest.json`, with the size and hash of every file in its folder.
 
-It is written last and in one fixed form, so that a single altered bit anywhere, even in the seal itself, is detected.
+It is written last and in a fixed form, so that a single altered bit is detected anywhere, even in the seal itself.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from megbench.core.files.hashes import file_facts, hash_again, keep_known, unalt
 from megbench.engine.run_folder import MEDIA_FOLDER, MOTION_FOLDER, PAGES, PERTURBED, SHARED_PAGE, SPOTTING_LOG
 
 MANIFEST = "manifest.json"
-# Files that only the run itself creates. All other files are regenerated from them or added to the run later.
+# The files that only the run itself creates. All others are regenerated from these or were added to the run later.
 OWN_FILES = ("run.json", "scores.csv")
 OWN_FOLDERS = ("cells", "inputs", "partials", PERTURBED)
-# Folders that, like its pages, a run's command regenerates from the run's own files.
+# Folders that a run's command regenerates from the run's own files, as it does the pages.
 PAGE_FOLDERS = (MOTION_FOLDER, MEDIA_FOLDER)
 
 
 def seal(run: Path) -> None:
     """Write the manifest of a run that its command has just completed or repaired.
 
-    Files that other commands added earlier (tables, experts' files) keep their seal if they still exist.
+    Files that other commands added earlier (tables, experts' files) keep their entries if they still exist.
     """
     files = _files(run)
     added = {name: facts for name, facts in (_read(run) or {}).items() if not _made_by_run(name) and name in files}
@@ -37,9 +37,9 @@ def seal(run: Path) -> None:
 def seal_again(run: Path, *made: str) -> list[str]:
     """Add to the manifest the files that were added to a finished run or regenerated from it.
 
-    made: the files and folders that the caller has written, besides pages. Everything else keeps its seal, so that
-    neither an altered cell nor an altered prediction of a recogniser is declared intact. A run without a manifest, or
-    with an altered one, is left unchanged. Return the names of the files that other commands added and that have been
+    made: the files and folders that the caller has written, besides pages. All other files keep their entries, so that
+    an altered cell or an altered prediction of a recogniser is not declared intact. A run without a manifest, or with
+    an altered one, is left unchanged. Return the names of the files that other commands added and that have been
     altered since.
     """
     before = _read(run)
@@ -64,9 +64,9 @@ def _is_within(name: str, places: Iterable[str]) -> bool:
 
 
 def sealed(run: Path) -> bool:
-    """Return whether a run has an unaltered manifest and exactly the files that it lists, each unchanged.
+    """Return whether a run has an unaltered manifest and exactly the files that the manifest lists, each unchanged.
 
-    Files are read only if size, modification time or inode has changed (megbench.core.files.hashes).
+    A file is read only if its size, modification time or inode has changed (megbench.core.files.hashes).
     """
     files = _read(run)
     return files is not None and files.keys() == set(_files(run)) and unaltered(run, files)
@@ -83,7 +83,7 @@ def measured_digest(run: Path) -> str | None:
 
 
 def page_as_sealed(run: Path) -> bool:
-    """Return whether a run's page, its summary, its log and the clips beside the page are as they were when sealed."""
+    """Return whether a run's page, summary and spotting log, and the clips beside the page, are as they were sealed."""
     files = _read(run) or {}
     page = [*PAGES, *(name for name in files if name == SPOTTING_LOG or name.startswith(f"{MEDIA_FOLDER}/"))]
     return all(name in files for name in page) and unaltered(run, {name: files[name] for name in page})
@@ -94,7 +94,7 @@ def _made_by_run(name: str) -> bool:
 
 
 def faults(run: Path) -> list[str]:
-    """Return the faults of a run's files, one line each; [] if every bit is as it was when the run was finished.
+    """Return the faults of a run's files, one line each; [] if every bit is as it was when the run was sealed.
 
     Every file is read, even if its hash is known.
     """
@@ -115,7 +115,7 @@ def _same(path: Path, known: dict[str, Any]) -> bool:
 
 
 def _read(run: Path) -> dict[str, Any] | None:
-    """Return the manifest's facts about the files, or None if it is missing or altered in any bit."""
+    """Return the manifest's facts about the files, or None if the manifest is missing or a bit of it was altered."""
     path = run / MANIFEST
     facts = read_json(path)
     files = facts.get("files") if isinstance(facts, dict) else None
@@ -126,7 +126,7 @@ def _read(run: Path) -> dict[str, Any] | None:
 
 
 def _text(files: dict[str, Any]) -> str:
-    """Return the canonical text of these facts: a line for each file, sorted by name."""
+    """Return the canonical text of a manifest with these facts: a line for each file, sorted by name."""
     lines = (f"{json.dumps(name)}: {json.dumps(files[name], sort_keys=True)}" for name in sorted(files))
     return f'{{"digest": "{digest(files)}", "files": {{\n' + ",\n".join(lines) + "\n}}\n"
 
@@ -134,7 +134,7 @@ def _text(files: dict[str, Any]) -> str:
 def _files(run: Path) -> list[str]:
     """Return the paths of a run's files, relative to its folder and sorted.
 
-    The manifest is left out, as are locks and temporary files and folders, whose names begin with a dot.
+    The manifest is left out, and so are locks, temporary files and temporary folders, whose names begin with a dot.
     """
     found: list[str] = []
     for where, folders, files in os.walk(run):

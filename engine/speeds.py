@@ -1,4 +1,4 @@
-"""Speeds observed with a store: processor seconds per frame by kind of work, kept for estimates."""
+"""The speeds observed with a store: seconds per frame by kind of work, which are kept for estimates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from megbench.core.files.cache import read_json, write_json
 
 FILE = "speeds.json"
-# Fewer frames say little, because starting processes takes longer than processing the frames.
+# Fewer frames say little, because starting the processes takes longer than processing the frames.
 MANY_FRAMES = 100
 
 
@@ -25,5 +25,5 @@ def keep_speeds(store: Path, speeds: Mapping[str, float]) -> None:
 
 
 def measuring(metrics: list[str]) -> str:
-    """Return the name of the kind of work "measuring with these metrics", whose time depends on the metrics."""
+    """Return the name for measuring with these metrics as a kind of work; its time depends on the metrics."""
     return f"measuring {' '.join(sorted(metrics))}"

@@ -41,13 +41,19 @@ class FommConfig:
 
 
 class KeyPointDetector(JacobianDetector):
-    """A detector of key points (soft-argmax of learned heatmaps) and jacobians in pictures (B, 3, H, W) in [0, 1]."""
+    """A detector of key points and their jacobians in pictures (B, 3, H, W) in [0, 1].
+
+    A key point is the soft-argmax of a learned heatmap.
+    """
 
     def __init__(self, config: DetectorConfig, num_kp: int) -> None:
         super().__init__(config, num_kp, channels_in=3)
 
     def detect(self, small: Tensor) -> KeyPoints:
-        """Return the key points of small pictures (64x64); several batches may be concatenated into one."""
+        """Return the key points of pictures that are already small (64x64).
+
+        Several batches may be concatenated into one.
+        """
         heatmap, jacobian = self.heatmap_and_jacobian(small)
         # As published, the grid is stretched over the positions that the unpadded 7x7 head leaves (58 of 64).
         return KeyPoints(soft_argmax(heatmap), jacobian, heatmap)

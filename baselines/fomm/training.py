@@ -18,9 +18,9 @@ from megbench.nets.objective import PublishedTrainer, pair_step
 class FommTrainer(PublishedTrainer):
     """The published training procedure of FOMM (megbench.core.contracts.Trainable).
 
-    Batches contain `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. As published,
-    vox-256 saves its discriminator but never runs it (generator_gan 0). Raises BenchError if the config requires the
-    VGG-19 loss and `vgg` does not exist.
+    A batch contains `source` and `driving`, each (B, 3, 256, 256) float32 in [0, 1]; the two frames of a sample come
+    from one video. As published, vox-256 saves its discriminator but never runs it (generator_gan 0). Raises BenchError
+    if the config requires the VGG-19 loss and `vgg` does not exist.
     """
 
     def __init__(self, config: FommConfig, vgg: Path = VGG19) -> None:
@@ -30,7 +30,7 @@ class FommTrainer(PublishedTrainer):
     def step(
         self, stage: str, batch: Mapping[str, Tensor], epoch: int, index: int, rng: np.random.Generator
     ) -> Iterator[Phase]:
-        """Yield the phase of the generator and the detector, then (with generator_gan) that of the discriminator."""
+        """Yield the phase of the generator and detector and, if generator_gan is not 0, that of the discriminator."""
         source, driving = batch["source"], batch["driving"]
         yield from pair_step(
             self.config.loss,

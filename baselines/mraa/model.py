@@ -1,7 +1,7 @@
 """MRAA, Motion Representations for Articulated Animation (Siarohin et al., CVPR 2021), vox256 sizes by default.
 
-Instead of key points, it uses regions: the mean and covariance of a heatmap, whose principal axes give the affine
-motion.
+Instead of key points, MRAA uses regions. A region is the mean and covariance of a heatmap; the principal axes of the
+covariance give the affine motion.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class MraaConfig:
     """Sizes and training settings; the defaults are those of vox256.
 
     align_corners: False, because the published weights were trained with the behaviour of torch 1.4. recompute_covar:
-    whether relative mode derives the covariance from the new affine; the published code keeps the driver's.
+    whether relative mode derives the covariance from the new affine; the published code keeps the driver's covariance.
     """
 
     num_regions: Count = 10
@@ -100,9 +100,10 @@ class MraaGenerator(Generator):
         self.revert_axis_swap = config.revert_axis_swap
 
     def motion(self, small: Tensor, source: Regions, driving: Regions, background: Tensor | None = None) -> Motion:
-        """Return the dense motion of a small source (B or 1, 3, h, w); regions may come from any picture size.
+        """Return the dense motion of a source that is already small: (B or 1, 3, h, w).
 
-        background: (B, 3, 3) from the background predictor, or None for a background at rest.
+        The regions may have been found at any picture size. background: (B, 3, 3) from the background predictor, or
+        None for a background at rest.
         """
         size = (small.shape[2], small.shape[3])
         heatmaps = region_difference(source, driving, size)
@@ -129,7 +130,7 @@ class AvdNetwork(nn.Module):
 
     @in_float32
     def forward(self, identity: Regions, pose: Regions) -> Regions:
-        """Return regions with the shape of `identity` and the pose of `pose`; covar = affine affine^T."""
+        """Return regions with the shape of `identity` and the pose of `pose`; their covar is affine affine^T."""
         affine = identity.affine
         if self.revert_axis_swap:
             affine = affine * first_sign(product(affine, inverse_2x2(pose.affine)))

@@ -1,4 +1,4 @@
-"""Regions of MRAA: the mean and covariance of a heatmap, whose principal axes give an affine motion.
+"""The regions of MRAA: each is the mean and covariance of a heatmap, and its principal axes give an affine motion.
 
 Source: Siarohin et al., Motion Representations for Articulated Animation, CVPR 2021, sections 3.2 and 3.3.
 """
@@ -28,15 +28,17 @@ from megbench.nets.geometry import (
 from megbench.nets.keypoints import DetectorConfig
 from megbench.nets.transfer import hull_scale
 
-# Variances below this (a twentieth of a cell) are raised to it, so that affines stay invertible.
+# Smaller variances are raised to this, so that affines stay invertible. Its root is about a thirtieth of the distance
+# between two pixels of a 64 x 64 heatmap.
 SMALLEST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True)
 class Regions:
-    """K regions of a batch: shift (B, K, 2) in [-1, 1], affine and covar (B, K, 2, 2), covar = affine affine^T.
+    """The K regions of each sample in a batch.
 
-    heatmap: (B, K, h, w), or None for regions that were computed from other regions.
+    shift: (B, K, 2) in [-1, 1]. affine, covar: (B, K, 2, 2) each, covar = affine affine^T. heatmap: (B, K, h, w), or
+    None for regions that were computed from other regions.
     """
 
     shift: Tensor
@@ -64,9 +66,9 @@ class Regions:
 def principal_axes(covar: Tensor) -> tuple[Tensor, Tensor]:
     """Return principal axes U and standard deviations D, (..., 2, 2) each, of covariances (..., 2, 2); affine = U D.
 
-    The sign of a singular vector is arbitrary. These vectors have the signs of LAPACK's SVD, det U = -1, with which the
-    published AVD networks were trained. They are computed in closed form, on the tensor's device, and the gradient
-    remains finite for round regions.
+    The sign of a singular vector is arbitrary. These vectors have the signs that LAPACK's SVD gives (det U = -1),
+    because the published AVD networks were trained with them. They are computed in closed form on the tensor's device.
+    The gradient remains finite for round regions.
     """
     a, b, d = covar[..., 0, 0], covar[..., 0, 1], covar[..., 1, 1]
     half = (a - d) / 2
@@ -83,7 +85,10 @@ def principal_axes(covar: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class RegionPredictor(nn.Module):
-    """A detector of regions by the first two moments of heatmaps (section 3.2) in pictures (B, 3, H, W) in [0, 1]."""
+    """A detector of regions in pictures (B, 3, H, W) in [0, 1].
+
+    Regions are the first two moments of heatmaps (section 3.2).
+    """
 
     def __init__(self, config: DetectorConfig, num_regions: int) -> None:
         super().__init__()
@@ -111,7 +116,7 @@ class RegionPredictor(nn.Module):
 
 @in_float32
 def region_difference(source: Regions, driving: Regions, size: tuple[int, int]) -> Tensor:
-    """Return Gaussians of the driving regions minus those of the source regions, zeros first: (B, K+1, h, w)."""
+    """Return the Gaussians of the driving regions minus those of the source regions: (B, K+1, h, w), zeros first."""
     moved = gaussians(driving.shift, *size, driving.covar)
     return with_background(moved - gaussians(source.shift, *size, source.covar))
 
@@ -123,9 +128,10 @@ def region_motions(
     revert_axis_swap: bool = True,
     background: Tensor | None = None,
 ) -> Tensor:
-    """Return T_k(z) = mu_s + B_k (z - mu_d), B_k = A_s A_d^-1, preceded by the background's motion: (B, K+1, h, w, 2).
+    """Return the background's motion and that of each region: (B, K+1, h, w, 2).
 
-    revert_axis_swap: whether B_k is multiplied by the sign of its first entry, since principal axes have no sign.
+    The motion of region k is T_k(z) = mu_s + B_k (z - mu_d) with B_k = A_s A_d^-1. revert_axis_swap: whether B_k is
+    multiplied by the sign of its first entry, because the sign of principal axes is arbitrary.
     """
     matrix = product(source.affine, inverse_2x2(driving.affine))  # B K 2 2
     if revert_axis_swap:
@@ -152,8 +158,8 @@ def transfer_regions(source: Regions, driving: Regions, first: Regions, recomput
     """Return regions that move the source as the driver moves from `first` to `driving` (MRAA's relative mode).
 
     source and first have batch size 1, driving any batch size. mu = mu_s + m (mu_d - mu_d0), where m is always the
-    ratio of the hulls' sizes; A = A_d A_d0^-1 A_s. As published, the covariance remains that of the driver, which is
-    inconsistent with the new affine; recompute_covar uses A A^T instead.
+    ratio of the hulls' sizes; A = A_d A_d0^-1 A_s. As published, the covariance remains that of the driver and thus
+    contradicts the new affine. If recompute_covar is True, the covariance is A A^T instead.
     """
     shift = source.shift + hull_scale(source.shift, first.shift) * (driving.shift - first.shift)
     affine = product(driving.affine, inverse_2x2(first.affine), source.affine)

@@ -28,10 +28,10 @@ STRETCH = 0.25
 class MraaTrainer(PublishedTrainer):
     """The published training procedure of MRAA (megbench.core.contracts.Trainable): no adversary, one Adam per stage.
 
-    Batches contain `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video. One published
-    defect is not reproduced: in the "avd" stage the region predictor stays in eval mode, whereas the published code
-    lets its batch statistics drift and saves them. Raises BenchError if the config requires the VGG-19 loss and `vgg`
-    does not exist.
+    A batch contains `source` and `driving`, each (B, 3, 256, 256) float32 in [0, 1]; the two frames of a sample come
+    from one video. One published defect is not reproduced: in the "avd" stage the region predictor stays in eval mode,
+    whereas the published code lets the predictor's batch statistics drift and saves them. Raises BenchError if the
+    config requires the VGG-19 loss and `vgg` does not exist.
     """
 
     stages: tuple[str, ...] = ("main", "avd")
@@ -90,16 +90,19 @@ class MraaTrainer(PublishedTrainer):
         return torch.from_numpy(drawn).to(driving, non_blocking=True)
 
     def avd_phase(self, identity: Regions, target: Regions, draws: Tensor) -> Phase:
-        """Return the phase of the "avd" stage for regions already found: rebuild `target` from its stretched pose.
+        """Return the phase of the "avd" stage for regions that have already been found.
 
-        draws: see `stretched`.
+        The AVD network rebuilds `target` from its stretched pose. draws: see `stretched`.
         """
         rebuilt = self._networks["avd_network"](identity, stretched(target, draws))
         return Phase(("avd",), avd_losses(rebuilt, target))
 
 
 def stretched(regions: Regions, draws: Tensor) -> Regions:
-    """Return regions scaled along x and y by 0.75 + 0.5 draws; draws (B, 2) are in [0, 1], one pair per sample."""
+    """Return regions scaled along x and y by 0.75 + 0.5 draws.
+
+    draws: (B, 2) in [0, 1], one pair per sample.
+    """
     factors = 1 - STRETCH + 2 * STRETCH * draws  # B 2
     affine = product(torch.diag_embed(factors)[:, None], regions.affine)
     covar = product(affine, affine.transpose(-1, -2))

@@ -21,8 +21,8 @@ from megbench.nets.geometry import Sampling, resized_grid, warp, widened
 class InpaintingConfig:
     """Settings of the network; level i has min(max_features, block_expansion * 2^i) channels.
 
-    picture_sampling: how the source's pixels are warped. The published bilinear sampling removes up to half of the
-    contrast of the finest detail wherever motion is half a pixel.
+    picture_sampling: how the source's pixels are warped. The published sampling, bilinear, removes up to half of the
+    contrast of the finest detail wherever the motion is half a pixel.
     """
 
     block_expansion: Count = 64
@@ -36,7 +36,10 @@ class InpaintingConfig:
 
 
 class InpaintingNetwork(nn.Module):
-    """Encoder, warp and decoder. `planes` channels of a condition may be appended before every stage of the decoder."""
+    """The encoder, the warp and the decoder.
+
+    planes: the number of channels of a condition that are appended to the input of every stage of the decoder.
+    """
 
     def __init__(self, config: InpaintingConfig, planes: int = 0) -> None:
         super().__init__()
@@ -93,7 +96,7 @@ class InpaintingNetwork(nn.Module):
         for step, skip in enumerate(reversed(features[1:-1])):
             x = self.stage(step, x, condition)
             kept = warped(skip, motion) * visible(skip, motion)
-            x = torch.cat([x, kept.expand(len(x), -1, -1, -1)], dim=1)  # one motion under several conditions
+            x = torch.cat([x, kept.expand(len(x), -1, -1, -1)], dim=1)  # one motion may serve several conditions
         return self.stage(len(features) - 2, x, condition)
 
     def stage(self, step: int, x: Tensor, condition: Tensor | None) -> Tensor:
@@ -116,9 +119,10 @@ def visible(picture: Tensor, motion: Motion) -> Tensor:
 def warp_targets(
     source: tuple[Tensor, ...], driving: tuple[Tensor, ...], motion: Motion
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return what the warp loss compares, finest first: masked features of the warped source and the driving picture.
+    """Return what the warp loss compares: masked features of the warped source and of the driving picture.
 
-    Only the deformation is trained by the loss: features and masks are used without their gradients.
+    Both lists begin with the finest level. The loss trains only the deformation; features and masks are used without
+    their gradients.
     """
     found, wanted = [], []
     for features, target in zip(source, driving, strict=True):

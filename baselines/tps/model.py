@@ -61,10 +61,10 @@ class DropoutConfig:
 class TpsConfig:
     """Sizes and training settings; the defaults are those of vox-256.
 
-    background_start: the first epoch in which the background's motion is used and learnt; None for never (mgif). ridge:
-    the ridge of the splines' systems (megbench.nets.thin_plate); with the published ridge, equal points do not quite
-    give the identity. resnet_width: the number of channels in the ResNets' first stage. clip_norm: the limit on the
-    largest entry of a network's gradient.
+    ridge: the ridge of the splines' systems of equations (megbench.nets.thin_plate); with the published ridge, equal
+    points do not quite give the identity. resnet_width: the number of channels in the ResNets' first stage.
+    background_start: the first epoch in which the background's motion is used and learnt; None for never (mgif).
+    clip_norm: the limit on the largest entry of a network's gradient.
     """
 
     num_tps: Count = 10
@@ -87,7 +87,7 @@ class TpsConfig:
 
 @dataclass(frozen=True)
 class SplinePoints:
-    """Key points of a batch: value (B, 5K, 2) in [-1, 1], five for each spline."""
+    """The key points of a batch, five for each spline. value: (B, 5K, 2) in [-1, 1]."""
 
     value: Tensor
 
@@ -101,7 +101,7 @@ class SplinePoints:
 
 
 class SplineDetector(nn.Module):
-    """A detector of key points by regression. Its input is RGB pictures (B, 3, H, W) in [0, 1] at full size."""
+    """A detector of key points by regression from full-size RGB pictures, (B, 3, H, W) in [0, 1]."""
 
     def __init__(self, num_tps: int, width: int) -> None:
         super().__init__()
@@ -208,8 +208,8 @@ def generator(nets: Mapping[str, nn.Module]) -> TpsGenerator:
 def transfer_points(source: Tensor, driving: Tensor, first: Tensor) -> Tensor:
     """Return points (B, 5K, 2) that move the source as the driver moves from `first`: p_s + m (p_d - p_d0).
 
-    source and first have batch size 1. m is the ratio of the faces' sizes, each of which is the square root of the
-    convex hull's area; it is 1 if a hull has no area (where the published code fails).
+    source and first have batch size 1. m is the ratio of the faces' sizes; the size of a face is the square root of the
+    area of its points' convex hull. If a hull has no area, m is 1 (the published code fails in this case).
     """
     return source + hull_scale(source, first) * (driving - first)
 

@@ -24,9 +24,10 @@ PER_SPLINE = 5
 
 @dataclass(frozen=True)
 class SplineMotion(Motion):
-    """A motion whose occlusion is predicted at four resolutions; `occlusion` has the resolution of the deformation.
+    """A motion whose occlusion is predicted at four resolutions.
 
-    masks: (B, 1, h, w) each, coarsest first.
+    masks: the four predictions, (B, 1, h, w) each, coarsest first; `occlusion` is the one at the resolution of the
+    deformation.
     """
 
     masks: tuple[Tensor, ...] = ()
@@ -41,9 +42,10 @@ class SplineMotion(Motion):
 
 @dataclass(frozen=True)
 class Dropout:
-    """The splines that a training step drops: those whose random number is not below 1 - probability.
+    """The splines that a training step drops: those whose random number is at least 1 - probability.
 
-    draws: (B, K+1), uniform. The first number, the background's, is not used, because the background is never dropped.
+    draws: (B, K+1), uniform. The first number belongs to the background and is not used: the background is never
+    dropped.
     """
 
     draws: Tensor
@@ -52,8 +54,8 @@ class Dropout:
     def weights(self, logits: Tensor) -> Tensor:
         """Return the softmax of logits (B, K+1, h, w) over the splines that are kept.
 
-        As published, the kept splines are not scaled up by 1 / (1 - probability) before the exponential (the code does
-        so afterwards, where it has no effect), and 1e-6 is added to their sum.
+        As published, the kept splines are not scaled up by 1 / (1 - probability) before the exponential; the published
+        code scales them afterwards, where it has no effect. As published, 1e-6 is added to their sum.
         """
         keep = self.draws.to(logits.device) < 1 - self.probability
         keep = torch.cat([torch.ones_like(keep[:, :1]), keep[:, 1:]], dim=1)
@@ -64,8 +66,9 @@ class Dropout:
 class SplineDenseMotion(nn.Module):
     """A network that weights K splines and the background per pixel and predicts four occlusion masks.
 
-    Its input is the heatmaps and the source warped by every motion. The picture's height and width must be multiples of
-    `config.down` times 2^num_blocks. The published single-mask option is omitted because its training step fails.
+    Its input consists of the heatmaps and of the source warped by every motion. The height and width of the picture
+    must be multiples of `config.down` times 2^num_blocks. The published option of a single mask is omitted because its
+    training step fails.
     """
 
     def __init__(self, config: DenseMotionConfig, num_tps: int, ridge: float = PUBLISHED_RIDGE) -> None:

@@ -31,11 +31,12 @@ STRETCH = 0.25
 class TpsTrainer(PublishedTrainer):
     """The published training procedure of TPS (megbench.core.contracts.Trainable): no adversary.
 
-    Batches contain `source` and `driving`, (B, 3, 256, 256) float32 in [0, 1], two frames of one video; sides must be
-    multiples of 128. Two published defects are not reproduced: in the "avd" stage the detector stays in eval mode,
-    whereas the published code lets its batch statistics drift and saves them; and the single-mask option, whose warp
-    loss fails, is omitted. One defect is kept: nothing compensates for dropped splines (see `Dropout`). Raises
-    BenchError if the config requires the VGG-19 loss and `vgg` does not exist.
+    A batch contains `source` and `driving`, each (B, 3, 256, 256) float32 in [0, 1]; the two frames of a sample come
+    from one video. The sides of pictures must be multiples of 128. Two published defects are not reproduced: in the
+    "avd" stage the detector stays in eval mode, whereas the published code lets the detector's batch statistics drift
+    and saves them; and the option of a single mask, whose warp loss fails, is omitted. One defect is kept: nothing
+    compensates for dropped splines (see `Dropout`). Raises BenchError if the config requires the VGG-19 loss and `vgg`
+    does not exist.
     """
 
     stages: tuple[str, ...] = ("main", "avd")
@@ -103,7 +104,10 @@ class TpsTrainer(PublishedTrainer):
 
 
 def adam(config: TpsConfig, network: str) -> OptimiserSpec:
-    """Return the optimiser of one network in the main stage; the published Adam over several networks is equivalent."""
+    """Return the optimiser of one network in the main stage.
+
+    The published code has one Adam for several networks, which is equivalent.
+    """
     clip = None if network == "inpainting_network" else config.clip_norm
     return OptimiserSpec(
         (network,),
@@ -118,9 +122,9 @@ def adam(config: TpsConfig, network: str) -> OptimiserSpec:
 def drawn(
     config: TpsConfig, driving: Tensor, epoch: int, own: Sequence[np.random.Generator]
 ) -> tuple[Dropout | None, ThinPlate]:
-    """Draw the splines that a step in an epoch drops (None once dropout has ended) and the random transform.
+    """Draw the random choices of one training step: the splines that it drops and its transform.
 
-    own: one random generator per driving picture.
+    The first is None once dropout has ended. own: one random generator per driving picture.
     """
     probability = config.dropout.probability(epoch)
     dropout = None
@@ -141,9 +145,9 @@ def reconstruction(
     points: tuple[Tensor, Tensor],
     transform: ThinPlate,
 ) -> dict[str, Tensor]:
-    """Return the weighted losses shared by TPS and its variant.
+    """Return the weighted losses that TPS shares with TPS with relative action units.
 
-    condition: the decoder's additional input (see InpaintingNetwork). points: the points of the driving picture and of
+    condition: the decoder's additional input (see InpaintingNetwork). points: those of the driving picture and those of
     the transformed picture, (B, 5K, 2) each.
     """
     prediction = made.inpainting(encoded.picture, encoded.features, motion, condition)
@@ -156,7 +160,10 @@ def reconstruction(
 
 
 def warp_loss(made: TpsGenerator, features: tuple[Tensor, ...], driving: Tensor, motion: Motion) -> Tensor:
-    """Return the sum over levels of mean |driving - warped source features|, both masked; only the flow is trained."""
+    """Return the sum over levels of the mean absolute difference of masked features: driving minus warped source.
+
+    Only the flow is trained.
+    """
     with torch.no_grad():
         wanted = made.features(driving)
     found, targets = warp_targets(features, wanted, motion)

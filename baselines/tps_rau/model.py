@@ -1,13 +1,14 @@
-"""TPS with relative action units (Zhao et al., MEGC2022): given points, and a decoder conditioned on expression change.
+"""TPS with relative action units (Zhao et al., MEGC2022): points are given; the decoder receives expression change.
 
-The points are landmarks of the video's first frame, the same for the source and driving frames of a video. Motion can
-therefore come only from the difference in action units between the two frames, which only the decoder receives. The
-published code imports modules that it does not include and, by default, trains without action units. Two of its choices
-defeat the purpose of the method. Each is therefore a switch of `RauConfig`, and the default corrects it. `published`
-returns the published choices, which published weights need:
+The points are landmarks of the video's first frame and hence the same for the source and driving frames. Motion can
+therefore come only from the difference in action units between the two frames, and only the decoder receives this
+difference. The published code imports modules that it does not include and, by default, trains without action units.
 
-- `points` "sigmoid": pixels are mapped by 2 sigmoid(x) - 1, so that practically every point is (1, 1), all splines are
-  equal and only the background's motion is useful. "normalised" (default): 2 x / (W - 1) - 1.
+Two of its choices defeat the purpose of the method. `RauConfig` therefore has a switch for each, and the default is the
+corrected choice. `published` returns the published choices, which published weights need:
+
+- `points` "sigmoid": pixels are mapped by 2 sigmoid(x) - 1. Practically every point is then (1, 1), so that all splines
+  are equal and only the background's motion is useful. "normalised" (default): 2 x / (W - 1) - 1.
 - `condition` "planes": the action units are constant planes appended to the decoder's features. The instance norms
   remove them except for what the zero padding leaves at the border (elsewhere, pictures change by 6e-5). "modulation"
   (default): the action units scale and shift the features after each norm. "none": the published network without
@@ -86,10 +87,10 @@ class GivenPoints(nn.Module):
 
 
 class ConditionedInpainting(InpaintingNetwork):
-    """The decoder with action units as planes (with published names and shapes) or as modulation of every norm.
+    """A decoder that receives action units either as planes or as a modulation of its norms.
 
-    Before training, nothing is modulated. If the action units are equal, nothing is ever modulated, because there is no
-    bias.
+    With planes, the names and shapes of weights are the published ones. Before training, nothing is modulated. If the
+    action units of both frames are equal, nothing is ever modulated, because the layers have no bias.
     """
 
     def __init__(self, config: InpaintingConfig, condition: Literal["planes", "modulation"]) -> None:
@@ -134,7 +135,7 @@ class ConditionedInpainting(InpaintingNetwork):
         return x * (1 + scale) + shift
 
     def scale_and_shift(self, index: int, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the scales and offsets, (B, C, 1, 1) each, of normalisation `index` for action units (B, 17)."""
+        """Return the scales and offsets, (B, C, 1, 1) each, of norm `index` for differences in action units (B, 17)."""
         assert self.modulation is not None
         scale, shift = self.modulation[index](condition)[:, :, None, None].chunk(2, dim=1)
         return scale, shift
@@ -167,8 +168,8 @@ def au_difference(
 ) -> npt.NDArray[np.float32]:
     """Return relative action units (N, 17), driving / 5 - source / 5, from OpenFace intensities 0..5, both (N, 17).
 
-    noise: the noise added to source and driving, drawn anew in each training step; the published code also adds it
-    during animation.
+    noise: the noise that is added to source and driving and drawn anew in each training step. The published code adds
+    noise during animation, too.
     """
     first, second = source / LARGEST, driving / LARGEST
     if noise is not None:
@@ -194,7 +195,7 @@ class PointedFace:
 
 @dataclass(frozen=True)
 class RauAnimator:
-    """Inference: a template is encoded and moved once, and frames are painted in batches from their action units."""
+    """Inference: a template is encoded and moved once; frames are then painted in batches from their action units."""
 
     nets: Mapping[str, nn.Module]
     device: str
@@ -243,7 +244,10 @@ class RauAnimator:
         )
 
     def paint(self, face: PointedFace, motion: Motion, units: Tensor) -> Tensor:
-        """Return the template after one motion and differences in action units (B, 17): (B, 3, H, W) in [0, 1]."""
+        """Return the template moved by one motion and painted with differences in action units (B, 17).
+
+        The result is (B, 3, H, W) in [0, 1].
+        """
         painted: Tensor = self.nets["inpainting_network"](face.encoded.picture, face.encoded.features, motion, units)
         return painted.expand(len(units), -1, -1, -1)
 
@@ -251,5 +255,8 @@ class RauAnimator:
 def animator(
     config: RauConfig, nets: Mapping[str, nn.Module], options: Mapping[str, str], device: str, batch_size: int
 ) -> RauAnimator:
-    """Return an animator that runs these networks; the mode decides only whether it receives the driver's landmarks."""
+    """Return an animator that runs these networks.
+
+    The mode decides only whether `RauAnimator.follow` receives the driver's landmarks.
+    """
     return RauAnimator(nets, device, batch_size)

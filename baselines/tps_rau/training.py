@@ -24,12 +24,13 @@ from megbench.nets.thin_plate import ThinPlate
 class RauTrainer(PublishedTrainer):
     """The training procedure of TPS with relative action units (megbench.core.contracts.Trainable).
 
-    Batches contain `source` and `driving`, (B, 3, S, S) float32 in [0, 1], two frames of one video; `landmarks`,
-    (B, 68, 2), in pixels of the video's first frame; and `action_units_source` and `action_units_driving`, (B, 17)
-    OpenFace intensities / 5. As published, the source, driving and transformed pictures have the same points, so that
-    equivariance_value depends only on the random transform. Two defects are corrected: landmarks are mirrored with the
-    picture, and action units are swapped along with the frames. See megbench.baselines.tps_rau.model for the switches.
-    Raises BenchError if the config requires the VGG-19 loss and `vgg` does not exist.
+    A batch contains `source` and `driving`, each (B, 3, S, S) float32 in [0, 1], where the two frames of a sample come
+    from one video; `landmarks`, (B, 68, 2), in pixels of the video's first frame; and `action_units_source` and
+    `action_units_driving`, each (B, 17), OpenFace intensities / 5. As published, the source, driving and transformed
+    pictures have the same points, so that equivariance_value depends only on the random transform. Two defects are
+    corrected: landmarks are mirrored with the picture, and action units are swapped along with the frames. See
+    megbench.baselines.tps_rau.model for the switches. Raises BenchError if the config requires the VGG-19 loss and
+    `vgg` does not exist.
     """
 
     def __init__(self, config: RauConfig, vgg: Path = VGG19) -> None:

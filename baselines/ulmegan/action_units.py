@@ -1,7 +1,8 @@
 """ULME-GAN's action unit matrix: recoding it, finding its apex, and fitting a sequence to the apex.
 
-Source: Zhou et al., ULME-GAN, MEGC2021, and the published code. Tables are those of OpenFace: intensities 0..5 in the
-order of megbench.core.openface_units.OPENFACE, then the presence, 0 or 1, of eighteen units, with AU28 before AU45.
+Source: Zhou et al., ULME-GAN, MEGC2021, and the published code. Tables are those of OpenFace: first the intensities,
+0..5, in the order of megbench.core.openface_units.OPENFACE, then the presence, 0 or 1, of eighteen units, with AU28
+before AU45.
 """
 
 from __future__ import annotations
@@ -60,9 +61,10 @@ def fitted(
 ) -> UnitTable:
     """Return a sequence of action units (N, 17) fitted to its apex, frame `top`, in float64 and at any scale.
 
-    "linear": from frame 0 up to the apex and down to the last frame. as_published: the falling side aims at the second
-    frame of the rising side but never reaches it, and an apex in frame 0 yields frame 0 throughout. "apex": from the
-    template's own units (17,), which are zeros if None, up to the apex and down again. "none": unchanged.
+    fit: "linear" goes from the units of frame 0 up to the apex and down to those of the last frame. "apex" goes from
+    the template's own units (17,), or zeros if `template` is None, up to the apex and down again. "none" changes
+    nothing. as_published: with "linear", the falling side aims at the second frame of the rising side but never reaches
+    it, and an apex in frame 0 yields frame 0 throughout.
     """
     rest = np.zeros(len(OPENFACE)) if template is None else template
     count = len(units)

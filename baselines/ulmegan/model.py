@@ -1,5 +1,4 @@
-"""ULME-GAN (Zhou et al., MEGC2021): a face of 128 x 128 pixels, repainted according to seventeen action unit
-intensities.
+"""ULME-GAN (Zhou et al., MEGC2021): a face of 128 x 128 pixels is repainted from the intensities of 17 action units.
 
 A conditional GAN modelled on GANimation (Pumarola et al., ECCV 2018): the generator paints a colour map C and an
 attention mask A and returns A x + (1 - A) C, so that A = 1 keeps the source. Pictures inside the networks are RGB in
@@ -46,11 +45,11 @@ class UlmeWeights:
 class UlmeConfig:
     """Sizes and training settings; the defaults are the published ones.
 
-    width: the number of channels of the generator's first layer. gan: the loss on the discriminator's patch map (both
-    kinds have the gradient penalty). epochs, decay_epochs: the numbers of epochs with a constant and with a falling
-    learning rate. schedule: with "published", the fall begins one epoch early, so that the learning rate of the last
-    epoch is 0. au_noise: half the width of the uniform noise added to target action units (intensity / 5).
-    critic_steps: the number of discriminator steps for each step of the generator.
+    width: the number of channels of the generator's first layer. gan: the loss on the discriminator's patch map; the
+    gradient penalty is added to either kind. epochs: the number of epochs with a constant learning rate. decay_epochs:
+    the number with a falling one. schedule: with "published", the fall begins one epoch early, so that the learning
+    rate of the last epoch is 0. au_noise: half the width of the uniform noise added to target action units
+    (intensity / 5). critic_steps: the number of discriminator steps for each step of the generator.
     """
 
     image_size: Count = 128
@@ -68,7 +67,7 @@ class UlmeConfig:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with instance norms, plus the input: (B, C, H, W) -> (B, C, H, W)."""
+    """Two 3x3 convolutions with instance norms, whose result is added to the input: (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -90,8 +89,8 @@ class ResidualBlock(nn.Module):
 class Painted:
     """The generator's output.
 
-    painted: (B, 3, H, W), the maps from which colours are computed. attention: (B, 1, H, W), 1 keeps the source.
-    colour, picture (the composite): (B, 3, H, W) in [-1, 1].
+    painted: (B, 3, H, W), the maps from which colours are computed. colour: (B, 3, H, W) in [-1, 1]. attention:
+    (B, 1, H, W), where 1 keeps the source. picture: the composite, (B, 3, H, W) in [-1, 1].
     """
 
     painted: Tensor
@@ -124,9 +123,10 @@ class UlmeGenerator(nn.Module):
         return Painted(painted, colour, attention, attention * picture + (1 - attention) * colour)
 
     def features(self, picture: Tensor, action_units: Tensor) -> Tensor:
-        """Return the last features (B, width, H, W). The units are constant planes appended to the picture.
+        """Return the last features: (B, width, H, W).
 
-        As published, the first instance norm removes such planes everywhere except near the borders.
+        The units are constant planes appended to the picture. As published, the first instance norm removes such planes
+        everywhere except near the borders.
         """
         planes = action_units[:, :, None, None].expand(-1, -1, *picture.shape[2:])
         features: Tensor = self.model(torch.cat([picture, planes], dim=1))
@@ -138,14 +138,14 @@ class UlmeGenerator(nn.Module):
 
     @in_float32
     def _tops(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the painted maps and the attention in float32, because bfloat16 has 128 levels between 0.5 and 1."""
+        """Return the painted maps and the attention, in float32: bfloat16 has only 128 levels between 0.5 and 1."""
         return self.color_top[0](features), self.au_top(features)
 
 
 class UlmeDiscriminator(nn.Module):
     """A discriminator that judges, patch by patch, whether a picture is real, and estimates its action units.
 
-    A batch of one picture keeps its batch axis, which the published code drops.
+    The output keeps the batch axis even for a batch of one picture; the published code drops it.
     """
 
     def __init__(self, config: UlmeConfig) -> None:
@@ -162,7 +162,10 @@ class UlmeDiscriminator(nn.Module):
 
     @in_float32
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a patch map (B, S/64, S/64) and units (B, 17), intensity / 5, for pictures (B, 3, S, S) in [-1, 1]."""
+        """Return a patch map (B, S/64, S/64) and action units (B, 17), intensity / 5.
+
+        picture: (B, 3, S, S) in [-1, 1].
+        """
         features = self.model(picture)
         return self.dis_top(features)[:, 0], self.aus_top(features)[:, :, 0, 0]
 

@@ -19,13 +19,14 @@ from megbench.core.recipe import recipe
 class UlmeTrainer:
     """The published training procedure (megbench.core.contracts.Trainable).
 
-    Batches contain `source` (B, 3, S, S) float32 in [0, 1] and its `action_units_source` (B, 17), intensity / 5. Target
-    action units are those of other pictures in the batch, with noise. (If the batch is divided, they come from the same
-    part; no other random choice depends on the division.) Published defects that are programming errors are not
-    reproduced (the penalty's gradient is reshaped; a batch of one picture remains a batch). The defect of the learning
-    rate is a switch, `UlmeConfig.schedule`. Without gradients, as in validation, the only losses computed are those
-    that show how good the weights are: the loss of the action units that the discriminator reads in the fake picture,
-    and the reconstruction loss.
+    A batch contains `source`, (B, 3, S, S) float32 in [0, 1], and its action units, `action_units_source`, (B, 17),
+    intensity / 5. The target action units are those of the batch in random order, with noise. (If the batch is divided,
+    each part is shuffled by itself; no other random choice depends on the division.)
+
+    Published defects that are programming errors are not reproduced: the penalty's gradient is reshaped, and a batch of
+    one picture remains a batch. For the published defect of the learning rate there is a switch, `UlmeConfig.schedule`.
+    Without gradients, as in validation, only two losses are computed, which show how good the weights are: the loss of
+    the action units that the discriminator reads in the fake picture, and the reconstruction loss.
     """
 
     stages: tuple[str, ...] = ("main",)
@@ -125,16 +126,16 @@ def weighted(weights: Mapping[str, float], terms: Mapping[str, Tensor]) -> dict[
 
 
 def gan_loss(kind: str, judged: Tensor, real: bool) -> Tensor:
-    """Return the loss of a patch map on real or fake pictures; kind: "wgan-gp" or "lsgan"."""
+    """Return the loss of a patch map of real or fake pictures. kind: "wgan-gp" or "lsgan"."""
     if kind == "lsgan":
         return F.mse_loss(judged, torch.full_like(judged, float(real)))
     return -judged.mean() if real else judged.mean()
 
 
 def gradient_penalty(discriminator: nn.Module, mixed: Tensor) -> Tensor:
-    """Return the mean of (|gradient of the patch map's sum at z| - 1)^2 over pictures z (B, 3, S, S).
+    """Return the mean of (|g(z)| - 1)^2 over pictures z, where g is the gradient of the sum of the patch map.
 
-    Source: Gulrajani et al. 2017.
+    mixed: the pictures z, (B, 3, S, S). Source: Gulrajani et al. 2017.
     """
     with torch.enable_grad():
         mixed = mixed.detach().requires_grad_(True)

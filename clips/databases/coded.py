@@ -18,7 +18,7 @@ from megbench.core.tables.reading import SUFFIXES
 
 # The number of levels below the root at which sheets are looked for.
 SHEET_DEPTH = 2
-# Suffixes that are considered only if there is no other sheet: READMEs are also .txt files, and Numbers files can only
+# Suffixes that are considered only if there is no other sheet: a .txt file may be a README, and a Numbers file can only
 # be rejected with a message.
 SECOND_CHOICE = (".txt", ".et", ".numbers")
 Key = tuple[int, str]
@@ -29,9 +29,9 @@ class Database:
     """The properties that are specific to a database.
 
     subject: returns the suite's name for the subject with a given number. clip: returns the suite's name for a clip,
-    whichever release it comes from. reads: returns whether a tree of folders belongs to this database (and not, for
-    example, to another of its cameras). codes: returns whether a sheet with a given name may belong to it. default:
-    returns what a folder alone states about its clip, or None if it states nothing.
+    whichever release the clip comes from. reads: returns whether a tree of folders belongs to this database (and not,
+    for example, to another camera of the same people). codes: returns whether a sheet with a given name may belong to
+    this database. default: returns what a folder alone states about its clip, or None if it states nothing.
     """
 
     name: str
@@ -111,7 +111,11 @@ class Database:
         return (int(digits) if digits else -1, self.clip(row.clip))
 
     def _rank(self, folders: list[FrameFolder], keys: set[Key]) -> tuple[int, bool, int]:
-        """Return the rank of a release: by the number of its clips in the sheet, then by whether it is uncropped."""
+        """Return the rank of a release.
+
+        Releases are ranked by how many of their clips are in the sheet, then by whether they are uncropped, and then by
+        their number of clips.
+        """
         described = sum((folder.subject, self.clip(folder.path.name)) in keys for folder in folders)
         return described, "crop" not in str(folders[0].tree).lower(), len(folders)
 
@@ -140,8 +144,8 @@ class Database:
                 sheets.append((self.codes(path.name), described, sheet))
             else:
                 unfit.append(f"{path} describes none of the clips found.")
-        # Of the sheets that may belong to this database, use the one that describes most of the clips found; if there
-        # are several such sheets, use the last by name.
+        # Of the sheets that may belong to this database, use the one that describes the most clips found. If several
+        # describe equally many, use the last by name.
         sheets.sort(key=itemgetter(0, 1))
         best = sheets.pop()[2] if sheets and sheets[-1][0] else None
         defaults = [self.default(folder) for folders in found.values() for folder in folders]
@@ -156,7 +160,10 @@ class Database:
 
 
 def _sheet_files(root: Path) -> list[Path]:
-    """Return the sheets in or just below `root`, or else those beside it; later versions sort after earlier ones."""
+    """Return the sheets in or just below `root` or, if there are none, those beside it, sorted by name.
+
+    A later version of a sheet comes after an earlier one.
+    """
     below = [path for depth in range(SHEET_DEPTH + 1) for path in root.glob("*/" * depth + "*")]
     beside = list(root.parent.glob("*"))
     for suffixes in (set(SUFFIXES).difference(SECOND_CHOICE), SECOND_CHOICE):

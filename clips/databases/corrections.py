@@ -1,7 +1,7 @@
 """Named corrections of known mistakes in the databases' sheets, each with its reason. Each can be switched off.
 
-A correction never overrides a value that may be true. It fills in a cell that is not coded, or replaces a value that
-contradicts the other cells or the frames on disk; the new value must not contradict them. Rows are counted from 0 below
+A correction never overrides a value that may be true. It fills in a cell that is not coded, or it replaces a value that
+contradicts the other cells or the frames on disk. The new value must contradict neither. Rows are counted from 0 below
 the sheet's header. A sheet that has been re-sorted is left unchanged.
 """
 
@@ -42,7 +42,7 @@ class Correction:
 
 
 def _possible(row: CodedRow, name: str, frames: Collection[int]) -> bool:
-    """Return whether a frame number is coded, exists on disk and is in order among the other coded numbers."""
+    """Return whether a frame number is coded and exists on disk, and all coded numbers of the row are in order."""
     marks = [mark for mark in (row.onset, row.apex, row.offset) if mark is not None]
     return getattr(row, name) in frames and marks == sorted(marks)
 
@@ -90,9 +90,9 @@ CORRECTIONS = (
 
 
 def corrections(database: str, without: Sequence[str] = ()) -> tuple[Correction, ...]:
-    """Return the corrections of a database, without those that are switched off ("all" switches off every correction).
+    """Return the corrections of a database that are not switched off.
 
-    Raise BenchError for an unknown name.
+    without: the names of those that are; "all" switches off every correction. Raise BenchError for an unknown name.
     """
     of_database = [each for each in CORRECTIONS if database.split("-")[0] == each.database]
     for name in without:

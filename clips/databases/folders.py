@@ -1,7 +1,7 @@
 """Folders of frames as laid out in the databases, found by the names of subjects and frames.
 
-Numbers in names are compared by value. A disk often contains several releases of a database (raw, cropped, cropped
-again); each of them is a separate tree.
+Numbers in names are compared by value, so that leading zeros do not matter. A disk often contains several releases of a
+database (raw, cropped, cropped again); each of them is a separate tree.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FrameFolder:
     """The frames of one clip on disk.
 
     tree: the folder that contains the subjects' folders. frames: the number and file of each frame, sorted by number.
-    strays: entries that are not frames. twice: frame numbers shared by several files; the first file by name is used.
+    strays: entries that are not frames. twice: frame numbers that several files have; the first file by name is used.
     """
 
     path: Path

@@ -5,7 +5,7 @@ import re
 from megbench.clips.databases.coded import Database
 from megbench.clips.databases.folders import Naming
 
-# Frames are named after the subject and the absolute frame number, whose padding differs from clip to clip.
+# Frames are named after the subject and the absolute frame number. The padding of numbers differs from clip to clip.
 SAMM = Database(
     name="samm",
     title="SAMM",

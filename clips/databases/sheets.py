@@ -30,8 +30,8 @@ TITLES = {
     "emotion": {"emotion", "estimatedemotion"},
     "face": {"face"},
 }
-# The columns that a header must have; the others may be absent. A table of clips in arbitrary places
-# (megbench.clips.databases.table) has paths instead.
+# The columns that a header must have, in a coding sheet (CODED) and in a table of clips in arbitrary places (LISTED,
+# megbench.clips.databases.table); the other columns may be absent.
 CODED, LISTED = frozenset({"subject", "clip", "onset", "offset"}), frozenset({"path", "subject", "fps"})
 NUMBERS = ("onset", "apex", "offset")
 # Cells that mean "not coded".
@@ -45,7 +45,7 @@ LIMITS = SheetLimits("a coding sheet", LARGEST_SHEET_BYTES, rows=20_000, columns
 LONGEST_NUMBER = 30
 # A frame rate that no camera exceeds.
 FASTEST = 10_000
-# Digits that may be grouped in thousands, or a number with three decimals.
+# A number that may either have its digits grouped in thousands or have three decimals.
 GROUPED = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 
 
@@ -90,8 +90,8 @@ class Coding:
 def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
     """Return the table in a file whose header has all the columns in `needs`, or None if there is no such table.
 
-    If there are several tables, use the first whose title mentions micro-expressions or, failing that, the first of
-    all. Raise BenchError for a file that cannot be read, and for a table of clips in which two columns have the same
+    If there are several such tables, use the first whose title mentions micro-expressions or, failing that, the first
+    of all. Raise BenchError for a file that cannot be read, and for a table of clips in which two columns have the same
     title.
     """
     found = [(sheet, *head) for sheet in read_sheets(path, LIMITS) if (head := _header(sheet.rows, needs)) is not None]
@@ -106,7 +106,7 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
         if needs == LISTED:  # a table that the user has written and can correct
             where = f"{path}, line {line + 1}"
             raise BenchError(f"{where}: {told}, so it is unclear which is meant. Rename or delete one of them.")
-        if not all(_codes_frames(title) for title in twice):  # there is already a remark on columns of frame numbers
+        if not all(_codes_frames(title) for title in twice):  # repeated frame numbers have their own remark
             remarks.append(f"{told}; the first of them is read")
     records, carried = _meanings(sheet, line, columns)
     rows, odd = _validated(records)
@@ -115,7 +115,10 @@ def read_sheet(path: Path, needs: frozenset[str] = CODED) -> Coding | None:
 
 
 def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
-    """Return a sentence on a file in which `read_sheet` found nothing: what its likeliest header has and lacks."""
+    """Return a sentence on a file in which `read_sheet` found nothing.
+
+    It states which of the needed columns the likeliest header has, and which it lacks.
+    """
     rows = [(line, row) for sheet in read_sheets(path, LIMITS) for line, row in enumerate(sheet.rows, 1) if any(row)]
     line, row = max(rows[:DEEPEST_HEADER], key=lambda one: len(needs & _columns(one[1]).keys()), default=(0, []))
     told, found = shown(", ".join(filter(None, row))), needs & _columns(row).keys()
@@ -131,7 +134,7 @@ def without_header(path: Path, needs: frozenset[str] = CODED) -> str:
 def _header(rows: list[list[str]], needs: frozenset[str]) -> tuple[int, dict[str, int]] | None:
     """Return the row index of the header and the column of each field, or None if no row has all the needed columns.
 
-    If the header has two rows ("Frames" merged over "Onset", "Apex" and "Offset"), its lower row is returned.
+    If the header has two rows ("Frames" merged over "Onset", "Apex" and "Offset"), the index is that of the lower row.
     """
     head = rows[:DEEPEST_HEADER]
     for line, row in enumerate(head):
@@ -156,7 +159,7 @@ def _columns(row: list[str]) -> dict[str, int]:
 
 
 def _twice(row: list[str]) -> list[str]:
-    """Return the titles of fields that are repeated in a header, each spelled as at its first occurrence."""
+    """Return the known titles that occur more than once in a header, each spelled as at its first occurrence."""
     words = [_word(cell) for cell in row]
     known = set().union(*TITLES.values())
     found = dict.fromkeys(word for word in words if word in known and words.count(word) > 1)
@@ -205,8 +208,8 @@ def _meanings(sheet: Sheet, header: int, columns: dict[str, int]) -> tuple[list[
         if not any(stripped.values()):
             continue
         line = number + header + 2
-        # If a subject spans several rows of a workbook, a CSV saved from it contains the subject only in the first of
-        # these rows.
+        # If a subject's cell spans several rows of a workbook, a CSV saved from the workbook contains the subject only
+        # in the first of these rows.
         if not stripped["subject"] and subject and (stripped["clip"] or stripped["path"]):
             stripped["subject"] = subject
             carried.append(str(line))
@@ -260,7 +263,7 @@ def _is_rate(value: object) -> bool:
     return isinstance(value, int | float) and 0 < value <= FASTEST
 
 
-# The condition on the cells of a column, and the wording of the remark on a cell that violates it; such a cell is
+# For each column: the condition on its cells, and the wording of the remark on a cell that violates it. Such a cell is
 # treated as not coded.
 CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     **dict.fromkeys(NUMBERS, (_is_frame, "is not a frame number")),

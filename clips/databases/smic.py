@@ -1,7 +1,7 @@
 """SMIC: 16 people at 100 frames per second (HS), eight of them also in visible and infrared light at 25 (VIS, NIR).
 
-Action units were not coded, and there is no official sheet. A clip's folder contains only the expression, and its name
-states the emotion. SMIC-E has longer clips and a sheet, which is read if it is present.
+Action units were not coded, and there is no official sheet. A clip's folder contains only the expression, and the name
+of the folder states the emotion. SMIC-E has longer clips and a sheet, which is read if it is present.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def clip_name(name: str) -> str:
 
 
 def camera(tree: Path) -> str:
-    """Return the camera whose clips a tree contains, according to its path. The default is HS, as in the challenges."""
+    """Return the camera whose clips a tree contains, according to the tree's path: HS if the path names no camera."""
     return next(iter(_cameras("/".join(tree.parts[::-1]))), "HS")
 
 

@@ -1,4 +1,4 @@
-"""Results of surveying a database: usable clips, missing clips, corrections, and oddities."""
+"""The result of surveying a database: usable clips, missing clips, corrections and oddities."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ SYNONYMS = {"others": "other", "happy": "happiness", "sad": "sadness"}
 
 @dataclass(frozen=True)
 class CodedClip:
-    """A clip on disk as described by its coder; `row` has the database's own frame numbers, after corrections.
+    """A clip on disk as described by its coder.
 
-    problem: the reason why its frames cannot be used, or "" if they can.
+    row: the corrected row of the sheet, with the database's own frame numbers. problem: the reason why the clip's
+    frames cannot be used, or "" if they can.
     """
 
     recording: Recording
@@ -36,11 +37,11 @@ class CodedClip:
 
 @dataclass(frozen=True)
 class Survey:
-    """A database on the user's disk. `source` states in words which sheet and which tree of folders were read.
+    """A database on the user's disk.
 
-    missing: clips in the sheet that have no frames. uncoded: folders that no row describes. corrected: what was
-    changed, with the name of the correction. remarks: oddities that have no effect. incomplete: rows of the sheet that
-    lack information required for a clip.
+    source: which sheet and which tree of folders were read, in words. missing: clips in the sheet that have no frames.
+    uncoded: folders that no row describes. corrected: what was changed, with the name of the correction. remarks: other
+    oddities. incomplete: rows of the sheet that lack information required for a clip.
     """
 
     database: str
@@ -106,7 +107,7 @@ def _counts(values: Iterable[str]) -> str:
 def named(database: str, subject: str, clip: str) -> str:
     """Return a clip's name in the suite.
 
-    It is unique within the database, although subjects share file names.
+    The name contains the subject, because several subjects of a database may have clips of the same name.
     """
     return check_name(f"{database} clip", clip if clip.startswith(subject) else f"{subject}_{clip}")
 
@@ -114,7 +115,7 @@ def named(database: str, subject: str, clip: str) -> str:
 def coded_clip(
     database: str, fps: float, subject: str, clip: str, row: CodedRow, folder: FrameFolder
 ) -> tuple[CodedClip, list[str]]:
-    """Return one clip, from onset to offset as in the MEGC kit, and remarks on it."""
+    """Return one clip and remarks on it. As in the MEGC kit, the clip goes from onset to offset."""
     name = named(database, subject, clip)
     frames: list[tuple[int, Path]] = []
     problem, odd = "", []
@@ -124,7 +125,7 @@ def coded_clip(
         frames = folder.between(row.onset, row.offset)
         wanted = row.offset - row.onset + 1
         there = f"{row.onset} to {row.offset}; the folder has {folder.numbers[0]} to {folder.numbers[-1]}"
-        if 2 * len(frames) < wanted or len(frames) < 2:  # most likely numbered differently
+        if 2 * len(frames) < wanted or len(frames) < 2:  # the files are most likely numbered differently
             problem = f"{len(frames)} of {plural(wanted, 'frame')} from {there}"
         elif not folder.numbers[0] <= row.onset < row.offset <= folder.numbers[-1]:
             problem = f"the onset or offset is outside its files: {there}"

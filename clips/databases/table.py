@@ -1,9 +1,9 @@
 """Any other database: a table with one clip per line and whatever is known about it.
 
-The columns, in any order, are path (a video or a folder of pictures, relative to the table's own folder), subject, fps
-and, if known, onset, apex and offset (as numbers of the pictures; a video is used in full, and its frames are counted
-from 0), action units, emotion, clip, and face (the choice of a face if the first frame shows several: left, right, or a
-rank by size).
+The columns may be in any order. The table must have the columns path (a video or a folder of pictures, relative to the
+table's own folder), subject and fps. It may have onset, apex, offset, action units, emotion, clip (a name) and face
+(the choice of a face if the first frame shows several: left, right, or a rank by size). Onset, apex and offset are the
+numbers of pictures; the frames of a video are counted from 0, and a video is always used in full.
 """
 
 from __future__ import annotations

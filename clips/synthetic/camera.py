@@ -27,8 +27,10 @@ class Camera:
     look: Look | None = None
 
     def record(self, pictures: Frames, rng: np.random.Generator) -> Frames:
-        """Return pictures uint8 (T, 256, 256, 3) RGB as this camera records them; a grey camera gives equal
-        channels."""
+        """Return pictures uint8 (T, 256, 256, 3) RGB as this camera records them.
+
+        The three channels of a grey camera are equal.
+        """
         if self.look:
             pictures, size = np.stack([self.look.filmed(picture) for picture in pictures]), pictures.shape[1]
         grey_camera = self.colour == "grey"

@@ -16,7 +16,7 @@ from megbench.clips.synthetic.render import Actor
 from megbench.clips.synthetic.rendered_clips import Scene
 from megbench.core.frames import Frames
 
-# The levels of each series; 0, or 1 for the scale, is the undegraded output.
+# The levels of each series. The output is undegraded at level 0 or, for the scale, at level 1.
 SERIES: dict[str, tuple[float, ...]] = {
     "scale": (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5),
     "delay": (0, 2, 4, 8),
@@ -27,8 +27,7 @@ SERIES: dict[str, tuple[float, ...]] = {
 }
 SINGLES = ("still", "reversed", "wrong_driver", "wrong_identity")
 UNHARMED = ("scale", 1.0)
-# The unit that leaks in: for a clip that moves mainly the upper half of the face, and for one that moves mainly the
-# lower half.
+# The unit that leaks in: the first for a clip that moves mainly the upper half of the face, the second for other clips.
 LEAKS = ("AU17", "AU01")
 UPPER = ("AU01", "AU02", "AU04", "AU05", "AU07")
 
@@ -36,7 +35,7 @@ Variant = tuple[str, float]
 
 
 def variants() -> list[Variant]:
-    """Return all variants of one true output. The undegraded level is included only once, as level 1 of the scale."""
+    """Return all variants of one true output. The undegraded output occurs only once, as level 1 of the scale."""
     made = [("scale", level) for level in SERIES["scale"]]
     made += [(name, level) for name, levels in SERIES.items() if name != "scale" for level in levels[1:]]
     return [*made, *((name, 0.0) for name in SINGLES)]
@@ -44,7 +43,7 @@ def variants() -> list[Variant]:
 
 @dataclass(frozen=True)
 class Answer:
-    """The scenes from which a cell's variants are made: its truth, its foil, and the driver on another face."""
+    """The scenes from which a cell's variants are made: its truth, its foil and the driver's motion on another face."""
 
     truth: Scene
     foil: Scene
@@ -95,7 +94,7 @@ def _scaled(performance: Performance, factor: float) -> Performance:
 
 
 def _leaking(performance: Performance, strength: float) -> Performance:
-    """Return the performance with an added unit that rises and falls over the clip in the quieter half of the face."""
+    """Return the performance with another unit, in the quieter half of the face, that rises and falls over the clip."""
     upper = sum(unit in UPPER for unit in performance.units)
     unit = LEAKS[0] if 2 * upper > len(performance.units) else LEAKS[1]
     end = performance.n_frames - 1

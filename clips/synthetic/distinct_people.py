@@ -1,4 +1,4 @@
-"""Hold auditions: from many randomly drawn people, choose those with plausible and clearly different faces."""
+"""Hold auditions: of many randomly drawn people, choose those whose faces are plausible and clearly different."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,8 @@ from megbench.core.frames import grey
 from megbench.faces.embedding import embeddings
 from megbench.faces.landmarks import detect
 
-# A person is rejected unless dlib's inner landmarks on the noisy picture are this close to the mesh, in eye distances.
+# The largest accepted mean distance between dlib's inner landmarks on the noisy picture and those of the mesh, in eye
+# distances. People beyond it are rejected.
 LANDMARK_ERROR = 0.03
 
 
@@ -30,9 +31,9 @@ def audition(role: Role) -> npt.NDArray[np.float64] | None:
 
 
 def cast(portrait: str, series: str, count: int, draws: int, progress: bool = False) -> list[Role]:
-    """Choose `count` of `draws` people, each time the one farthest in dlib's embedding from those already chosen.
+    """Choose `count` of `draws` people whose faces differ clearly in dlib's embedding.
 
-    Raise BenchError if too few people pass the audition.
+    Each choice is the person farthest from those already chosen. Raise BenchError if too few people pass the audition.
     """
     roles = [Role(portrait, series, number) for number in range(draws)]
     seen = in_parallel(audition, roles, "casting", progress)

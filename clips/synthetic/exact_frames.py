@@ -15,8 +15,8 @@ from megbench.faces.field import jacobian_determinant, sample
 def film(actor: Actor, performance: Performance, camera: Camera) -> tuple[Frames, KnownMotion]:
     """Return noise-free pictures uint8 (T, 256, 256, 3) RGB and the exact motion from which they were rendered.
 
-    If the camera makes several exposures per frame, they are averaged; the exact motion is that at the frame's nominal
-    time.
+    If the camera makes several exposures per frame, the picture is their average, whereas the exact motion is that at
+    the frame's nominal time.
     """
     known = plan(actor, performance)
     pictures = np.stack([_exposed(actor, performance, camera, known, frame) for frame in range(performance.n_frames)])

@@ -12,7 +12,7 @@ from megbench.faces.mesh import FittedMesh, Points
 
 Map = npt.NDArray[np.float32]
 
-# RGB colours of rims: black, brown, horn, red, blue. Only thin rims can also be of metal: gold, silver.
+# RGB colours of rims. The first five are plastic: black, brown, horn, red, blue. Thin rims may also be gold or silver.
 RIMS = np.array(
     [[24, 22, 24], [62, 40, 28], [104, 66, 38], [116, 32, 36], [36, 48, 92], [150, 122, 78], [150, 150, 155]], float
 )
@@ -23,10 +23,10 @@ PLASTIC = 5
 class Glasses:
     """A pair of glasses. Lengths are in face units, relative to the point between the eyes.
 
-    lens: half the width and half the height of a lens, which is a superellipse. power: its exponent (2 is oval; larger
-    values are boxier). apart, low: the offset of a lens's centre to the side and down. rim: the rim's thickness.
-    colour, tint: RGB 0..255 of rim and glass. tinted, gleam: the opacity of the glass and of the reflection across it.
-    slant: the reflection's angle in radians.
+    lens: half the width and half the height of a lens, which is a superellipse. power: the superellipse's exponent (2
+    is oval; larger values are boxier). apart, low: the offset of a lens's centre to the side and down. rim: the rim's
+    thickness. colour, tint: RGB 0..255 of the rim and of the glass. tinted: the opacity of the glass. gleam: the
+    opacity of the reflection across the glass. slant: the reflection's angle in radians.
     """
 
     lens: tuple[float, float]
@@ -60,10 +60,10 @@ def drawn_glasses(rng: np.random.Generator) -> Glasses:
 
 
 def worn(glasses: Glasses, face: FittedMesh, anchor: Points, head: Float32s) -> Painted:
-    """Return the layer of glasses to be composited over a picture.
+    """Return the layer with the glasses, which is to be composited over a picture.
 
-    anchor (2,): how far the skull has moved at the bridge of the nose, in face units. head: the similarity (2, 3)
-    applied afterwards.
+    anchor (2,): how far the skull has moved at the bridge of the nose, in face units. head: the head's similarity (2,
+    3), which is applied afterwards.
     """
     between = face.vertices[np.r_[mesh.RIGHT_EYE, mesh.LEFT_EYE]].mean(0)
     origin = between + face.to_pixels(anchor)

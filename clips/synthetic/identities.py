@@ -1,7 +1,7 @@
-"""Invented people: a portrait with a different face shape, different colours and different lighting.
+"""Invented people: each is a portrait with another face shape, other colours and other lighting.
 
-The shape is changed on the face mesh, as in an expression but more strongly and permanently; colours are changed in CIE
-Lab. Because there are few portraits, the results are many variations of a few people; reports state this.
+The shape is changed on the face mesh, as in an expression, but permanently and more strongly. Colours are changed in
+CIE Lab. Because there are few portraits, the results are many variations of a few people; reports say so.
 """
 
 import functools
@@ -21,7 +21,7 @@ from megbench.faces.mesh import FittedMesh, canonical
 
 Map = npt.NDArray[np.float32]
 
-# One row per trait: the displacement per standard deviation, in face units (see faces/facs.py).
+# Each row is a trait: its displacement per standard deviation, in face units (see faces/facs.py).
 # fmt: off
 TRAITS: tuple[Bump | Pull, ...] = (
     #    trait                 dx     dy     x     y     sx    sy
@@ -54,7 +54,7 @@ LARGEST = 1.8
 
 @dataclass(frozen=True)
 class Person:
-    """A person. `texture`: uint8 (512, 512, 3) RGB at twice the frame size; `face`: neutral mesh in frame pixels."""
+    """A person. texture: uint8 (512, 512, 3) RGB, twice the frame size. face: the neutral mesh, in frame pixels."""
 
     name: str
     texture: Frames
@@ -74,7 +74,7 @@ class Parts:
 
 
 def make_person(portrait: Portrait, name: str, rng: np.random.Generator) -> Person:
-    """Draw one person: the shape on the mesh, then colours and light. On average, every second person is mirrored."""
+    """Draw one person: the shape of the face, then colours and light. On average, every second person is mirrored."""
     traits = np.clip(rng.normal(size=len(TRAITS)), -LARGEST, LARGEST) * STRENGTH
     shape = np.tensordot(traits, np.stack([displacement(row) for row in TRAITS]), axes=1)
     face = FittedMesh(portrait.face.vertices + portrait.face.to_pixels(shape))
@@ -93,7 +93,10 @@ def _mirrored(face: FittedMesh) -> FittedMesh:
 
 
 def _reshape_field(before: FittedMesh, after: FittedMesh, volume: float) -> Map:
-    """Return the backward field (512, 512, 2) to the new shape; `volume` enlarges (> 0) or flattens (< 0) the hair."""
+    """Return the backward field (512, 512, 2) to the new shape.
+
+    volume: enlarges the hair if positive and flattens it if negative.
+    """
     source, target = to_texture(before.vertices), to_texture(after.vertices)
     backward = MeshField(target, TEXTURE).dense(source - target)
     grid = pixel_grid(TEXTURE)

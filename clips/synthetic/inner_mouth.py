@@ -1,9 +1,9 @@
 """The inside of an open mouth: a dark cavity, teeth, gums and a tongue, painted between the inner lips.
 
-Lengths are in face units (eye distances, x to the person's left, y down the face), relative to the middle of the closed
-mouth, in a coordinate frame that moves with the head. The upper teeth are fixed in this frame, and the lower teeth and
-the tongue move down with the jaw. The sizes of the teeth are those of adult permanent incisors and canines according to
-Wheeler's Dental Anatomy, for an eye distance of 63 mm.
+Positions are in face units (eye distances, x to the person's left, y down the face), relative to the middle of the
+closed mouth, in a coordinate frame that moves with the head. The upper teeth are fixed in this frame; the lower teeth
+and the tongue move down with the jaw. The sizes of the teeth are those of adult permanent incisors and canines
+according to Wheeler's Dental Anatomy, for an eye distance of 63 mm.
 """
 
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ from megbench.faces.mesh import FittedMesh, Points
 LEAST_GAP, APPEARS = 0.6, 1.2
 # The number of pixels over which the interior fades out at the lips.
 SOFT = 1.0
-# Apparent widths of upper and lower teeth from the midline outwards; the arch turns the outer teeth away from the
-# camera.
+# Apparent widths of the upper and lower teeth from the midline outwards. Outer teeth look narrower, because the arch
+# turns them away from the camera.
 UPPER_WIDTHS = np.array([0.135, 0.100, 0.095, 0.070, 0.050, 0.035])
 LOWER_WIDTHS = np.array([0.082, 0.088, 0.088, 0.070, 0.050, 0.035])
 UPPER_HEIGHT, LOWER_HEIGHT = 0.165, 0.140
-# Distances of the edges of the closed teeth below the line of the lips; the upper incisors overlap the lower ones.
+# How far below the line of the lips the edges of the closed teeth are; the upper incisors overlap the lower ones.
 UPPER_EDGE, LOWER_EDGE = 0.035, 0.015
-# Vertices of skin beside the mouth, right and left, from whose brightness the light is estimated, and the brightness of
-# skin in full light.
+# The light is estimated from the brightness of the skin at these vertices, to the right and left of the mouth, relative
+# to the brightness of skin in full light.
 LIT, FULL_LIGHT = ((205, 207, 212), (425, 427, 432)), 150.0
 
 Map = npt.NDArray[np.float32]
@@ -41,7 +41,7 @@ class Mouth:
     """A person's mouth; colours are RGB 0..255.
 
     size: factors for the width and height of the teeth. edge: the position of the upper teeth's edge in face units.
-    grin: how much the row of teeth rises towards the sides. uneven: the irregularity of each tooth (2, 12), as a share
+    grin: how much the row of teeth rises towards the sides. uneven: (2, 12), the irregularity of each tooth as a share
     of its width.
     """
 
@@ -87,9 +87,10 @@ class Opening:
 
 
 def opening(face: FittedMesh, displacement: Points, anchor: Points) -> Opening:
-    """Return the inner lips after `displacement` (478, 2), in face units relative to the head, which moved by `anchor`.
+    """Return the inner lips after a displacement of the vertices, in face units relative to the head.
 
-    The gap between the lips of the neutral face is not counted: a mouth that does not move is closed.
+    displacement: (478, 2). anchor: how far the skull has moved at the mouth. A gap between the lips of the neutral face
+    is not counted: a mouth that does not move is closed.
     """
     rest = face.to_face_units(face.vertices - middle(face))
     moved = rest + displacement - anchor
@@ -107,11 +108,11 @@ def middle(face: FittedMesh) -> Points:
 def paint(
     frame: Frames, mouth: Mouth, face: FittedMesh, displacement: Points, anchor: Points, jaw: float, head: Float32s
 ) -> Frames:
-    """Return a frame (256, 256, 3) uint8 with the interior of the mouth, or unchanged if the lips do not part.
+    """Return a frame (256, 256, 3) uint8 with the interior of the mouth, or the frame itself if the lips do not part.
 
     displacement (478, 2): the displacement of the vertices. anchor (2,): how far the skull has moved at the mouth. jaw:
-    how far the lower teeth move down. All of these are in face units. head: the similarity (2, 3) that was applied to
-    the picture last.
+    how far the lower teeth move down. These three are in face units. head: the head's similarity (2, 3), which was
+    applied to the picture last.
     """
     lips = opening(face, displacement, anchor)
     pixel = 1 / face.eye_distance
@@ -150,7 +151,10 @@ def _interior(mouth: Mouth, x: Map, y: Map, jaw: float) -> Map:
 def _row(
     colour: Map, mouth: Mouth, x: Map, deep: Map, widths: Points, height: float, uneven: Points, light: float
 ) -> Map:
-    """Paint one row of teeth and its gum over `colour`. deep: distance (h, w) from the biting edge to the gum."""
+    """Paint one row of teeth and its gum over `colour`.
+
+    deep: the distance (h, w) from the biting edge, in the direction of the gum.
+    """
     bounds = np.r_[-np.cumsum(widths)[::-1], 0, np.cumsum(widths)]
     which = np.clip(np.searchsorted(bounds, x) - 1, 0, len(bounds) - 2)
     left, right = bounds[which], bounds[which + 1]
@@ -174,7 +178,7 @@ def _over(below: Map, above: npt.NDArray[np.floating], share: npt.NDArray[np.flo
 
 
 def _light(frame: Frames, face: FittedMesh, displacement: Points, head: Float32s, x: Map) -> Map:
-    """Return the brightness (h, w) of the light in the mouth, interpolated linearly between the skin on both sides."""
+    """Return the brightness (h, w) of the light in the mouth, interpolated between the skin to its left and right."""
     vertices = face.vertices + face.to_pixels(displacement)
     sides = []
     for where in LIT:

@@ -9,8 +9,8 @@ from megbench.core.frames import Frames
 from megbench.faces import mesh
 from megbench.faces.mesh import FittedMesh, Points
 
-# For each eye, in order of increasing x: the edges of the upper and lower lids, including the corners, and the vertices
-# of skin above the eye from which the lid takes its colour.
+# For each eye: the edges of the upper and lower lids, with the corners, and the vertices of skin above the eye from
+# which the lid takes its colour. Vertices are in order of increasing x.
 EYES = (
     (mesh.RIGHT_UPPER_LID, np.r_[33, mesh.RIGHT_LOWER_LID, 133], np.array([247, 30, 29, 27, 28, 56, 190])),
     (
@@ -28,7 +28,8 @@ LASHES, DARK = 0.9, 0.6
 def close(frame: Frames, face: FittedMesh, displacement: Points, share: float, head: Float32s) -> Frames:
     """Return a frame (256, 256, 3) uint8 in which lids cover the eyes, or the frame itself if `share` is 0.
 
-    displacement: (478, 2), in face units. share: the part of the remaining opening that the lids cover; at 1 they meet.
+    displacement: (478, 2), in face units. share: the share of the remaining opening that the lids cover; at 1 they
+    meet. head: the head's similarity (2, 3).
     """
     for upper, lower, skin in EYES if share > 0 else ():
         frame = _close_one(frame, face, displacement, share, head, (upper, lower, skin))

@@ -1,4 +1,4 @@
-"""The look of frames in published kits: small, soft pictures, saved as JPEG and enlarged."""
+"""The look of frames in published kits: small, soft pictures that were saved as JPEG and enlarged."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ class Look:
     """The processing of a picture before it is published.
 
     light: exponents of red, green and blue. Values below 1 brighten the picture; unlike a gain, an exponent does not
-    overexpose skin. lens: the standard deviation of the blur, in pixels of the picture as filmed. pixels: the height
-    and width of the picture as filmed and saved. quality: the JPEG quality, 0 to 100.
+    overexpose skin. pixels: the height and width of the picture as filmed and saved. lens: the standard deviation of
+    the blur, in these pixels. quality: the JPEG quality, 0 to 100.
     """
 
     light: tuple[float, float, float]

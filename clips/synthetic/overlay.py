@@ -13,7 +13,7 @@ from megbench.faces.mesh import Points
 
 # The number of samples along each side of a pixel.
 SUPER = 4
-# The blur of painted parts in pixels; it matches the portraits.
+# The blur of painted parts, in pixels. It matches the sharpness of the portraits.
 LENS = 0.55
 
 Box = tuple[slice, slice]
@@ -32,10 +32,10 @@ Painted = tuple[Box, Layer]
 
 
 def lattice(points: Points, head: Float32s, margin: int = 3) -> tuple[Box, Float32s]:
-    """Return the box around points (N, 2) moved by the head's similarity (2, 3), and the sample positions in it.
+    """Return the box around points (N, 2) after the head's motion, and the positions of the samples in the box.
 
-    The box is given as rows and columns of the frame. The positions are those before the head's motion: (SUPER * rows,
-    SUPER * columns, 2) float32 pixels.
+    head: the head's similarity (2, 3). The box is given as rows and columns of the frame. The positions of the samples
+    are those before the head's motion: (SUPER * rows, SUPER * columns, 2) float32, in pixels.
     """
     there = points @ head[:, :2].T + head[:, 2]
     low = np.clip(np.floor(there.min(0)).astype(int) - margin, 0, SIZE - 1)
@@ -47,7 +47,7 @@ def lattice(points: Points, head: Float32s, margin: int = 3) -> tuple[Box, Float
 
 
 def shrunk(layer: Layer) -> Layer:
-    """Return a layer of samples, blurred and averaged to pixels; transparent samples contribute no colour."""
+    """Return a layer of samples after blurring and averaging to pixels; transparent samples contribute no colour."""
     premultiplied = np.dstack([layer.colour * layer.alpha[..., None], layer.alpha]).astype(np.float32)
     soft = cv2.GaussianBlur(premultiplied, (0, 0), LENS * SUPER, borderType=cv2.BORDER_CONSTANT)
     height, width = layer.alpha.shape

@@ -13,7 +13,7 @@ from megbench.core.progress import track
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-# This process finishes this many tasks before new processes would have started.
+# The number of tasks that this process finishes in the time that new processes take to start.
 FEW = 4
 
 

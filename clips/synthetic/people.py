@@ -14,8 +14,8 @@ class Role:
     """A person identified by a number: the same portrait, series and number always give the same person.
 
     portrait: the name of a built-in portrait, or a path. number: None for the unchanged portrait. look: the look with
-    which the person's photograph was published, or None for a person in front of a camera. With a look, it is the
-    published photograph, including its JPEG artefacts, that moves.
+    which the person's photograph was published, or None for a person in front of a camera. With a look, the published
+    photograph itself is moved, including its JPEG artefacts.
     """
 
     portrait: str

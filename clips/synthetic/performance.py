@@ -60,7 +60,7 @@ class Performance:
         return np.stack([track.at(times) for track in self.tracks], axis=1).astype(np.float32)
 
     def head(self, times: Times, centre: Points) -> Float32s:
-        """Return the head's similarity about `centre` at each time (len(times), 2, 3); the head rests until time 1."""
+        """Return the head's similarity about `centre` at each time: (len(times), 2, 3). Until time 1 the head rests."""
         rng = np.random.default_rng([self.manner, 1])
         frames = np.r_[0, np.arange(1, self.n_frames + HEAD_PERIOD, HEAD_PERIOD)]  # at rest until frame 1
         steps = np.r_[np.zeros((2, 4)), rng.normal(0, self.head_px / 2, (len(frames) - 2, 4))]
@@ -75,7 +75,7 @@ class Performance:
     def phases(self) -> tuple[int, int, int]:
         """Return the onset, apex and offset: the frames with the first, the strongest and the last visible motion.
 
-        The strength of a frame's motion is the Euclidean norm of its intensities.
+        The strength of the motion in a frame is the Euclidean norm of the intensities.
         """
         intensity = self.intensity(np.arange(self.n_frames, dtype=np.float64))
         strength = np.linalg.norm(intensity, axis=1)

@@ -1,6 +1,6 @@
 """A person's manner of moving: the FACS basis with small individual differences.
 
-The manner belongs to the motion: a truth on a template moves the template's mesh in the manner of the driver.
+The manner belongs to the motion, not to the face: in a truth, the template's mesh moves in the manner of the driver.
 """
 
 from dataclasses import replace
@@ -10,7 +10,7 @@ import numpy as np
 from megbench.faces.facs import ACTION_UNITS, TABLE, Bump, Jaw, Lids, Lips, Points, Pull, Row, basis
 from megbench.faces.mesh import canonical
 
-# How much people differ: strength and left-right difference as shares, direction in radians, position in eye distances.
+# How much people differ: in strength and in left-right balance (shares), direction (radians), position (eye distances).
 GAIN, SIDES, DIRECTION, PLACE = 0.2, 0.12, np.radians(10), 0.045
 
 

@@ -15,12 +15,12 @@ from megbench.core.spline import Spline, as_type
 from megbench.faces import mesh
 from megbench.faces.field import MeshField, Points, invert, sample
 
-# How much a portrait is sharpened, so that frames look as they did with OpenCV's cubic kernel, which raises middle
-# frequencies by 2.5 %. Without sharpening, their Laplacian variance is 5.5 % lower; with it, it is 1 to 3 % lower.
+# How much a portrait is sharpened. Frames are then almost as sharp as with OpenCV's cubic kernel, which raises middle
+# frequencies by 2.5 %: their Laplacian variance is 1 to 3 % lower, and without sharpening 5.5 % lower.
 SHARPER = 0.018
-# Wrinkles: how much skin darkens when it is compressed. The value is small on purpose: on average over eight
-# expressions of two units (which move by .57 px), the error of optical flow is .088 px at .28, .059 px at .12 and .048
-# px at 0.
+# Wrinkles: how much skin darkens when it is compressed. The value is small on purpose, because wrinkles mislead optical
+# flow: on average over eight expressions of two units (which move by .57 px), its error is .088 px at a value of .28,
+# .059 px at .12 and .048 px at 0.
 WRINKLE = 0.12
 # The compression at which a fold is darkest, and the stretching at which skin is smoothest.
 DEEPEST, SMOOTHEST = -0.16, 0.06
@@ -44,7 +44,7 @@ class Shot:
 
 
 class Actor:
-    """A person in front of the camera; the mesh is triangulated and the texture filtered only once."""
+    """A person in front of the camera. The mesh is triangulated and the texture is filtered only once per actor."""
 
     def __init__(self, person: Person) -> None:
         self.person = person
@@ -66,14 +66,17 @@ class Actor:
         return np.asarray(cv2.GaussianBlur(face.astype(np.float32), (0, 0), 3), np.float32)
 
     def move(self, displacement: Points) -> Float32s:
-        """Return the forward field (256, 256, 2) of vertex displacements (478, 2) in face units, without the head."""
+        """Return the forward field (256, 256, 2) for displacements of the vertices, (478, 2) in face units.
+
+        The motion of the head is not included.
+        """
         return self.field.dense(self.person.face.to_pixels(displacement))
 
     def shoot(self, forward: Float32s, head: Float32s = AT_REST, backward: Float32s | None = None) -> Shot:
-        """Render the picture moved by `forward` (256, 256, 2) and then by the head's similarity (2, 3), sampled once.
+        """Render the picture moved by `forward` (256, 256, 2) and then by the head's similarity (2, 3).
 
-        backward: the inverse of `forward`, if the caller has a more exact one than that of `invert`, which suits small
-        motion.
+        The texture is sampled only once. backward: the inverse of `forward`, if the caller has a more exact one than
+        `invert` returns, which is meant for small motion.
         """
         grid = pixel_grid()
         unturned = turned(grid, np.asarray(cv2.invertAffineTransform(head), np.float32))  # before the head moved

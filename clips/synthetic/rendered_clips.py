@@ -24,7 +24,7 @@ from megbench.core.provenance import recipe
 
 @dataclass(frozen=True)
 class Scene:
-    """One performance of one person, recorded `takes` times: the same motion with different noise each time."""
+    """One performance of one person, recorded `takes` times: the motion is the same, the noise different each time."""
 
     name: str
     database: str
@@ -47,7 +47,7 @@ def shoot(scenes: Sequence[Scene], cache: Path, workers: int = 0) -> list[list[C
     """
     kept = [_kept(scene, cache) for scene in scenes]
     if _missing(scenes, kept):
-        with in_turn(cache / ".rendering.lock"):  # another run may render the clips while this one waits
+        with in_turn(cache / ".rendering.lock"):  # while this run waits, another may render the clips
             kept = [_kept(scene, cache) for scene in scenes]
             missing = _missing(scenes, kept)
             in_parallel(partial(_record, cache), missing, "Rendering clips", workers=workers)

@@ -1,8 +1,9 @@
 """Run FPB-FOMM's or AWP's published `run.py --mode animate` on one template and one driver.
 
-The descriptions beside this file call it with the Python of the program's environment (PyTorch and PyYAML). It lays out
-what the published loader reads: a dataset with one test pair, a key point file for each clip (under both names that its
-Windows path can have), and its config with these folders in it. It then copies the only video that the program writes.
+The descriptions beside this file run it with the Python of the program's environment (PyTorch and PyYAML). It lays out
+what the program's published loader reads: a dataset with one test pair, a file of key points for each clip (in a folder
+that the loader's Windows path finds on every system), and the program's config with these folders in it. It then runs
+the program and copies the only video that the program writes.
 """
 
 import argparse

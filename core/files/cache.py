@@ -61,7 +61,7 @@ def write_kept(path: Path, facts: dict[str, Any]) -> None:
 
 
 def read_kept(path: Path) -> dict[str, Any] | None:
-    """Return the facts that `write_kept` wrote, or None if the file is missing or its digest does not match."""
+    """Return the facts that `write_kept` wrote, or None if the file is missing or does not match its digest."""
     facts = read_json(path)
     if not isinstance(facts, dict):
         return None
@@ -105,8 +105,8 @@ def whole_archive(path: Path) -> bool:
 def whole_folder(target: Path, whole: Callable[[Path], Any] = lambda folder: None) -> Iterator[Path]:
     """Yield a temporary folder that becomes `target` if the block succeeds, and is removed otherwise.
 
-    It replaces any existing folder, unless `whole` finds that folder complete: another run that shares the store has
-    then made it in the meantime and may be reading it.
+    It replaces an existing `target`, unless `whole` finds that one complete: another run that shares the store has then
+    made it in the meantime and may be reading it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -178,7 +178,7 @@ def link_folder(source: Path, target: Path) -> None:
 
 
 def link_file(source: Path, target: Path) -> None:
-    """Make one hard link, or copy the file if links fail (another disk, a file system without them)."""
+    """Make a hard link to a file, or a copy if links fail (another disk, a file system without links)."""
     try:
         os.link(source, target)
     except OSError:
@@ -197,8 +197,11 @@ def _files(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One entry of the store: its size in bytes, and how many of them deleting it would free (those not linked by
-    runs)."""
+    """One entry of the store.
+
+    size: in bytes. freed: how many of these bytes its deletion would free, which are those that no run links to. used:
+    the time at which the entry was last used.
+    """
 
     path: Path
     size: int

@@ -1,7 +1,7 @@
 """Locks between processes. The operating system releases each lock when its process ends, however it ends.
 
-Some network file systems are mounted without locks. There, no process waits or is turned away. Since every file is
-written completely before it gets its name, the worst outcome is that some work is done twice.
+Some network file systems are mounted without locks. There, no process waits and none is turned away. Since every file
+is written completely before it gets its name, the worst outcome is that some work is done twice.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ LONGEST_NOTE = 200
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of folder. name: its name in messages and in the lock file. file: a file that every finished folder of
-    this kind contains."""
+    """A kind of folder.
+
+    name: what it is called in messages and in the lock file. file: a file that every finished folder of this kind
+    contains.
+    """
 
     name: str
     file: str
@@ -48,8 +51,8 @@ CLIP_STORE = Kind("a clip store", "store.json")
 def locked_folder(folder: Path, kind: Kind, wait: bool = False) -> Iterator[None]:
     """Make a folder, unless it exists, and lock it for this process until the block ends.
 
-    wait: whether to wait if another process has locked the folder. Raise BenchError if the folder is not empty and not
-    of this kind, if it cannot be created, or, without `wait`, if another process has locked it.
+    wait: whether to wait if another process has locked the folder. Raise BenchError if the folder has contents but is
+    not of this kind, if it cannot be created, or, without `wait`, if another process has locked it.
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is(folder, kind)):
         raise BenchError(f"{folder} exists and is not {kind.name}. Pass a new or empty folder to --out.")
@@ -103,7 +106,7 @@ def _locked(folder: Path, kind: Kind, wait: bool, remedy: str) -> Iterator[None]
 
 
 def check_free(folder: Path, kind: Kind) -> None:
-    """Raise BenchError if `locked_folder` would, without changing anything; for use before long computations."""
+    """Raise BenchError if `locked_folder` would, but create no folder; for use before long computations."""
     if folder.is_dir() and not any(folder.iterdir()):
         return
     if folder.exists():
@@ -120,7 +123,7 @@ def _unmakeable(folder: Path, reason: str | None) -> BenchError:
 
 
 def _is(folder: Path, kind: Kind) -> bool:
-    """Return whether a folder is of this kind: finished, or begun by a process whose lock file states no other kind."""
+    """Return whether a folder is of this kind: it is finished, or it has a lock file that states no other kind."""
     begun = (folder / LOCK).exists() and _noted(folder)[0] in ("", kind.name)
     return begun or (folder / kind.file).is_file()
 
@@ -138,8 +141,10 @@ def in_turn(file: Path) -> Iterator[None]:
 
 
 def _acquire(file: Path, wait: bool) -> FileLock | None:
-    """Return a lock on `file`, or None if its file system has no locks. Raise Timeout if the lock is taken and `wait`
-    is false."""
+    """Return a lock on `file`, or None if its file system has no locks.
+
+    Raise Timeout if the lock is taken and `wait` is False.
+    """
     lock = FileLock(file, fallback_to_soft=False)
     try:
         lock.acquire(timeout=-1 if wait else 0, poll_interval=TRY_S)
@@ -151,8 +156,10 @@ def _acquire(file: Path, wait: bool) -> FileLock | None:
 
 
 def _write_note(file: Path, text: str) -> None:
-    """Write the holder of a lock into its file, for messages only. Errors are ignored, because a full disk will be
-    reported by the work itself."""
+    """Write the holder of a lock into the lock file, for messages only.
+
+    Errors are ignored: if the disk is full, the work itself will report that.
+    """
     with contextlib.suppress(OSError):
         file.write_text(text, encoding="utf-8")
 
@@ -164,7 +171,7 @@ def _holder(folder: Path) -> str:
 
 
 def _noted(folder: Path) -> tuple[str, str]:
-    """Return the folder's kind and the lock's holder as stated in its lock file, each "" if it is not stated."""
+    """Return a folder's kind and the holder of its lock as stated in its lock file; "" for what is not stated."""
     text = ""
     with contextlib.suppress(OSError, ValueError):
         text = (folder / LOCK).read_text(encoding="utf-8")[:LONGEST_NOTE]

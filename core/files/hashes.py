@@ -1,8 +1,9 @@
 """Hashes of files. The keys of results include the hashes of all files that determine numbers, except clips' frames.
 
 As in git, a file is not read again if its size, modification time and inode are those of a file that was hashed before;
-hard links share all three. For a file with a single name, the change time must match, too: no program can set it, so
-other weights that were unpacked under the old name and time are detected. `hash_anew` always reads the file.
+hard links share all three. For a file with a single name, the change time must match, too. No program can set that
+time, so weights that were replaced by others of the same name and modification time are detected. `hash_anew` always
+reads the file.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Any
 
 from megbench.core.files.memo import Memo, memo
 
-# A file may change twice within one tick of its file system's clock and keep its modification time. A file modified
-# this recently when it was hashed is therefore hashed again next time. Linux uses ticks of up to 10 ms.
+# If a file changes twice within one tick of its file system's clock, both versions have the same modification time. A
+# file that was modified less than a tick before it was hashed is therefore hashed again next time. Linux uses ticks of
+# up to 10 ms.
 TICK_NS = 10_000_000
-# Used if times are stored in whole seconds; FAT stores them in steps of two seconds.
+# Two of these replace TICK_NS if times are stored in whole seconds; FAT stores them in steps of two seconds.
 SECOND_NS = 1_000_000_000
 
 
@@ -64,13 +66,13 @@ def bytes_facts(data: bytes) -> dict[str, Any]:
 
 
 def file_facts(path: Path | str) -> dict[str, Any]:
-    """Return the size and the hash of a file, reading it only if its hash is unknown. Raise OSError if that fails."""
+    """Return the size and the hash of a file; read it only if its hash is unknown. Raise OSError if that fails."""
     facts = os.stat(path)
     return {"size": facts.st_size, "blake2b": _hash_of(facts, path, _index())}
 
 
 def unaltered(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Return whether these files are in `folder` with the recorded size and hash. Only changed files are read again."""
+    """Return whether `folder` has these files with the recorded sizes and hashes. Only changed files are read again."""
     index, inside = _index(), os.fspath(folder)
     try:
         return all(_as_known(f"{inside}/{name}", known, index) for name, known in files.items())
@@ -84,7 +86,7 @@ def remember(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     for name, known in files.items():
         facts = os.stat(folder / name)
         if facts.st_size == known["size"]:
-            # Store the hash under both keys, since runs will make hard links to the files written here.
+            # Store the hash under both keys, since a run's hard link to such a file changes the file's key.
             _keep(index, facts, known["blake2b"], now, _key(facts), _linked(facts))
     index.save()
 
@@ -124,5 +126,5 @@ def _key(facts: os.stat_result) -> str:
 
 
 def _linked(facts: os.stat_result) -> str:
-    """Return the key of a file with several names, without its ctime, which every new name changes."""
+    """Return the key of a file with several names. It has no change time, because every new name changes that."""
     return f"{facts.st_dev:x}-{facts.st_ino:x}-{facts.st_size:x}-{facts.st_mtime_ns:x}"

@@ -1,4 +1,4 @@
-"""Recognise a file's type by its first bytes, whatever its name, for use in messages."""
+"""Recognise a file's type by its first bytes, whatever its name. Messages state the type."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ MARKS = {
     b"\xff\xfe\0\0": UTF_32,
     b"\0\0\xfe\xff": UTF_32,
 }
-# Two printable characters without a byte-order mark; a video may begin with one such byte and many zeros.
+# Two printable characters in UTF-32 without a byte-order mark. One would not do: a video may begin with such a byte and
+# many zeros.
 UTF_32_CHARACTERS = re.compile(rb"(?:[\t\r\n -~\xa0-\xff]\0{3}){2}|(?:\0{3}[\t\r\n -~\xa0-\xff]){2}")
 # The groups are atomic, because a long series of comments would otherwise take exponential time.
 PAGE = re.compile(

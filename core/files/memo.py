@@ -1,7 +1,7 @@
-"""Results that are remembered across processes, in a log in the store to which any process may append.
+"""Results that are remembered across processes: a log in the store, to which any process may append.
 
-Losing the log costs only time, so no locks are used. A process appends complete lines, each with its own checksum. A
-line that is truncated, altered or interleaved with another is skipped on reading.
+Losing the log costs only time, so no locks are used. A process appends complete lines, each with its own checksum.
+Readers skip a line that is truncated, altered or interleaved with another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from megbench.core.files.working_folder import STORE, from_start
 
-# A log that exceeds this size is started afresh, because most of it then concerns files that no longer exist.
+# A log that exceeds this size is started afresh, because most of its lines then concern files that no longer exist.
 MOST_BYTES = 64_000_000
 
 
@@ -74,7 +74,7 @@ class Memo:
 
 
 def memo(name: str) -> Memo:
-    """Return the log with this name in the store belonging to the folder where the command was started."""
+    """Return the log with this name in the store of the folder where the command was started."""
     return _memo(os.path.abspath(from_start(STORE / name)))
 
 

@@ -1,4 +1,4 @@
-"""Check names that become file names; each is checked once, where it is first read."""
+"""Check names that become file names. Each name is checked once, where it is first read."""
 
 import re
 

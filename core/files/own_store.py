@@ -1,6 +1,6 @@
 """The store of this process, in which results that methods compute from clips are kept for other processes.
 
-The worker sets it once. If it is not set (in a notebook, in a test), nothing is kept.
+A worker sets its store once. Where none is set (in a notebook, in a test), nothing is kept.
 """
 
 from __future__ import annotations

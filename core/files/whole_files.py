@@ -14,7 +14,7 @@ def whole_file(path: Path, lasting: bool = True) -> Iterator[BinaryIO]:
     """Yield a temporary file that replaces `path` if the block succeeds, and is removed otherwise.
 
     lasting: whether to make sure that the file survives a power failure within the next few seconds. This takes a
-    millisecond, which is too long for files that are checked on reading and can be recreated.
+    millisecond, which is too long for files that can be recreated and are checked when they are read.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

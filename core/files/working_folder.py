@@ -13,13 +13,15 @@ STORE = Path(".megbench")
 
 
 def from_start(path: Path) -> Path:
-    """Return a relative path resolved against the folder in which the command was started; leave absolute paths
-    unchanged."""
+    """Return a relative path resolved against the folder in which the command was started.
+
+    An absolute path is returned unchanged.
+    """
     return Path(os.environ.get(STARTED_IN, "")) / path
 
 
 def in_store(name: str) -> Path:
-    """Return the path of a folder in the store belonging to the folder where the command was started."""
+    """Return the path of a folder in the store of the folder where the command was started."""
     return from_start(STORE / name)
 
 

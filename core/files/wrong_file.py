@@ -1,6 +1,6 @@
 """Recognise files saved in place of weights, videos or pictures: web pages, Git LFS pointers, enclosing archives.
 
-Download scripts save whatever a server returns. Only the first bytes and an archive's list of names are read.
+Download scripts save whatever a server returns. Only a file's first bytes and an archive's list of names are read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def check_weights(path: Path) -> None:
 
 
 def why_not_weights(path: Path) -> str:
-    """Return what a file is and the remedy, such as "an empty file. Download ..."; "" if it may be weights."""
+    """Return what a file is, with the remedy, such as "an empty file. Download ..."; "" if it may be weights."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if not head:
@@ -50,8 +50,7 @@ def why_not_weights(path: Path) -> str:
 
 
 def mistaken_download(path: Path) -> str:
-    """Return what a file is, with the remedy, if a web page or a Git LFS pointer was saved in its place; otherwise
-    return ""."""
+    """Return what was saved in place of a file, with the remedy: a web page or a Git LFS pointer. "" otherwise."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -125,7 +124,7 @@ def _decoded(head: bytes) -> str:
         return head[: len(head) // 2 * 2].decode("utf-16", errors="ignore")
     if head.translate(None, BINARY) != head:
         return ""
-    # The last character may be cut off in the middle.
+    # The head may end in the middle of a character.
     for end in range(len(head), max(len(head) - 4, 0), -1):
         try:
             return head[:end].decode("utf-8-sig")

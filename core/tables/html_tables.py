@@ -13,13 +13,14 @@ MOST_TABLES = 50
 
 
 def read_page(path: Path, text: str, limits: SheetLimits) -> list[Sheet]:
-    """Return every table of a page. Raise BenchError if the page has no tables, ends within a tag, or is too large."""
+    """Return every table of a page. Raise BenchError if the page has no table, ends within a tag or is too large."""
     page = _Page(path, limits)
     try:
         page.feed(text)
     except AssertionError as error:  # what HTMLParser raises on malformed declarations
         raise BenchError(f"{path} is not a readable page ({error}). Save the sheet as XLSX or CSV.") from None
-    # A remaining "<" was opened but never closed. The parser would read on character by character, in quadratic time.
+    # A remaining "<" opens something that is never closed. The parser would read on character by character, which takes
+    # quadratic time.
     if "<" in page.rawdata:
         raise BenchError(f"{path}: the page ends within a tag, a comment or a script. Save the sheet as XLSX or CSV.")
     page.close()
@@ -31,7 +32,7 @@ def read_page(path: Path, text: str, limits: SheetLimits) -> list[Sheet]:
 
 
 class _Page(HTMLParser):
-    """A collector of tables. A merged cell's text is in its top left cell; the other cells it covers are blank."""
+    """A collector of tables. A merged cell's text goes into its top left cell; the others that it covers are blank."""
 
     def __init__(self, path: Path, limits: SheetLimits) -> None:
         super().__init__(convert_charrefs=True)

@@ -24,8 +24,8 @@ from megbench.core.tables.html_tables import read_page
 from megbench.core.tables.sheet import Sheet, SheetLimits, trimmed
 from megbench.core.tables.workbook import read_workbook
 
-# Suffixes of files that may be tables; their contents decide. Excel's "Unicode text" is .txt. The last two, from WPS
-# and Numbers, are listed so that they can be rejected by name.
+# Suffixes of files that may be tables; their contents decide. Excel saves "Unicode text" as .txt. The last two belong
+# to WPS and Numbers and are listed so that such files can be rejected by name.
 SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods", ".et", ".numbers")
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
 PAGE = re.compile(r"<(html|table|frameset)\b", re.IGNORECASE)
@@ -63,8 +63,8 @@ OLD_ENCODINGS = {
 def read_sheets(path: Path, limits: SheetLimits) -> list[Sheet]:
     """Return all tables of a file: the table of a CSV, the worksheets of a workbook, or the tables of a page.
 
-    Raise BenchError if the file cannot be read, is too large or is not a table; in the last case, the message states
-    what it is.
+    Raise BenchError if the file cannot be read, is too large or is not a table. In the last case, the message states
+    what the file is.
     """
     data = read_bounded(path, limits.bytes, f"Pass {limits.what}.")
     if data.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
@@ -183,7 +183,10 @@ def _read_csv(path: Path, text: str, limits: SheetLimits) -> Sheet:
 
 
 def _dialect(text: str) -> tuple[str, str]:
-    """Return the delimiter that splits most lines into the same number of cells, and the text without a "sep=" line."""
+    """Return the delimiter and the text without a "sep=" line, which names the delimiter if there is one.
+
+    Without such a line, the delimiter is the one that splits the most lines into the same number of cells.
+    """
     if said := re.match(r"\"?sep=([\t;,])\"?[ ;,\t]*(\r\n?|\n)", text, re.IGNORECASE):
         return said.group(1), text[said.start(2) :]  # a blank line remains, so that the other lines keep their numbers
     outline = re.split(r"\r\n?|\n", QUOTED.sub("", text[:SNIFFED_CHARACTERS]))[:SNIFFED_LINES]
@@ -198,8 +201,10 @@ def _dialect(text: str) -> tuple[str, str]:
 
 
 def _table_start(widths: dict[str, list[int]]) -> int:
-    """Return the number of the first line of the largest block of lines of equal width, since prose above a header also
-    contains delimiters."""
+    """Return the number of the line, counted from 0, with which the largest block of lines of equal width begins.
+
+    Prose above a header also contains delimiters, so the table need not begin with the first line.
+    """
     blocks = [
         (count * (width - 1), -lines.index(width))
         for lines in widths.values()

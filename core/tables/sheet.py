@@ -11,7 +11,7 @@ WHOLE = re.compile(r"\s*(\d+)[.,]0\s*")
 
 @dataclass(frozen=True)
 class SheetLimits:
-    """The limits on a file: `bytes` on disk, bytes `unpacked`, rows and columns. what: its name in messages."""
+    """The limits on a file: `bytes` on disk, bytes `unpacked`, rows and columns. what: what messages call the file."""
 
     what: str
     bytes: int
@@ -23,7 +23,7 @@ class SheetLimits:
 
 @dataclass(frozen=True)
 class Merged:
-    """A merged cell: `row` and `column` of its top left cell and the `last` row that it covers, all counted from 0."""
+    """A merged cell: the `row` and `column` of its top left cell, and the `last` row that it covers, counted from 0."""
 
     row: int
     column: int
@@ -32,10 +32,11 @@ class Merged:
 
 @dataclass(frozen=True)
 class Sheet:
-    """One table of a file. `rows`: text, "" for an empty cell; no blank rows at the end, and lengths may differ.
+    """One table of a file.
 
-    title: the title of the worksheet, "" for a CSV. merged: cells that cover rows below them; the covered cells are
-    blank in `rows`. decimal_comma: whether a comma in a number is the decimal mark; true unless commas separate the
+    title: the title of the worksheet, "" for a CSV. rows: the cells' text, "" for an empty cell; rows may differ in
+    length, and there are no blank rows at the end. merged: cells that cover rows below them; the covered cells are
+    blank in `rows`. decimal_comma: whether a comma in a number is the decimal mark, as it is unless commas separate the
     columns.
     """
 
@@ -45,7 +46,7 @@ class Sheet:
     decimal_comma: bool = True
 
     def filled(self) -> list[list[str]]:
-        """Return the rows with each merged cell's text in every row it covers; a blank row stays blank."""
+        """Return the rows, with the text of a merged cell in every row that it covers. A blank row stays blank."""
         rows = [list(row) for row in self.rows]
         blank = [not any(cell.strip() for cell in row) for row in rows]
         for cell in self.merged:
@@ -81,7 +82,7 @@ def whole(text: str) -> str:
 
 
 def trimmed(rows: list[list[str]]) -> list[list[str]]:
-    """Return rows without blank cells at their ends and without blank rows at the end."""
+    """Return rows without the blank cells at the end of each row and without the blank rows at the end."""
     kept = [row[: next((i for i in range(len(row), 0, -1) if row[i - 1]), 0)] for row in rows]
     while kept and not kept[-1]:
         kept.pop()

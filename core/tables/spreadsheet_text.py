@@ -1,12 +1,12 @@
 """Text in spreadsheets: a name from an untrusted source must not become a formula when the file is opened."""
 
-# Spreadsheet programs may treat a cell that begins with one of these as a formula or a command. The apostrophe itself
-# is included so that `restored` is exact.
+# A spreadsheet program may take a cell that begins with one of these for a formula or a command. The apostrophe is
+# included so that `restored` is exact.
 RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
 def inert(text: str) -> str:
-    """Return text for a CSV field, with an apostrophe before anything that a spreadsheet program might run."""
+    """Return text as it goes into a CSV field: with an apostrophe before anything that a program might run."""
     return f"'{text}" if text.startswith(RISKY) else text
 
 

@@ -48,7 +48,7 @@ def _unreadable(path: Path, data: bytes, reason: str) -> BenchError:
 
 
 def _check_parts(path: Path, data: bytes, limits: SheetLimits) -> None:
-    """Raise BenchError if an archive is too large when unpacked or contains XML that may expand or read other files."""
+    """Raise BenchError if an archive is too large when unpacked or has XML that may expand or read other files."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()

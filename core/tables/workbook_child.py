@@ -1,8 +1,8 @@
 """Read a workbook (XLSX, XLS, ODS) from stdin and write it to stdout as JSON, with limited memory and time.
 
-A cell at the far end of an otherwise empty sheet makes the library allocate hundreds of gigabytes, which kills the
-process. megbench.core.tables.workbook runs this file as a script that imports nothing from the suite; the arguments
-ROWS COLUMNS SHEETS are limits.
+A single cell at the far end of an otherwise empty sheet makes the library allocate hundreds of gigabytes, which kills
+the process that reads the sheet. megbench.core.tables.workbook therefore runs this file as a separate script, which
+imports nothing from the suite. Its arguments, ROWS COLUMNS SHEETS, are limits.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ MEMORY_BYTES, SECONDS = 1_500_000_000, 60
 
 
 def text(value: object) -> str:
-    """Return a cell as text; a whole number such as 12.0, the form in which spreadsheets store 12, becomes "12"."""
+    """Return a cell as text. A whole number, which spreadsheets store as 12.0, becomes "12"."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 

@@ -1,8 +1,8 @@
 """Weights of third-party networks: one table of the files, where to look for them, and how to fetch them.
 
-Nothing is fetched unless the user asks for it. A file is looked for in the weights folder named by MEGBENCH_WEIGHTS, in
-`.megbench/weights`, and then where the package that owns it keeps its downloads. A file with the wrong hash is
-rejected.
+Nothing is fetched unless the user asks for it. The suite looks for a file in the folder named by MEGBENCH_WEIGHTS, then
+in `.megbench/weights`, and then where the package that the file belongs to keeps its downloads. It rejects a file with
+a wrong hash.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ from megbench.core.weights.pip_archives import Archive, read_member
 class WeightFile:
     """One file of weights.
 
-    file: its published name. used_by: what needs it. source: where it comes from: the "module:attribute" that holds the
-    address (torchvision, pytorch-fid), "hub:repository" or "pip:name==version". size: bytes, None if unknown. sha256:
-    all 64 digits, or as many as the published name contains ("": none known). trunk: the part of it that is used, if a
-    package also contains that part as a much smaller file; pip is then tried first. packed: for a file from pip, the
-    package's archive and the file's path in it. advised: the name used in messages, "" for `name`.
+    file: its published name. used_by: what needs it. source: where it comes from, which is the "module:attribute" that
+    contains the address (torchvision, pytorch-fid), "hub:repository" or "pip:name==version". size: in bytes, None if
+    unknown. sha256: all 64 digits, or as many as the published name contains, or "" if none is known. trunk: the part
+    of the file that is used, if some package contains that part as a much smaller file; pip is then tried first.
+    packed: for a file from pip, the package's archive and the file's path in the archive. advised: the name used in
+    messages, or "" if that is `name`.
     """
 
     name: str
@@ -58,17 +59,17 @@ class WeightFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names by which it can be requested: its own and those of the metrics that need it."""
+        """The names by which the file can be requested: its own and those of the metrics that need it."""
         return (self.name, *(user for user in self.used_by.split(", ") if " " not in user))
 
     @property
     def fetched_by(self) -> str:
-        """The command that fetches it, as shown in messages."""
+        """The command that fetches the file, as shown in messages."""
         return f"{COMMAND} weights fetch {self.advised or self.name}"
 
     @property
     def certainty(self) -> str:
-        """How much of the hash is known, in words."""
+        """How much of the file's hash is known, in words."""
         return {64: "sha256 known", 0: "no hash known"}.get(len(self.sha256), f"first {len(self.sha256)} digits known")
 
 
@@ -109,7 +110,10 @@ def folder() -> Path:
 
 
 def entry(name: str) -> WeightFile:
-    """Return the row with this name, or the row that this metric uses. Raise BenchError for an unknown name."""
+    """Return the row of FILES with this name, or the one that the metric of this name uses.
+
+    Raise BenchError for an unknown name.
+    """
     known = {each: row for row in FILES.values() for each in row.names}
     if name not in known:
         raise unknown_name("weights", name, known)
@@ -117,8 +121,10 @@ def entry(name: str) -> WeightFile:
 
 
 def find(name: str) -> Path | None:
-    """Return the path of a file after checking it, or None if it is not found. Raise BenchError if its hash is
-    wrong."""
+    """Return the path of a file after checking it, or None if it is not found.
+
+    Raise BenchError if the file's hash is wrong.
+    """
     row = entry(name)
     places = [folder / file for file in row.files for folder in weights_folders()]
     path = next((path for path in (*places, *_caches(row)) if path.is_file()), None)
@@ -126,8 +132,10 @@ def find(name: str) -> Path | None:
 
 
 def require(name: str) -> Path:
-    """Return the path of a file as `find` does. Raise Unavailable, with the commands that fetch the file, if it is not
-    found."""
+    """Return the path of a file as `find` does.
+
+    Raise Unavailable, with the commands that fetch or add the file, if it is not found.
+    """
     path = find(name)
     if path is None:
         raise Unavailable(absence(name))
@@ -146,7 +154,7 @@ def absence(name: str) -> str:
 def check(row: WeightFile, path: Path, file: str = "") -> Path:
     """Return `path` if its hash matches the table. Otherwise raise BenchError, stating what the file is if possible.
 
-    file: which of the row's files it should be; if "", its own name decides.
+    file: which of the row's files `path` should be; if "", the name of `path` decides.
     """
     what = why_not_weights(path)
     if not what and row.trunk and (file or path.name) == row.trunk.file:
@@ -164,9 +172,9 @@ def check(row: WeightFile, path: Path, file: str = "") -> Path:
 
 
 def add(path: Path) -> tuple[WeightFile, Path]:
-    """Copy a file, recognised by name or hash, into the weights folder; return its row and its new path.
+    """Copy a file, recognised by name or hash, into the weights folder; return its row of FILES and its new path.
 
-    Raise BenchError if it is not one of the table's files or has the wrong hash.
+    Raise BenchError if the file is not one of those in FILES or has a wrong hash.
     """
     if not path.is_file():
         raise BenchError(f"{path} does not exist or is not a file. Pass a weights file.")
@@ -250,7 +258,7 @@ def _caches(row: WeightFile) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _arriving(row: WeightFile, file: str) -> Iterator[Path]:
-    """Yield a temporary path for `file` in the weights folder; it is checked and renamed if the block succeeds."""
+    """Yield a temporary path for `file` in the weights folder; if the block succeeds, check and rename the file."""
     with whole_file(folder() / file) as opened:
         temporary = Path(opened.name)
         yield temporary
@@ -269,7 +277,7 @@ def _online() -> Iterator[None]:
 
 
 def sha256(path: Path) -> str:
-    """Return the sha256 of a file, 64 hexadecimal digits; it is remembered as long as the file does not change."""
+    """Return the sha256 of a file, 64 hexadecimal digits. It is remembered for as long as the file does not change."""
     facts = path.stat()
     return _sha256(path, facts.st_size, facts.st_mtime_ns)
 

@@ -1,8 +1,8 @@
 """Read and write network weights; no other module loads checkpoints.
 
-There are two formats, distinguished by their first bytes. The suite's own is `NAME.safetensors` (float16 or float32,
-names "network.entry") with a `NAME.json` beside it that contains the resolved config. The published format is a pickled
-dict of state dicts (core/weights/pickled.py).
+There are two formats, which differ in their first bytes. The suite's own is `NAME.safetensors` (float16 or float32,
+entries named "network.entry"), with a `NAME.json` beside it that contains the resolved config. The published format is
+a pickled dict of state dicts (core/weights/pickled.py).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def card_path(weights: Path) -> Path:
 
 
 def save_weights(path: Path, networks: Mapping[str, nn.Module], card: Mapping[str, Any]) -> None:
-    """Write networks to `path` (.safetensors), with floating-point entries as float16, and `card` beside it.
+    """Write networks to `path` (.safetensors), floating-point entries as float16, and write `card` beside it.
 
     Raise BenchError if an entry is not finite in float16.
     """
@@ -133,8 +133,8 @@ def load_networks(path: Path, networks: Mapping[str, nn.Module]) -> None:
     """Load a weights file into networks strictly: every name and shape must match.
 
     Networks in the file that are not requested are ignored, and a requested network without entries need not be in the
-    file. If the file is a single bare state dict (as ULME-GAN's is), it is loaded into the only network requested.
-    Raise BenchError, naming the first entries that do not match, if any do not.
+    file. A file with a single bare state dict (such as ULME-GAN's) can be loaded into a single network, whatever its
+    name. Raise BenchError, with the first entries that do not match, if there are any.
     """
     load_states(path, read_weights(path), networks)
 
@@ -170,7 +170,7 @@ def network_names(path: Path) -> set[str]:
 
 
 def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
-    """Load one state dict strictly; only batch norm counters may be missing.
+    """Load one state dict strictly; only the counters of batch norms may be missing.
 
     Raise BenchError, naming the first missing, unexpected and mismatched entries, if there are any.
     """
@@ -183,10 +183,10 @@ def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
 
 
 def load_vgg19(path: Path, network: nn.Module) -> nn.Module:
-    """Load torchvision's VGG-19 weights into a network that has some of its entries (`features.N.weight`).
+    """Load torchvision's VGG-19 weights into a network that has some of their entries (`features.N.weight`).
 
-    If there is no file at `path`, it is searched for like all external weights. Raise BenchError, with the remedies, if
-    it is not found.
+    If there is no file at `path`, the weights are looked for like all external weights. Raise BenchError, with the
+    remedies, if they are not found.
     """
     found = path if path.is_file() else external_weights.find("vgg19")
     return _load_vgg(found, "vgg19", network)
@@ -219,7 +219,7 @@ def load_part(path: Path, name: str, network: nn.Module) -> None:
 
 
 def read_trunk(path: Path) -> State:
-    """Return the entries `features.N.weight|bias` of an ImageNet trunk, from a converted file or from torchvision's."""
+    """Return the entries `features.N.weight|bias` of an ImageNet trunk, from a converted file or torchvision's own."""
     networks = read_weights(path)
     return networks.get("") or {f"features.{entry}": value for entry, value in networks.get("features", {}).items()}
 

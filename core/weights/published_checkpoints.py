@@ -1,7 +1,7 @@
 """Import published checkpoints: read them in a separate process, compare them with layouts, write the suite's format.
 
-Checkpoints come from the internet. Reading one with weights_only=True runs no code, but a damaged file may still crash
-the reader. In that case, only the child process dies, and the user sees one line.
+Checkpoints come from the internet. Reading one with weights_only=True runs no code from it, but a damaged file may
+still crash the reader. In that case, only the child process dies, and the user sees a single line.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from megbench.core.worker import Lane, work
 
 @dataclass(frozen=True)
 class Layout:
-    """One published layout: its config as JSON values, its networks' entries, and the networks that must be present."""
+    """One published layout: its config as JSON values, the entries of its networks, and the networks it requires."""
 
     config: Mapping[str, Any]
     networks: Mapping[str, Entries]
@@ -53,9 +53,9 @@ def import_checkpoint(
     """Write `checkpoint` to `target` (.safetensors, float32) with a JSON card, and return the card.
 
     The file must have the names and shapes of one of the layouts; floating-point entries may have any precision.
-    Networks that a layout does not require may be missing, as may batch norm counters. Anything that is not a network
-    (optimisers, epochs) is left out. Raise BenchError if no layout matches. The error names the method in `others`
-    whose layout does match, if there is one.
+    Networks that a layout does not require may be missing, and so may the counters of batch norms. Anything that is not
+    a network (optimisers, epochs) is left out. Raise BenchError if no layout matches. If a layout in `others` does
+    match, the error names the method that it belongs to.
     """
     if not checkpoint.is_file():
         raise BenchError(f"Checkpoint {checkpoint} {_not_a_file(checkpoint)}.")
@@ -69,7 +69,7 @@ def import_checkpoint(
 
 
 def _not_a_file(checkpoint: Path) -> str:
-    """Return why the path is not a file, and the remedy. Browsers may unpack torch's zip files into a folder."""
+    """Return why a path is not a file, and the remedy. A browser may have unpacked torch's zip file into a folder."""
     if not checkpoint.is_dir():
         return "does not exist. Pass the path of a file such as vox-cpk.pth.tar"
     if any((folder / "data.pkl").is_file() for folder in (checkpoint, *checkpoint.glob("*/"))):
@@ -108,7 +108,7 @@ def _single(state: State, wanted: Entries) -> State:
 
 
 def _changes(states: Mapping[str, State], layout: Layout) -> list[str]:
-    """Return phrases that state what was changed between reading and writing."""
+    """Return what is changed between reading and writing, as phrases."""
     precisions = {str(value.dtype).removeprefix("torch.") for state in states.values() for value in state.values()
                   if value.is_floating_point()} - {"float32"}  # fmt: skip
     lacking = sum(
@@ -145,7 +145,7 @@ def _faults(held: Mapping[str, Entries], layout: Layout) -> dict[str, list[str]]
 
 
 def _joined(networks: Mapping[str, Entries], names: Sequence[str]) -> Entries:
-    """Return the entries of some networks as "network.entry", without counters, which may be missing."""
+    """Return the entries of some networks as "network.entry", without counters, because these may be missing."""
     return {
         f"{name}.{entry}": kind
         for name in names

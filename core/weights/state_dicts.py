@@ -43,7 +43,7 @@ def networks_held(networks: Mapping[str, Mapping[str, object]]) -> str:
 
 
 def misfits(held: Entries, wanted: Entries) -> dict[str, list[str]]:
-    """Return differences by kind: entries that are missing or unexpected, or have another type or another shape.
+    """Return the differences by kind: entries that are missing, unexpected, of another type or of another shape.
 
     Floating-point numbers may have any precision.
     """
