@@ -104,13 +104,14 @@ class ClipFolder:
             loose = sum(map(is_picture, listing))
             move = [f"Move the pictures ({loose}) into a subfolder."] * bool(loose)
             remedy = " ".join(move + remedies(self.folder, listing)) or f"Add some{_holds(listing)}."
-            raise BenchError(f"{self.folder}: the drivers folder contains no videos or folders of pictures. {remedy}")
+            raise BenchError(f"The drivers folder {self.folder} contains no videos or folders of pictures. {remedy}")
         _mention_others("drivers", listing, paths)
         for remedy in remedies(self.folder, [path for path in listing if path not in paths]):
             note(f"drivers: {remedy}")
         for path in paths:
             if path.is_dir() and (lacking := missing_numbers(pictures_in(path))):
-                note(f"{path}: no picture {few(list(map(str, lacking)))}; the others are read as consecutive frames.")
+                which = f"number{'s' * (len(lacking) > 1)} {few(list(map(str, lacking)))}"
+                note(f"{path} has no picture with {which}; its other pictures are read as consecutive frames.")
         recordings = [Recording(path, _clip_name(path), "folder", _clip_name(path), face=self.face) for path in paths]
         _check_unique("driver", self.folder, [recording.name for recording in recordings])
         return recordings
@@ -153,7 +154,7 @@ def _mention_others(role: str, listing: Iterable[Path], used: list[Path]) -> Non
 def _check_unique(kind: str, folder: Path, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise BenchError(f"{folder}: {names.count(name)} {kind}s are named {name!r}. Rename all but one.")
+            raise BenchError(f"{folder} contains {names.count(name)} {kind}s named {name!r}. Rename all but one.")
 
 
 def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
@@ -261,7 +262,7 @@ def templates(folder: Path) -> list[Template]:
     paths = [path for path in listing if is_picture(path)]
     if not paths:
         remedy = " ".join(picture_remedies(listing)) or "Add portraits as PNG or JPEG."
-        raise BenchError(f"{folder}: the templates folder has no pictures{_holds(listing)}. {remedy}")
+        raise BenchError(f"The templates folder {folder} has no pictures{_holds(listing)}. {remedy}")
     _mention_others("templates", listing, paths)
     for remedy in picture_remedies(listing):
         note(f"templates: {remedy}")

@@ -214,7 +214,7 @@ CASES = [
     *each(PICTURES, "nothing.png", EMPTY, "is empty. Replace it"),
     *each(PICTURES, "float.tif", lambda: F.picture("TIFF", F.FACE[..., 0].astype(np.float32) / 255), "32-bit pixels"),
     *each("portraits", "bomb.png", functools.partial(F.png, 60_000, 60_000), "larger than 64000000 pixels"),
-    Case("templates", "drawing.svg", F.SVG, "the templates folder has no pictures"),
+    Case("templates", "drawing.svg", F.SVG, "has no pictures (it contains 'drawing.svg')"),
     # Videos
     *each(VIDEOS, "cut.mp4", F.video()[:20_000], "truncated or damaged"),
     *each(VIDEOS, "cut.mkv", F.encoded(F.shaking(), ".mkv")[:60_000], "truncated or damaged"),

@@ -72,10 +72,13 @@ def read_published(path: Path) -> dict[str, State]:
     except Exception as error:  # torch's reader may raise anything on a damaged pickle
         raise BenchError(f"{path} cannot be read safely as weights: {_refusal(error)}.") from None
     if not isinstance(content, dict):
-        raise BenchError(f"{path} must contain a dict of state dicts, got {type(content).__name__}.")
+        raise BenchError(f"{path} must contain a dict of state dicts, got {type(content).__name__}. Pass a checkpoint.")
     networks = networks_in(content)
     if not networks:
-        raise BenchError(f"{path} contains no networks. Its entries are: {few(list(map(str, content)))}.")
+        raise BenchError(
+            f"{path} contains no networks. Its entries are: {few(list(map(str, content))) or 'none'}."
+            " Pass a checkpoint."
+        )
     if len(copies := _copies(content)) > 1:
         note(f"{path} contains several copies of networks: using {copies[0]!r} and ignoring {', '.join(copies[1:])}.")
     return {name: _dense(path, state) for name, state in networks.items()}
