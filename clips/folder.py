@@ -104,7 +104,7 @@ class ClipFolder:
             loose = sum(map(is_picture, listing))
             move = [f"Move the pictures ({loose}) into a subfolder."] * bool(loose)
             remedy = " ".join(move + remedies(self.folder, listing)) or f"Add some{_holds(listing)}."
-            raise BenchError(f"{self.folder}: the drivers folder contains no videos or folders of pictures. {remedy}")
+            raise BenchError(f"The drivers folder {self.folder} contains no videos or folders of pictures. {remedy}")
         _mention_others("drivers", listing, paths)
         for remedy in remedies(self.folder, [path for path in listing if path not in paths]):
             note(f"drivers: {remedy}")
@@ -163,7 +163,7 @@ def _mention_others(role: str, listing: Iterable[Path], used: list[Path]) -> Non
 def _check_unique(kind: str, folder: Path, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise BenchError(f"{folder}: {names.count(name)} {kind}s are named {name!r}. Rename all but one.")
+            raise BenchError(f"{folder} contains {names.count(name)} {kind}s named {name!r}. Rename all but one.")
 
 
 def prepare_all(recordings: list[Recording], cache: Path) -> list[Clip]:
@@ -271,7 +271,7 @@ def templates(folder: Path) -> list[Template]:
     paths = [path for path in listing if is_picture(path)]
     if not paths:
         remedy = " ".join(picture_remedies(listing)) or "Add portraits as PNG or JPEG."
-        raise BenchError(f"{folder}: the templates folder has no pictures{_holds(listing)}. {remedy}")
+        raise BenchError(f"The templates folder {folder} has no pictures{_holds(listing)}. {remedy}")
     _mention_others("templates", listing, paths)
     for remedy in picture_remedies(listing):
         note(f"templates: {remedy}")

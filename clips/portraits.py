@@ -75,7 +75,7 @@ def portraits_in(folder: Path) -> list[Path]:
         raise BenchError(f"The portraits folder {folder} does not exist. Pass a folder of pictures with --portraits.")
     paths = pictures_in(folder)
     if not paths:
-        raise BenchError(f"{folder}: the portraits folder contains no pictures. Add frontal portraits as PNG or JPEG.")
+        raise BenchError(f"The portraits folder {folder} contains no pictures. Add frontal portraits as PNG or JPEG.")
     return paths
 
 

@@ -37,7 +37,7 @@ def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[Blinded
     from megbench.reports.pairs_page import write_pairs_folder
 
     if not raters:
-        raise BenchError("--rater names nobody. Pass the raters' names, for example --rater anna,ben.")
+        raise BenchError("--rater is empty. Pass the raters' names, for example --rater anna,ben.")
     for rater in raters:
         check_name("rater", rater)
         if key_path(run.folder, rater).exists() or (run.folder / FOLDER / rater).exists():
@@ -46,7 +46,7 @@ def hand_over(run: FinishedRun, raters: Sequence[str], outputs: Sequence[Blinded
     possible = len(all_pairs((output.method, f"{output.driver}__{output.template}") for output in outputs))
     if not possible:
         raise BenchError(
-            f"{run.folder}: no cell has finished outputs from two methods. Finish the run, or pass other --methods."
+            f"No cell of {run.folder} has finished outputs from two methods. Finish the run, or pass other --methods."
         )
     each = min(each, possible)
     if each + repeats(each) > MOST_QUESTIONS:

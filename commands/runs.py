@@ -53,7 +53,7 @@ def report(
                 tables = tables_of(run, names(columns), reference or asked_reference(FinishedRun(run)))
                 print(f"{plural(len(write_tables(run / TABLES, tables, forms, whole)), 'table')} in {run / TABLES}")
             for name in seal_again(run, *([TABLES] if forms else [])):
-                note(f"{run / name} was altered after it was sealed, and `verify` will report this. Regenerate it.")
+                note(f"{run / name} was altered after it was sealed, so `verify` will report it. Make it again.")
 
 
 def page_recipe() -> str:

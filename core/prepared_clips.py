@@ -165,4 +165,4 @@ def read_facts(path: Path, kind: type[Kind]) -> Kind:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise BenchError(f"{path}: {place}: {first['msg']}. Run `{COMMAND} prepare` again.") from None
+        raise BenchError(f"{path} is not valid ({place}: {first['msg']}). Run `{COMMAND} prepare` again.") from None

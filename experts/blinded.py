@@ -155,7 +155,9 @@ def find_key(run: Path, path: Path, identity: str) -> Key:
             raise BenchError(f"{candidate} is not a readable key. Create the expert's sheet again.") from None
         if key.id == identity:
             return key
-    raise BenchError(f"{path}: no key in {run / FOLDER} is for sheet {identity}. Give the sheet's own run with --run.")
+    raise BenchError(
+        f"{path} is sheet {identity}, for which {run / FOLDER} has no key. Pass the sheet's own run with --run."
+    )
 
 
 def read_sheet(path: Path, key: Key, contents: Mapping[tuple[str, str, str], str]) -> Parsed:
@@ -197,7 +199,11 @@ def read_sheet(path: Path, key: Key, contents: Mapping[tuple[str, str, str], str
             parsed.judgements.append((judgement, at))
     lacking = [code for code in key.codes if code not in seen]
     if lacking:
-        parsed.problems.append(Problem(where, f"no row for {', '.join(lacking)}: left out", fatal=False))
+        parsed.problems.append(
+            Problem(
+                where, f"left out, because the sheet has no rows with these codes: {', '.join(lacking)}", fatal=False
+            )
+        )
     return parsed
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from megbench.core.config import read_overlay
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, clause
 
 # The names of MEGC2021's two templates in its sheets, its kit and later sheets.
 TEMPLATES = {
@@ -81,7 +81,9 @@ class Names:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             choices = ", ".join(MappingFile.model_fields)
-            raise BenchError(f"{path}: {place}: {first['msg']}. Use only the parts {choices}.") from None
+            raise BenchError(
+                f"{path} is not valid ({place}: {clause(first['msg'])}). Use only the parts {choices}."
+            ) from None
 
     def method(self, text: str) -> str:
         """Return the method for a team's name."""

@@ -128,10 +128,12 @@ def read_answers(
         ) from None
     asks = next((asks for asks in keys if asks.id == given.id), None)
     if asks is None:
-        raise BenchError(f"{path}: no key of this run is for {given.id}. Give the folder's own run with --run.")
+        raise BenchError(
+            f"{path} has the id {given.id}, which no key of this run has. Pass the folder's own run with --run."
+        )
     if len(given.answers) != len(asks.questions):
         counts = f"{plural(len(given.answers), 'answer')} to {plural(len(asks.questions), 'question')}"
-        raise BenchError(f"{path}: {counts}. Give the file exactly as the page saved it.")
+        raise BenchError(f"{path} has {counts}. Give the file exactly as the page saved it.")
     found = []
     for number, answer in enumerate(given.answers):
         if answer is None:
@@ -145,5 +147,5 @@ def read_answers(
             PairJudgement(asks.key.expert, left.driver, left.template, left.method, right.method, answer, number)
         )
     if not found:
-        raise BenchError(f"{path}: no question has an answer. Ask the rater for the file saved at the end.")
+        raise BenchError(f"{path} answers none of the questions. Ask the rater for the file saved at the end.")
     return asks.key.expert, found, len(given.answers) - len(found)

@@ -74,7 +74,7 @@ def header(grid: Grid) -> tuple[int, dict[str, int]] | None:
         if all(item in fields for item in ITEMS):
             doubled = sorted({f for f in fields if f and fields.count(f) > 1})
             if doubled:
-                raise BenchError(f"{grid.name} row {index + 1}: several columns for {doubled[0]}. Keep one of them.")
+                raise BenchError(f"{grid.name} row {index + 1} has several columns for {doubled[0]}. Keep one of them.")
             return index, {f: column for column, f in enumerate(fields) if f}
     return None
 
@@ -86,11 +86,11 @@ def parse(grid: Grid, where: str, expert: str, names: Names) -> Parsed:
     """
     found = header(grid)
     if found is None:
-        raise BenchError(f"{where}: no row with the headings upper, lower and noise. Name the columns {_wanted()}.")
+        raise BenchError(f"{where} has no row with the headings upper, lower and noise. Name the columns {_wanted()}.")
     start, columns = found
     for choices in (("method",), ("template",), ("driver", "database"), ("driver", "emotion")):
         if not any(choice in columns for choice in choices):
-            raise BenchError(f"{where}: no column {' or '.join(choices)}. Name the columns {_wanted()}.")
+            raise BenchError(f"{where} has no column {' or '.join(choices)}. Name the columns {_wanted()}.")
     reader = _Reader(where, columns, names, expert)
     for index, row in enumerate(grid.rows[start + 1 :], start + 2):
         reader.read(index, row)
@@ -123,7 +123,7 @@ class _Reader:
             return
         try:
             if not row["template"]:
-                raise BenchError("scores without a template (gender). Enter it in the row.")
+                raise BenchError("the scores have no template (gender). Enter the template in this row.")
             self._hold(row, at)
             self._video(row, at)
         except BenchError as error:
@@ -152,7 +152,7 @@ class _Reader:
         driver = ("driver",) if "driver" in self.columns else ("database", "emotion")
         for part in ("method", *driver):
             if not self.held.get(part):
-                raise BenchError(f"no {part}, in this row or above it. Enter it in the row.")
+                raise BenchError(f"neither this row nor one above it names the {part}. Enter the {part} in this row.")
         if not all(row[item] for item in ITEMS):
             blank = ", ".join(item for item in ITEMS if not row[item])
             self.complete = False
@@ -210,7 +210,7 @@ class _Reader:
 def score(text: str, item: str) -> int:
     """Return a score from 0 to 3. Raise BenchError for anything else."""
     if not text.isdecimal() or int(text) > BEST:
-        raise BenchError(f"{item} is {text!r}; scores are whole numbers from 0 to {BEST}. Correct it.")
+        raise BenchError(f"{item} is {text!r}; scores are whole numbers from 0 to {BEST}. Correct this score.")
     return int(text)
 
 

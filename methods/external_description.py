@@ -120,7 +120,7 @@ class Description(BaseModel):
         invalid."""
         read = read_yaml(self._quoted, "config:")
         if not isinstance(read, dict):
-            raise BenchError("config: must map names to values. Write the settings in YAML or JSON.")
+            raise BenchError("config must map names to values. Write the settings in YAML or JSON.")
         return read
 
     @property
@@ -140,10 +140,11 @@ class Description(BaseModel):
     def _fits(self) -> Description:
         inside = self.found.removeprefix(IN_CHECKOUT)
         if inside.startswith("/") or ".." in inside or "{" in inside:
-            raise ValueError("found: must be a pattern of paths within the output folder or {checkout}/")
+            raise ValueError("found must be a pattern of paths within the output folder or {checkout}/")
         if self.leaves_in_checkout and self.image:
             raise ValueError(
-                "found: a container can only read {checkout}. Make the program write to {output} or {work}"
+                "found must not be in {checkout}, which a container can only read."
+                " Make the program write to {output} or {work}"
             )
         for word in self.command:
             if (name := PLACEHOLDER.fullmatch(word)) and name[1] not in (*NAMES, "config"):
@@ -151,7 +152,7 @@ class Description(BaseModel):
         named = "{config}" in " ".join(self.command)
         if bool(self.config) != named:
             raise ValueError(
-                f"config: {'missing, but the command names it' if named else 'the command does not name it'}"
+                f"config is {'missing, but the command names it' if named else 'set, but the command does not name it'}"
             )
         try:
             if self.config:
@@ -160,10 +161,12 @@ class Description(BaseModel):
             raise ValueError(str(error)) from None
         if self.panel and (not PANEL.fullmatch(self.panel) or self.panels[0] > self.panels[1]):
             raise ValueError(
-                f"panel: {self.panel!r} is not the position of a picture in a row. Write 3/3 for the last of three"
+                f"panel is {self.panel!r}, not the position of a picture in a row. Write 3/3 for the last of three"
             )
         if self.driver_fps and "video" not in (self.driver, self.template):
-            raise ValueError("driver_fps: the driver is passed as frames, which have no rate. Leave driver_fps out")
+            raise ValueError(
+                "driver_fps is given, but the driver is passed as frames, which have no rate. Leave it out"
+            )
         return self
 
 
@@ -186,6 +189,6 @@ def read_description(name: str, sets: Sequence[str] = ()) -> Description:
         place = "".join(f"{part}: " for part in first["loc"])
         what = first["msg"].removeprefix("Value error, ")
         where = f"{path} with --set" if sets else path
-        raise BenchError(f"{where}: {place}{what}. See docs/external.md and configs/external/.") from None
+        raise BenchError(f"{where} is not valid: {place}{what}. See docs/external.md and configs/external/.") from None
     checkout = described.checkout and os.path.abspath(from_start(Path(described.checkout).expanduser()))
     return described.model_copy(update={"checkout": checkout})

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import ValidationError, field_validator, model_validator
 
-from megbench.core.errors import BenchError, plural
+from megbench.core.errors import BenchError, clause, plural
 from megbench.core.files.cache import write_text
 from megbench.core.installation import COMMAND
 from megbench.engine.run_folder import RECOGNITION
@@ -70,7 +70,7 @@ class Recognised(Facts):
     @classmethod
     def _several(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len(names) < 2:
-            raise ValueError("fewer than two classes")
+            raise ValueError("at least two classes are needed")
         if len(set(names)) < len(names):
             raise ValueError("a class occurs twice")
         return names
@@ -98,11 +98,11 @@ class Recognised(Facts):
 
     def _fault(self, one: Answered) -> str:
         if not one.answers:
-            return "" if one.reason else "neither answers nor a reason"
+            return "" if one.reason else "has neither answers nor a reason"
         if len(one.answers) != self.seeds:
-            return f"{plural(len(one.answers), 'answer')} for {plural(self.seeds, 'seed')}"
+            return f"has {plural(len(one.answers), 'answer')} for {plural(self.seeds, 'seed')}"
         wrong = [answer for answer in one.answers if not -1 <= answer < len(self.classes)]
-        return f"answer {wrong[0]} is not between -1 (no answer) and {len(self.classes) - 1}" if wrong else ""
+        return f"its answer {wrong[0]} is not between -1 (no answer) and {len(self.classes) - 1}" if wrong else ""
 
     def true(self, cell: CellFacts) -> int | None:
         """Return the class of a cell's driver, or None if it has none."""
@@ -148,7 +148,8 @@ def read_recognised(run: FinishedRun) -> Recognised | None:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BenchError(f"{path}: {place}: {first['msg']}. Run `{COMMAND} recognition` again.") from None
+        what = clause(first["msg"].removeprefix("Value error, "))
+        raise BenchError(f"{path} is not valid ({place}: {what}). Run `{COMMAND} recognition` again.") from None
     known = {
         label: {
             cell.name: answered

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from megbench.core.clip import several_faces
-from megbench.core.errors import BenchError
+from megbench.core.errors import BenchError, clause
 from megbench.core.figures import Figure
 
 
@@ -122,4 +122,6 @@ def read_facts(path: Path) -> RunFacts:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BenchError(f"{path}: {place}: {first['msg']}. Rerun the command that created this run.") from None
+        raise BenchError(
+            f"{path} is not valid ({place}: {clause(first['msg'])}). Rerun the command that created this run."
+        ) from None

@@ -25,7 +25,7 @@ def against_run(facts: dict[str, Any], run: Path) -> list[str]:
     lines = [f"{run}: {line}" for line in faults(run)]
     if facts["seal"] != truth["seal"]:
         lines.append(
-            f"seal: {facts['seal']}, but the run's is {truth['seal']}: another run, or one that was repeated since"
+            f"seal: {facts['seal']}, but the run's is {truth['seal']}: this is another run, or one repeated since"
         )
     apart = {"digests", "seal"}
     here, there = ({name: value for name, value in of.items() if name not in apart} for of in (facts, truth))
@@ -40,7 +40,7 @@ def _differences(here: Any, there: Any, place: str) -> Iterator[str]:
         for name in dict.fromkeys([*there, *here]):
             inner = f"{place}, {name}" if place else str(name)
             if name not in here:
-                yield f"{inner}: missing, but present in the run"
+                yield f"{inner}: missing, although the run has it"
             elif name not in there:
                 yield f"{inner}: not in the run"
             else:

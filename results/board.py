@@ -60,10 +60,10 @@ def read_entries(folder: Path, known_weights: Mapping[str, str]) -> list[Entry]:
             )
         found.append(Entry(name, made))
     if not found:
-        raise BenchError(f"{folder}: no results file (*.json). Make one with `results add RUN`.")
+        raise BenchError(f"{folder} contains no results file (*.json). Add one with `results add RUN`.")
     lower = [entry.name.lower() for entry in found]
     if twice := [name for name in lower if lower.count(name) > 1]:
-        raise BenchError(f"{folder}: the names of two files, {twice[0]}.json, differ only in case. Rename one.")
+        raise BenchError(f"{folder} contains two files whose names differ only in case: {twice[0]}.json. Rename one.")
     return found
 
 

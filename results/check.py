@@ -51,7 +51,7 @@ def altered(facts: dict[str, Any]) -> Iterator[str]:
         if name not in then["parts"]:
             yield f"{name}: added since the export"
     if now["parts"] == then["parts"] and now["whole"] != then["whole"]:
-        yield "the file: its parts have not changed since the export, but their order or the hash of the file has"
+        yield "the file: its parts are as exported, but their order or the hash of the whole file was altered"
 
 
 def _contradictions(made: Submission, known_weights: Mapping[str, str]) -> Iterator[str]:
@@ -103,11 +103,11 @@ def _kind(made: Submission) -> Iterator[str]:
     of_run = {"seal": made.seal, "asked": made.asked, "made": made.made}
     for name, value in of_run.items():
         if made.kind == "sealed run" and value is None:
-            yield f"{name}: missing, but a sealed run has it"
+            yield f"{name}: missing, although every sealed run has it"
         if made.kind == "measured elsewhere" and value is not None:
-            yield f"{name}: present, but results measured elsewhere have none"
+            yield f"{name}: present, although results measured elsewhere have none"
     if made.kind == "measured elsewhere" and not made.note:
-        yield "note: empty, but results measured elsewhere must say where and how"
+        yield "note: empty, although it must say where and how the results were measured elsewhere"
 
 
 def _controls(made: Submission) -> Iterator[str]:
@@ -116,8 +116,8 @@ def _controls(made: Submission) -> Iterator[str]:
         return
     if not made.asked.controls:
         yield (
-            "rows: there are no controls (--no-controls) with which other scores can be compared. Run the benchmark"
-            " with controls"
+            "rows: there are no controls with which scores can be compared. Run the benchmark again without"
+            " --no-controls"
         )
         return
     labels = {row.label for row in made.rows}
@@ -132,7 +132,7 @@ def _controls(made: Submission) -> Iterator[str]:
     )
     for row in made.rows:
         if row.label in (*CONTROLS, FOIL_CONTROL, "truth") and not row.is_control:
-            yield f"row {row.label}: a control that is not marked as one"
+            yield f"row {row.label}: is a control but is not marked as one"
 
 
 def _marks(made: Submission, row: Row, known_weights: Mapping[str, str]) -> Iterator[str]:
@@ -174,38 +174,41 @@ def _work(made: Submission, row: Row) -> Iterator[str]:
     yield from (f"cell {name}: missing" for name in wanted if name not in row.cells)
     yield from (f"cell {name}: not in the table" for name in row.cells if name not in wanted)
     if list(row.cells) != wanted and set(row.cells) == set(wanted):
-        yield "cells: not in the table's order"
+        yield "its cells are not in the table's order"
     done = {name: cell for name, cell in row.cells.items() if cell.seconds is not None}
     seconds = sum(cell.seconds or 0.0 for cell in done.values()) if done else None
     frames = sum(cell.frames or 0 for cell in made.cells if cell.name in done)
     if not same(row.seconds, seconds):
-        yield f"seconds: {row.seconds}, but its cells took {seconds}"
+        yield f"its time is given as {row.seconds} s, but its cells took {seconds} s"
     if not same(row.frames_per_second, frames / seconds if seconds else None):
-        yield f"frames per second: {row.frames_per_second}, but its cells give {plural(frames, 'frame')} in {seconds} s"
+        yield (
+            f"its speed is given as {row.frames_per_second} frames per second, but its cells have"
+            f" {plural(frames, 'frame')} in {seconds} s"
+        )
     peaks = [cell.peak_mb for cell in row.cells.values() if cell.peak_mb is not None]
     if row.peak_mb != max(peaks, default=None):
-        yield f"peak memory: {row.peak_mb} MB, but the largest of its cells is {max(peaks, default=None)} MB"
+        yield f"its peak memory is given as {row.peak_mb} MB, but that of its cells is {max(peaks, default=None)} MB"
     for name, cell in row.cells.items():
         if made.kind == "sealed run" and (cell.status == "ok") != (cell.output is not None):
-            yield f"cell {name}: {cell.status}, {'with' if cell.output else 'without'} the hash of its frames"
+            yield f"cell {name}: is {cell.status!r}, but {'has' if cell.output else 'lacks'} a hash of its frames"
         if cell.status != "ok" and cell.scores:
-            yield f"cell {name}: has scores, but no frames ({cell.status})"
+            yield f"cell {name}: has scores but no frames (its status is {cell.status!r})"
 
 
 def _scores(made: Submission, row: Row) -> Iterator[str]:
     figures = made.figures
-    yield from (f"{name}: not a figure of the file's metrics" for name in row.scores if name not in figures)
+    yield from (f"{name}: is not a figure of the file's metrics" for name in row.scores if name not in figures)
     yield from (f"{name}: lacks a mean" for name in figures if name not in row.scores)
     for name, cell in row.cells.items():
         absent = [figure for names in cell.absent.values() for figure in names]
         twice = set(absent) & cell.scores.keys() or {figure for figure in absent if absent.count(figure) > 1}
         yield from (
-            f"{figure} on {name}: listed as both present and absent, or as absent twice" for figure in sorted(twice)
+            f"{figure} on {name}: is listed as both present and absent, or as absent twice" for figure in sorted(twice)
         )
         told = {*absent, *cell.scores}
-        yield from (f"{figure} on {name}: neither a value nor a reason" for figure in figures if figure not in told)
+        yield from (f"{figure} on {name}: has neither a value nor a reason" for figure in figures if figure not in told)
         yield from (
-            f"{figure} on {name}: not a figure of the file's metrics" for figure in sorted(told - figures.keys())
+            f"{figure} on {name}: is not a figure of the file's metrics" for figure in sorted(told - figures.keys())
         )
         for figure, value in cell.scores.items():
             if figure in figures and (line := _impossible(figures[figure][1], value)):
@@ -219,28 +222,28 @@ def _summed(made: Submission, row: Row, figure: FigureFacts) -> Iterator[str]:
     """Yield what is wrong with a figure over all cells."""
     found = row.scores[figure.name]
     if found.value is not None and (line := _impossible(figure, found.value)):
-        yield f"mean: {line}"
+        yield f"over all cells: {line}"
     if found.n_cells != len(made.cells):
-        yield f"of {plural(found.n_cells, 'cell')}, but the table has {len(made.cells)}"
+        yield f"its value is of {plural(found.n_cells, 'cell')}, but the table has {len(made.cells)}"
     if (found.value is None) != bool(found.reason):
-        yield "mean: has both a value and a reason for its absence, or neither"
+        yield "has both a value over all cells and a reason for its absence, or neither"
     mean, low, high, n = mean_of(figure.name, row.cells, made.driver_of)
     if figure.pooling == "mean":
         if found.n_scored != n:
-            yield f"mean of {plural(found.n_scored, 'cell')}, but {n} have a value"
+            yield f"its mean is of {plural(found.n_scored, 'cell')}, but {n} have a value"
         if not same(found.value, mean):
-            yield f"mean {found.value}, but that of its cells is {mean}"
+            yield f"its mean is given as {found.value}, but that of its cells is {mean}"
         if not (same(found.low, low) and same(found.high, high)):
-            yield f"interval {found.low} to {found.high}, but its cells give {low} to {high}"
+            yield f"its interval is given as {found.low} to {found.high}, but its cells give {low} to {high}"
         return
     if (found.low, found.high) != (None, None):
-        yield "interval: present, but a figure that is not a mean has none"
+        yield "has an interval, although only means have one"
     if found.n_scored > found.n_cells:
-        yield f"from {plural(found.n_scored, 'cell')} of {found.n_cells}"
+        yield f"its value is from {plural(found.n_scored, 'cell')}, but there are only {found.n_cells}"
     if figure.pooling == "pooled":
         pooled = pooled_of(made.figures[figure.name][0], figure, list(row.cells.values()))
         if not same(found.value, pooled):
-            yield f"pooled {found.value}, but its cells give {pooled}"
+            yield f"its pooled value is given as {found.value}, but its cells give {pooled}"
 
 
 def _impossible(figure: FigureFacts, value: float) -> str:

@@ -33,7 +33,7 @@ def submission_of(folder: Path) -> Submission:
     seal = measured_digest(folder)
     if not run.facts.finished or seal is None:
         raise BenchError(
-            f"{folder}: the run is not finished or its manifest is incomplete. Rerun the command that created this run,"
+            f"The run {folder} is not finished, or its manifest is incomplete. Rerun the command that created it,"
             " then export."
         )
     hide = _Hider(run)

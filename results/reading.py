@@ -18,6 +18,7 @@ LARGEST = 16_000_000
 # The folder of the public table's submissions, one file each.
 ENTRIES = ROOT / "results" / "entries"
 SCHEMA = ROOT / "results" / "schema.json"
+REMEDY = "Give a file made by `results export`."
 # The largest number of format errors to list for one file.
 MOST_TOLD = 20
 
@@ -26,21 +27,23 @@ def read_submission(path: Path) -> tuple[Submission, dict[str, Any]]:
     """Return a checked results file and its JSON values. Raise BenchError with its first fault."""
     facts = read_facts(path)
     if lines := form_faults(facts):
-        raise BenchError(f"{path}: {lines[0]}")
+        raise BenchError(f"{path} does not fit the format of results files: {lines[0]}. {REMEDY}")
     return Submission.model_validate_json(json.dumps(facts)), facts
 
 
 def read_facts(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file. Raise BenchError if it is missing, too large, or repeats an entry."""
-    data = read_bounded(path, LARGEST, "Give a file made by `results export`.")
+    data = read_bounded(path, LARGEST, REMEDY)
     try:
         facts = json.loads(data, object_pairs_hook=_once, parse_constant=_no_constant)
     except RecursionError:
-        raise BenchError(f"{path}: not a results file (nested too deeply). Make one with `results export`.") from None
+        raise BenchError(f"{path} is not a results file: its JSON is nested too deeply. {REMEDY}") from None
     except ValueError as error:
-        raise BenchError(f"{path}: not a results file ({clause(error)}). Make one with `results export`.") from None
+        raise BenchError(f"{path} is not a results file ({clause(error)}). {REMEDY}") from None
     if not isinstance(facts, dict):
-        raise BenchError(f"{path}: not a results file (no JSON object). Make one with `results export`.")
+        raise BenchError(
+            f"{path} is not a results file: it must be a JSON object, got {type(facts).__name__}. {REMEDY}"
+        )
     return facts
 
 
@@ -50,7 +53,7 @@ def form_faults(facts: dict[str, Any]) -> list[str]:
         Submission.model_validate_json(json.dumps(facts))
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)
-        lines = [f"{_place(fault['loc'])}: {clause(fault['msg'])}: {shown(fault['input'])}" for fault in found]
+        lines = [f"{_place(fault['loc'])}: {clause(fault['msg'])}, got {shown(fault['input'])}" for fault in found]
         more = [f"and {plural(len(lines) - MOST_TOLD, 'more format error')}"] if len(lines) > MOST_TOLD else []
         return [*lines[:MOST_TOLD], *more]
     return []

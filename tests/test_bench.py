@@ -318,7 +318,7 @@ def break_dots(where):
 def break_twins(where):
     frames(where / "drivers" / "a", shaking())
     write_video(where / "drivers" / "a.mp4", np.stack(shaking()), 25.0)
-    return "2 drivers are named 'a'", []
+    return "contains 2 drivers named 'a'", []
 
 
 def break_faces(where):

@@ -223,7 +223,10 @@ def test_missing_pictures_of_a_driver_are_told(tmp_path, capfd):
     assert "no picture" not in capfd.readouterr().err
     (folder / "3.png").unlink()
     ClipFolder(tmp_path / "drivers", tmp_path / "cache").recordings()
-    assert "alone: no picture 3; the others are read as consecutive frames" in capfd.readouterr().err
+    assert (
+        "alone has no picture with number 3; its other pictures are read as consecutive frames"
+        in capfd.readouterr().err
+    )
 
 
 def test_fewer_faces_than_asked_for(tmp_path, capfd):

@@ -258,7 +258,7 @@ def test_sheets_are_found_whatever_their_ending_and_readmes_are_none(databases, 
     shutil.copytree(databases["casme2"] / "CASME2_RAW_selected" / "sub01", root / "sub01")
     (root / "coding.numbers").write_bytes(b"PK\x05\x06" + bytes(18))
     with pytest.raises(
-        BenchError, match=r"no coding sheet.*coding\.numbers is not a readable .*Save it as XLSX or CSV"
+        BenchError, match=r"No coding sheet.*coding\.numbers is not a readable .*Save it as XLSX or CSV"
     ):
         survey("casme2", root)
     coded = "Subject\tFilename\tOnset\tOffset\n01\tEP19_06f\t51\t60\n"
@@ -279,7 +279,7 @@ def test_smic_e_needs_its_sheet_and_is_cut_by_it(databases, found, tmp_path):
     assert "2 rows" in found["smic_e"].source[1]  # empty rows at its end do not count ...
     assert len(found["smic_e"].remarks) == 3  # ... and are not reported
     shutil.copytree(databases["smic_e"] / "SMIC-E_raw image", tmp_path / "e" / "SMIC-E_raw image")
-    with pytest.raises(BenchError, match="no coding sheet for SMIC HS"):
+    with pytest.raises(BenchError, match="No coding sheet for SMIC HS is in or beside"):
         survey("smic", tmp_path / "e")
 
 

@@ -141,7 +141,7 @@ def set_cell(place, value):
         (lambda page: set_cell("A7", page["A6"].value)(page), "appears twice. Remove one"),
         (set_cell("H8", 5), "anna/sheet.xlsx row 8: lower is '5'"),
         (set_cell("A5", "Kode"), "headings code, upper, lower and noise are missing"),
-        (set_cell("A1", "MEG-Bench expert sheet 0123"), "no key in"),
+        (set_cell("A1", "MEG-Bench expert sheet 0123"), "is sheet 0123, for which"),
     ],
 )
 def test_a_sheet_that_was_tampered_with_is_refused(call, run, tmp_path, change, said):

@@ -123,10 +123,10 @@ def test_scores_without_a_template_are_not_taken_for_a_total(tmp_path):
 
 
 def test_missing_columns_are_named(tmp_path):
-    for rows, wanted in (([["a", "b"]], "headings upper, lower and noise"), ([HEAD[3:]], "no column method")):
+    for rows, wanted in (([["a", "b"]], "headings upper, lower and noise"), ([HEAD[3:]], "has no column method")):
         with pytest.raises(BenchError, match=wanted):
             import_files([write_csv(tmp_path / "e.csv", rows)], NAMES)
-    with pytest.raises(BenchError, match="several columns for noise"):
+    with pytest.raises(BenchError, match="has several columns for noise"):
         import_files([write_csv(tmp_path / "e.csv", [[*HEAD, "noise"]])], NAMES)
 
 

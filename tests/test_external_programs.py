@@ -195,21 +195,27 @@ def test_what_does_not_fit_is_told_in_a_line(tmp_path, changes, width, count, wo
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"config": "a: 1"}, "config: the command does not name it"),
-        ({"command": ["a", "{config}"]}, "config: missing, but the command names it"),
+        ({"config": "a: 1"}, "config is set, but the command does not name it"),
+        ({"command": ["a", "{config}"]}, "config is missing, but the command names it"),
         ({"command": ["a", "{config}"], "config": "a: [1"}, "config: .*not valid YAML"),
-        ({"command": ["a", "{config}"], "config": "just a word"}, "config: must map names to values"),
+        ({"command": ["a", "{config}"], "config": "just a word"}, "config must map names to values"),
         ({"command": ["a", "{config}"], "config": "a: !!python/name:os.system"}, "config: "),
         ({"command": ["a", "{drivr}"]}, "command: Unknown placeholder 'drivr'. Did you mean 'driver'"),
-        ({"panel": "last"}, r"panel: 'last' is not the position of a picture in a row\. Write 3/3"),
-        ({"panel": "3/2"}, "panel: '3/2' is not the position of a picture in a row"),
-        ({"driver": "frames", "driver_fps": 8}, "driver_fps: the driver is passed as frames, which have no rate"),
+        ({"panel": "last"}, r"panel is 'last', not the position of a picture in a row\. Write 3/3"),
+        ({"panel": "3/2"}, "panel is '3/2', not the position of a picture in a row"),
+        (
+            {"driver": "frames", "driver_fps": 8},
+            "driver_fps is given, but the driver is passed as frames, which have no rate",
+        ),
         ({"driver_fps": 0}, "driver_fps: Input should be greater than 0"),
         ({"template": "movie"}, "template: Input should be 'picture' or 'video'"),
         ({"skipped": "fill"}, "skipped: Input should be 'refuse' or 'repeat'"),
-        ({"found": "{checkout}/../*.mp4"}, "found: must be a pattern of paths within"),
-        ({"found": "{work}/*.mp4"}, "found: must be a pattern of paths within"),
-        ({"found": "{checkout}/*.mp4", "image": "program"}, "found: a container can only read {checkout}"),
+        ({"found": "{checkout}/../*.mp4"}, "found must be a pattern of paths within"),
+        ({"found": "{work}/*.mp4"}, "found must be a pattern of paths within"),
+        (
+            {"found": "{checkout}/*.mp4", "image": "program"},
+            "found must not be in {checkout}, which a container can only read",
+        ),
     ],
 )
 def test_descriptions_that_contradict_themselves_are_refused_in_a_line(tmp_path, monkeypatch, changes, words):

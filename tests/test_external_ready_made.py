@@ -212,7 +212,7 @@ def test_the_command_takes_changes_and_ends_with_an_error_where_something_is_wro
     for change, words in (
         ("chekout=x", "chekout: Extra inputs"),
         ("checkout", "KEY=VALUE"),
-        ('panel="2"', "lia.yaml with --set: panel: '2'"),
+        ('panel="2"', "lia.yaml with --set is not valid: panel is '2'"),
     ):
         code, _, err = call("external", "check", "lia", "--set", change)
         assert (code, err.count("\n")) == (2, 1)

@@ -214,7 +214,7 @@ CASES = [
     *each(PICTURES, "nothing.png", EMPTY, "is empty. Replace it"),
     *each(PICTURES, "float.tif", lambda: F.picture("TIFF", F.FACE[..., 0].astype(np.float32) / 255), "32-bit pixels"),
     *each("portraits", "bomb.png", functools.partial(F.png, 60_000, 60_000), "larger than 64000000 pixels"),
-    Case("templates", "drawing.svg", F.SVG, "the templates folder has no pictures"),
+    Case("templates", "drawing.svg", F.SVG, "has no pictures (it contains 'drawing.svg')"),
     # Videos
     *each(VIDEOS, "cut.mp4", F.video()[:20_000], "truncated or damaged"),
     *each(VIDEOS, "cut.mkv", F.encoded(F.shaking(), ".mkv")[:60_000], "truncated or damaged"),
@@ -232,8 +232,8 @@ CASES = [
     Case("experts", "many.xlsx", functools.partial(F.workbook, F.HEAD, sheets=60), "more than 50 sheets"),
     Case("experts", "entity.xlsx", F.doctype, "XML declarations"),
     Case("experts", "kit.xlsx", F.slip, "not a readable XLSX workbook"),
-    Case("experts", "nothing.csv", EMPTY, "no row with the headings upper, lower and noise"),
-    Case("experts", "nothing.xlsx", F.workbook, "no row with the headings upper, lower and noise"),
+    Case("experts", "nothing.csv", EMPTY, "has no row with the headings upper, lower and noise"),
+    Case("experts", "nothing.xlsx", F.workbook, "has no row with the headings upper, lower and noise"),
     Case("experts", "formula.csv", lambda: F.lines(F.HEAD, [*F.SCORE[:4], "=1+1", 2, 3]),
          "1 contradiction or fault (formula.csv row 2)"),
     Case("experts", "formula.xlsx", lambda: F.workbook(F.HEAD, F.SCORE, ["", "SAMM", "Positive", "asian female",
@@ -251,7 +251,7 @@ CASES = [
     Case("experts", "odd.htm", b"<table><![x[ y", "not a readable page"),
     Case("experts", "spans.htm", lambda: b"<table><tr>" + b"<td rowspan=9 colspan=60>" * 150_000, "60 columns"),
     Case("experts", "tables.htm", lambda: b"<table>" * 100_000, "more than 50 tables"),
-    Case("experts", "codec.htm", b"<html><meta charset=undefined><table><tr><td>a</table>", "no row with the headings"),
+    Case("experts", "codec.htm", b"<html><meta charset=undefined><table><tr><td>a</table>", "has no row with the"),
     Case("experts", "quote.csv", lambda: F.lines(F.HEAD) + b'"fomm,1\n' + F.lines(F.SCORE), "unexpected end of data"),
     Case("experts", "<script>.csv", lambda: F.lines(F.HEAD, ["<script>\x1b[2J", *F.SCORE[1:]]), "1 judgement;", 0),
     # Sheets of databases

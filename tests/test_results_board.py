@@ -211,12 +211,12 @@ def test_a_site_replaces_an_earlier_one_and_nothing_else(entries, tmp_path):
 
 
 def test_files_at_fault_stop_the_table(tmp_path):
-    with pytest.raises(BenchError, match="no results file"):
+    with pytest.raises(BenchError, match="contains no results file"):
         write_board(tmp_path, tmp_path / "site", SUITE)
     facts = copy.deepcopy(WHOLE)
     facts["rows"][0]["scores"]["gain"]["value"] = 0.99
     write(mended(facts), tmp_path / "forged.json")
-    with pytest.raises(BenchError, match=r"forged\.json: row fomm: gain: mean 0\.99"):
+    with pytest.raises(BenchError, match=r"forged\.json: row fomm: gain: its mean is given as 0\.99"):
         write_board(tmp_path, tmp_path / "site", SUITE)
     (tmp_path / "forged.json").rename(tmp_path / "..a.json")
     with pytest.raises(BenchError, match="cannot be used"):

@@ -85,19 +85,28 @@ def hide_seen(facts):
 # Changes that contradict something else in the file, with words of the finding. They are found even if every hash
 # was recomputed.
 CONTRADICTING = {
-    "a score": (set_at("rows", 0, "cells", FIRST, "scores", "agreement", to=0.95), "row fomm: agreement: mean"),
-    "a mean": (set_at("rows", 0, "scores", "gain", "value", to=0.99), "row fomm: gain: mean 0.99"),
-    "a pooled figure": (set_at("rows", 0, "scores", "agreement_pooled", "value", to=0.99), "agreement_pooled: pooled"),
-    "an interval": (set_at("rows", 0, "scores", "gain", "low", to=0.3), "row fomm: gain: interval 0.3"),
-    "no interval": (set_at("rows", 0, "scores", "gain", "high", to=None), "row fomm: gain: interval"),
-    "a count": (set_at("rows", 0, "scores", "gain", "n_scored", to=11), "gain: mean of 11 cells"),
-    "a removed score": (drop_at("rows", 0, "cells", FIRST, "scores", "gain"), "gain on d0__ta: neither"),
+    "a score": (
+        set_at("rows", 0, "cells", FIRST, "scores", "agreement", to=0.95),
+        "row fomm: agreement: its mean is given as",
+    ),
+    "a mean": (set_at("rows", 0, "scores", "gain", "value", to=0.99), "row fomm: gain: its mean is given as 0.99"),
+    "a pooled figure": (
+        set_at("rows", 0, "scores", "agreement_pooled", "value", to=0.99),
+        "agreement_pooled: its pooled",
+    ),
+    "an interval": (set_at("rows", 0, "scores", "gain", "low", to=0.3), "row fomm: gain: its interval is given as 0.3"),
+    "no interval": (set_at("rows", 0, "scores", "gain", "high", to=None), "row fomm: gain: its interval is given as"),
+    "a count": (set_at("rows", 0, "scores", "gain", "n_scored", to=11), "gain: its mean is of 11 cells"),
+    "a removed score": (drop_at("rows", 0, "cells", FIRST, "scores", "gain"), "gain on d0__ta: has neither"),
     "a removed mean": (drop_at("rows", 0, "scores", "gain"), "gain: lacks a mean"),
     "an impossible score": (set_at("rows", 0, "cells", FIRST, "scores", "agreement", to=1.5), "outside its range"),
     "an impossible mean": (set_at("rows", 0, "scores", "error", "value", to=-0.5), "outside its range"),
-    "impossible time": (set_at("rows", 0, "frames_per_second", to=1e6), "frames per second"),
-    "no time at all": (set_at("rows", 0, "cells", FIRST, "seconds", to=0.0), "row fomm: seconds"),
-    "impossible memory": (set_at("rows", 0, "peak_mb", to=1.0), "peak memory: 1.0 MB"),
+    "impossible time": (
+        set_at("rows", 0, "frames_per_second", to=1e6),
+        "its speed is given as 1000000.0 frames per second",
+    ),
+    "no time at all": (set_at("rows", 0, "cells", FIRST, "seconds", to=0.0), "row fomm: its time is given as"),
+    "impossible memory": (set_at("rows", 0, "peak_mb", to=1.0), "its peak memory is given as 1.0 MB"),
     "a removed method": (drop_at("rows", 0), "row fomm: missing, although it was requested"),
     "a removed control": (drop_at("rows", of("still")), "row still: missing"),
     "a removed foil": (drop_at("rows", of("wrong_driver")), "row wrong_driver: missing"),
@@ -105,10 +114,10 @@ CONTRADICTING = {
     "no controls": (set_at("asked", "controls", to=False), "rows: there are no controls"),
     "a control as a method": (
         set_at("rows", of("still"), "is_control", to=False),
-        "a control that is not marked as one",
+        "is a control but is not marked as one",
     ),
     "a removed cell": (drop_at("rows", 0, "cells", FIRST), "row fomm: cell d0__ta: missing"),
-    "swapped cells": (swap_with(OTHER_DRIVER), "agreement: interval"),
+    "swapped cells": (swap_with(OTHER_DRIVER), "agreement: its interval is given as"),
     "cells in another order": (swap_listed_cells, "not in the table's order"),
     "another driver": (other_driver, "its driver d0 is a different clip"),
     "a renamed cell": (set_at("cells", 0, "name", to="d9__ta"), "name does not match driver d0"),
@@ -170,7 +179,9 @@ def test_any_changed_number_is_found_at_its_place(data):
     scores[name] = value
     assert f"row {made['label']} on {cell}: altered since the export" in found(facts)
     if name != "agreement_pooled":  # pooled from sums, not from the values of cells
-        assert any(line.startswith(f"row {made['label']}: {name}: mean") for line in found(mended(facts)))
+        assert any(
+            line.startswith(f"row {made['label']}: {name}: its mean is given as") for line in found(mended(facts))
+        )
 
 
 def test_a_forgery_that_is_consistent_everywhere_is_not_found_by_the_file_alone():
@@ -219,7 +230,7 @@ def test_what_does_not_fit_the_form_is_one_line(tmp_path, change, words):
     ("text", "words"),
     [
         ("[" * 100_000, "not a results file"),
-        ("[]", "no JSON object"),
+        ("[]", "it must be a JSON object, got list"),
         ('{"note": 1, "note": 2}', "occurs twice"),
         ("\xff", "not a results file"),
         (" " * (LARGEST + 1), "larger than"),

@@ -117,7 +117,7 @@ def test_the_table_takes_only_what_others_can_run(protocol, folders, databases, 
 
 def test_a_run_that_is_not_whole_is_not_exported(run):
     (run / "manifest.json").unlink()
-    with pytest.raises(BenchError, match="not finished or its manifest"):
+    with pytest.raises(BenchError, match="is not finished, or its manifest"):
         submission_of(run)
 
 

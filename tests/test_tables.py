@@ -350,7 +350,7 @@ def test_a_sheet_that_does_not_fit_is_named(tmp_path):
     touched(tmp_path / "CASME2" / "sub01" / "EP02_01f", ["img46.jpg", "img47.jpg"])
     put(tmp_path / "CASME2" / "code_final.csv", "1,EP02_01f,46,47,48,12,happiness\n")
     put(tmp_path / "CASME2" / "other.csv", written([HEADER, ["09", "EP99", "1", "2", "3", "", ""]]))
-    with pytest.raises(BenchError, match="no coding sheet for CASME II") as stop:
+    with pytest.raises(BenchError, match="No coding sheet for CASME II is in or beside") as stop:
         survey("casme2", tmp_path / "CASME2")
     assert "code_final.csv has no header with clip, offset, onset, subject; it begins with '1, EP02" in str(stop.value)
     assert "other.csv describes none of the clips found." in str(stop.value)

@@ -152,10 +152,14 @@ class Database:
         if best is None and not any(default and default.onset is not None for default in defaults):
             told = " ".join(["", *remarks, *unfit][:4])
             raise BenchError(
-                f"{root}: no coding sheet for {self.title} is in or beside it.{told} Put one there or pass --sheet."
+                f"No coding sheet for {self.title} is in or beside {root}.{told} Put one there or pass --sheet."
             )
         others = [sheet.name for *_, sheet in sheets]
-        remarks += [f"other sheets there, not read (choose one with --sheet): {', '.join(others)}"] if others else []
+        remarks += (
+            [f"other sheets in the same place, which are not read (choose one with --sheet): {', '.join(others)}"]
+            if others
+            else []
+        )
         return best, remarks
 
 

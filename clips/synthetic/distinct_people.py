@@ -40,7 +40,7 @@ def cast(portrait: str, series: str, count: int, draws: int, progress: bool = Fa
     passed = [(role, features) for role, features in zip(roles, seen, strict=True) if features is not None]
     if len(passed) < count:
         raise BenchError(
-            f"Casting {count} people from {portrait}: only {len(passed)} of the {draws} drawn are usable. Draw more."
+            f"Of {draws} people drawn from {portrait}, only {len(passed)} are usable; {count} are needed. Draw more."
         )
     features = np.stack([found for _, found in passed])
     chosen = [int(np.linalg.norm(features - features.mean(0), axis=1).argmax())]

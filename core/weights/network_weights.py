@@ -81,14 +81,18 @@ def read_card(weights: Path) -> dict[str, Any]:
     path = card_path(weights)
     try:
         if path.stat().st_size > LARGEST_CARD_BYTES:
-            raise BenchError(f"{path} is larger than {LARGEST_CARD_BYTES} bytes; it is not a card of this suite.")
+            raise BenchError(
+                f"The card {path} is larger than {LARGEST_CARD_BYTES} bytes. Restore the card of these weights."
+            )
         card = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
         what = why_not_weights(path) if path.is_file() else ""
         reason = f"it is {what}" if what and not what.startswith("JSON") else clause(error)
-        raise BenchError(f"{path} must describe {weights.name} but cannot be read ({reason}).") from None
+        raise BenchError(f"{path}, the card of {weights.name}, cannot be read ({reason}). Restore this card.") from None
     if not isinstance(card, dict):
-        raise BenchError(f"{path} must be a JSON object, got {type(card).__name__}.")
+        raise BenchError(
+            f"The card {path} must be a JSON object, got {type(card).__name__}. Restore the card of these weights."
+        )
     return card
 
 
@@ -105,7 +109,9 @@ def clips_seen(weights: Path) -> dict[str, list[str]]:
     seen = {kind: data.get(f"{kind}_seen") for kind in ("clips", "people")}
     for kind, names in seen.items():
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-            raise BenchError(f"{card_path(weights)}: data.{kind}_seen must be a list of names.")
+            raise BenchError(
+                f"{card_path(weights)}: data.{kind}_seen must be a list of names. Restore the card of these weights."
+            )
     return seen  # type: ignore[return-value]
 
 
@@ -178,7 +184,7 @@ def load_state(path: Path, name: str, network: nn.Module, state: State) -> None:
     state = with_counters(state, wanted)
     faults = in_words(misfits(manifest(state), wanted))
     if faults:
-        raise BenchError(f"{path} does not fit the network {name!r} of this config ({faults}).")
+        raise BenchError(f"{path} does not fit the network {name!r} of this config ({faults}). Pass weights that do.")
     network.load_state_dict(state)
 
 

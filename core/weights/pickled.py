@@ -97,7 +97,7 @@ def read_published(path: Path) -> dict[str, State]:
     except Exception as error:  # torch's reader may raise anything on a damaged pickle
         raise BenchError(f"{path} cannot be read safely as weights: {_refusal(error)}.") from None
     if not isinstance(content, dict):
-        raise BenchError(f"{path} must contain a dict of state dicts, got {type(content).__name__}.")
+        raise BenchError(f"{path} must contain a dict of state dicts, got {type(content).__name__}. Pass a checkpoint.")
     networks = networks_in(content)
     if not networks:
         raise BenchError(f"{path} contains no networks. Its entries are: {few(list(map(str, content))) or 'none'}.")
