@@ -120,7 +120,7 @@ def _mention_order(folder: Path) -> None:
     """Print which numbers a folder of pictures lacks, or that its pictures have no numbers."""
     pictures = pictures_in(folder)
     if lacking := missing_numbers(pictures):
-        note(f"{folder}: no picture {few(lacking)}; the others are read as consecutive frames.")
+        note(f"{folder} has no picture with number {few(lacking)}; its other pictures are read as consecutive frames.")
     if len(pictures) > 1 and not any(map(numbers_in, pictures)):
         names = few([path.name for path in pictures])
         note(f"{folder}: no numbers in the names; the pictures are read in the order {names}.")

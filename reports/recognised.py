@@ -93,7 +93,7 @@ class Recognised(Facts):
         }.items():
             for cell, one in cells.items():
                 if why := self._fault(one):
-                    raise ValueError(f"{row}.{cell}: {why}")
+                    raise ValueError(f"{row}.{cell} {why}")
         return self
 
     def _fault(self, one: Answered) -> str:
@@ -102,7 +102,9 @@ class Recognised(Facts):
         if len(one.answers) != self.seeds:
             return f"has {plural(len(one.answers), 'answer')} for {plural(self.seeds, 'seed')}"
         wrong = [answer for answer in one.answers if not -1 <= answer < len(self.classes)]
-        return f"its answer {wrong[0]} is not between -1 (no answer) and {len(self.classes) - 1}" if wrong else ""
+        return (
+            f"has answer {wrong[0]}, which is not between -1 (no answer) and {len(self.classes) - 1}" if wrong else ""
+        )
 
     def true(self, cell: CellFacts) -> int | None:
         """Return the class of a cell's driver, or None if it has none."""

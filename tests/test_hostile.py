@@ -122,7 +122,7 @@ FAKES = "--protocol fakes --drivers clips --metrics difference --no-controls --o
 ENTRIES = {
     "templates": Entry("templates/{}", FOLDER, driver),
     "drivers": Entry("drivers/{}", FOLDER, portrait),
-    "frames": Entry("drivers/good/{}", FOLDER, lambda where: (portrait(where), driver(where))),
+    "frames": Entry("drivers/good/9_{}", FOLDER, lambda where: (portrait(where), driver(where))),
     "self": Entry("drivers/{}", "--methods shift --protocol self --drivers drivers --dry-run"),
     "portraits": Entry("portraits/{}", "--methods shift --protocol demo --portraits portraits --dry-run"),
     "kit": Entry("kit/target_template_face/{}", "--methods shift --protocol megc2021 --data kit --dry-run", kit),
@@ -295,7 +295,7 @@ CASES = [
     *each(SETTINGS, "a.yaml", b"- 1\n", "must be a mapping"),
     *each(SETTINGS, "a.yaml", b"\xff\xfe\0", "cannot be read as UTF-8"),
     *each(SETTINGS, "a.yaml", b"#" * 100_001, "is larger than 100000 bytes"),
-    Case("mapping", "a.yaml", b"1: 2\n", ".yaml: 1: "),
+    Case("mapping", "a.yaml", b"1: 2\n", "a.yaml is not valid (1: Keys should be strings)"),
     Case("external", "a.yaml", b"1: 2\n", "system: Field required"),
     Case("config", "a.yaml", b"modle: {}\n", "Did you mean 'model'?"),
     Case("config", "a.yaml", b"plan: 3\n", "Setting plan must be a mapping"),

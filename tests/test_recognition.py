@@ -314,7 +314,9 @@ class TestCommand:
         record.write_text(before)
         assert len(found.rows["fpfomm"]) == 11
         (run / "recognition.json").write_text('{"classes": ["one"]}')
-        with pytest.raises(BenchError, match=r"recognition.json: .*Run `python bench.py recognition` again"):
+        with pytest.raises(
+            BenchError, match=r"recognition.json is not valid .*Run `python bench.py recognition` again"
+        ):
             read_recognised(FinishedRun(run))
         (run / "recognition.json").unlink()
         assert recognition_tables(FinishedRun(run)) == {}
@@ -327,9 +329,9 @@ class TestCommand:
         whole = json.loads(path.read_text())
         cell = next(name for name, one in whole["rows"]["fpfomm"].items() if one["answers"])
         edits = {
-            f"rows.fpfomm.{cell}: answer 7 is not between -1 \\(no answer\\) and 2": [7],
-            f"rows.fpfomm.{cell}: 2 answers for 1 seed": [0, 0],
-            f"rows.fpfomm.{cell}: neither answers nor a reason": [],
+            f"rows.fpfomm.{cell} has answer 7, which is not between -1 \\(no answer\\) and 2": [7],
+            f"rows.fpfomm.{cell} has 2 answers for 1 seed": [0, 0],
+            f"rows.fpfomm.{cell} has neither answers nor a reason": [],
         }
         for told, answers in edits.items():
             rows = {**whole["rows"], "fpfomm": {**whole["rows"]["fpfomm"], cell: {"answers": answers}}}

@@ -108,17 +108,18 @@ def decoded(path: Path, data: bytes) -> str:
     for encoding in encodings or _utf_16(data) or [*_declared(data), "utf-8"]:
         with contextlib.suppress(UnicodeError, LookupError):
             return data.decode(encoding).removeprefix("\ufeff")
-    found = {encoding: text for encoding in _possible(data) if (text := _text_in(data, encoding))}
-    shares = {encoding: _common(text, OLD_ENCODINGS[encoding]) for encoding, text in found.items()}
-    likeliest = max(shares, key=lambda encoding: shares[encoding], default="")
-    if shares.get(likeliest, 0) < LEAST_COMMON:
-        names = ", ".join(encoding.name for encoding in OLD_ENCODINGS.values())
-        raise BenchError(
-            f"{path} cannot be read as CSV: it is in none of UTF-8, UTF-16, {names}. Save it as CSV in UTF-8, or as"
-            " XLSX."
-        )
-    _tell(path, OLD_ENCODINGS[likeliest].name, "".join(re.findall(r"[^\x00-\x7f]+", found[likeliest])[:1])[:20])
-    return found[likeliest]
+    for group in _possible(data):
+        found = {encoding: text for encoding in group if (text := _text_in(data, encoding))}
+        shares = {encoding: _common(text, OLD_ENCODINGS[encoding]) for encoding, text in found.items()}
+        likeliest = max(shares, key=lambda encoding: shares[encoding], default="")
+        if shares.get(likeliest, 0) >= LEAST_COMMON:
+            sample = "".join(re.findall(r"[^\x00-\x7f]+", found[likeliest])[:1])[:20]
+            _tell(path, OLD_ENCODINGS[likeliest].name, sample)
+            return found[likeliest]
+    names = ", ".join(encoding.name for encoding in OLD_ENCODINGS.values())
+    raise BenchError(
+        f"{path} cannot be read as CSV: it is in none of UTF-8, UTF-16, {names}. Save it as CSV in UTF-8, or as XLSX."
+    )
 
 
 @functools.cache
@@ -127,9 +128,9 @@ def _tell(path: Path, name: str, sample: str) -> None:
 
 
 def _text_in(data: bytes, encoding: str) -> str:
-    """Return data as text, or "" if it is not in this encoding."""
+    """Return data as text, or "" if it is not text in this encoding."""
     try:
-        return data.decode(encoding)
+        return "" if b"\0" in data else data.decode(encoding)
     except UnicodeError:
         return ""
 
@@ -141,11 +142,18 @@ def _common(text: str, encoding: OldEncoding) -> float:
     return sum(bool(start) and start[0] in encoding.common for start in starts) / max(len(starts), 1)
 
 
-def _possible(data: bytes) -> list[str]:
-    """Return the OLD_ENCODINGS, but "cp1252" only if most bytes beyond ASCII stand alone, as accented letters do."""
+def _possible(data: bytes) -> list[list[str]]:
+    """Return the OLD_ENCODINGS that are possible, in groups, the likeliest group first.
+
+    Accented letters stand alone or, rarely, in pairs, as in "größe". "cp1252" is therefore as likely as the others if
+    most bytes beyond ASCII stand alone. It comes last if most do not, and is impossible if more than two are together.
+    """
     runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", data[:SNIFFED_BYTES])]
-    alone = 2 * runs.count(1) > len(runs) and max(runs) <= 2
-    return [encoding for encoding in OLD_ENCODINGS if alone or encoding != "cp1252"]
+    if max(runs, default=0) > 2:
+        return [[encoding for encoding in OLD_ENCODINGS if encoding != "cp1252"]]
+    if 2 * runs.count(1) > len(runs):
+        return [list(OLD_ENCODINGS)]
+    return [[encoding for encoding in OLD_ENCODINGS if encoding != "cp1252"], ["cp1252"]]
 
 
 def _utf_16(data: bytes) -> list[str]:

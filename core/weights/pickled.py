@@ -100,7 +100,8 @@ def read_published(path: Path) -> dict[str, State]:
         raise BenchError(f"{path} must contain a dict of state dicts, got {type(content).__name__}. Pass a checkpoint.")
     networks = networks_in(content)
     if not networks:
-        raise BenchError(f"{path} contains no networks. Its entries are: {few(list(map(str, content))) or 'none'}.")
+        entries = few(list(map(str, content))) or "none"
+        raise BenchError(f"{path} contains no networks. Its entries are: {entries}. Pass a checkpoint.")
     if len(copies := _copies(content)) > 1:
         note(f"{path} contains several copies of networks: using {copies[0]!r} and ignoring {', '.join(copies[1:])}.")
     return {name: _dense(path, state) for name, state in networks.items()}
