@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from megbench.core.errors import BenchError, check_choice
+from megbench.core.files.folder_lock import CLIP_STORE, is_unfinished
 from megbench.core.files.working_folder import STORE
 
 
@@ -34,10 +35,20 @@ def _store(database: str, path: Path, option: str) -> Path:
         if database != found:
             raise BenchError(f"{option} {database}={path}: the store there contains {found}. Write {found}={path}.")
         return path
+    if is_unfinished(path, CLIP_STORE):
+        raise BenchError(
+            f"{option} {database}={path}: the clip store there is not finished. Run the same `prepare {database}`"
+            " command again; it keeps the finished clips."
+        )
     from megbench.clips.databases import DATABASES
     from megbench.commands.databases import prepared, survey
 
     check_choice("database", database, DATABASES)
+    if not path.is_dir():
+        raise BenchError(
+            f"{option} {database}={path}: there is no such folder. Pass an unpacked database or a store that `prepare`"
+            " has made of it."
+        )
     out = STORE / "prepared" / f"{database}-{digest(str(path.resolve()))[:10]}"
     prepared(survey(database, path), out)
     return out

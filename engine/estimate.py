@@ -258,8 +258,9 @@ def outlook(work: Work, scorer: Scorer, settings: Settings) -> str:
     stages = (
         f"animating {duration(found.animate)}, measuring {duration(found.measure)}, the page {duration(found.page)}"
     )
+    about = "At least" if found.unknown else "About"
     told = (
-        f"To animate: {plural(len(work.animate), 'cell')}; to measure: {plural(len(work.measure), 'output')}. About"
+        f"To animate: {plural(len(work.animate), 'cell')}; to measure: {plural(len(work.measure), 'output')}. {about}"
         f" {duration(total)} with {plural(settings.workers, 'worker')}: {stages}."
     )
     return "\n".join([told, *found.basis()])

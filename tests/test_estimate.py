@@ -125,6 +125,13 @@ def test_an_estimate_says_what_it_rests_on_until_it_is_timed_here(settings):
     assert len(told()) == 1
 
 
+def test_an_estimate_that_leaves_something_out_says_at_least(settings):
+    planned = jobs({"mine": None}, [cell("d", 1000)])
+    first, *basis = estimate.outlook(Work(planned, planned, 0), scorer(*estimate.SCORED), settings).splitlines()
+    assert ". At least " in first
+    assert basis[-1] == "Not included in the estimate, because not yet timed on this machine: mine"
+
+
 def test_what_is_done_costs_nothing(tmp_path, settings):
     planned = jobs({"fomm": "published"}, [cell("a", 50), cell("b", 50)])
     for job in planned:

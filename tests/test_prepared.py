@@ -16,10 +16,12 @@ import bench
 from megbench.clips import prepare as clip_store
 from megbench.clips.databases import DATABASES
 from megbench.clips.prepare import prepare
+from megbench.commands.clip_stores import clip_stores
 from megbench.commands.databases import CHALLENGE, given_points
 from megbench.commands.train import training_data
 from megbench.core.clip import Clip
 from megbench.core.errors import BenchError
+from megbench.core.files.folder_lock import CLIP_STORE, locked_folder
 from megbench.core.frames import grey
 from megbench.core.prepared_clips import ClipStore, three_channels
 from megbench.core.registry import load
@@ -481,3 +483,12 @@ def test_from_databases_to_a_marked_report(databases, stores, tmp_path, monkeypa
     (row,) = json.loads(Path("run/run.json").read_text())["methods"]
     assert row["seen_drivers"] == [clip.name for clip in stores["casme2"].clips]
     assert "Trained on clips of this run." in Path("run/report.html").read_text()
+
+
+def test_a_store_that_is_not_finished_is_no_database(tmp_path):
+    with locked_folder(tmp_path / "store", CLIP_STORE):
+        pass  # `prepare` was interrupted before its first clip
+    with pytest.raises(BenchError, match=r"store there is not finished\. Run the same `prepare casme2` command"):
+        clip_stores(f"casme2={tmp_path / 'store'}", "--clips")
+    with pytest.raises(BenchError, match=r"--clips casme2=.*nowhere: there is no such folder\. Pass"):
+        clip_stores(f"casme2={tmp_path / 'nowhere'}", "--clips")

@@ -128,6 +128,11 @@ def _is(folder: Path, kind: Kind) -> bool:
     return begun or (folder / kind.file).is_file()
 
 
+def is_unfinished(folder: Path, kind: Kind) -> bool:
+    """Return whether a folder of this kind was begun but is not finished."""
+    return (folder / LOCK).exists() and _noted(folder)[0] == kind.name and not (folder / kind.file).is_file()
+
+
 @contextlib.contextmanager
 def in_turn(file: Path) -> Iterator[None]:
     """Let only one process at a time enter the block, using a lock on `file`; the others wait."""
