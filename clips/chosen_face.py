@@ -193,5 +193,6 @@ def _turn(luma: Frames) -> str:
 def _glimpse(luma: Frames) -> float:
     """Return the highest score of a face in a small copy of a picture (H, W), or 0 if no face is certain."""
     scale = min(GLIMPSED / max(luma.shape), 1)
-    small = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else luma
+    width, height = (max(1, round(side * scale)) for side in luma.shape[::-1])
+    small = cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else luma
     return max((face.score for face in candidates(np.asarray(small, np.uint8)) if face.score >= SURE), default=0.0)

@@ -25,7 +25,7 @@ PRESENCES = [f"{unit}_c" for unit in UNITS]
 # The widest table that OpenFace writes has 714 columns.
 LIMITS = SheetLimits("a table of action units", bytes=200_000_000, rows=MAX_FRAMES + 1000, columns=2000)
 # Columns besides the action units; case does not matter.
-FACTS = ("frame", "success", "confidence", "face_id")
+FACTS = ("frame", "timestamp", "success", "confidence", "face_id")
 SUCCESS = {"true": 1.0, "false": 0.0, "": 0.0}
 # Missing values as written by R, pandas, spreadsheets and C++ on Windows; "nan" and "-nan" are read as numbers.
 NO_VALUE = {"", "na", "n/a", "#n/a", "nan(ind)", "-nan(ind)"}
@@ -102,6 +102,7 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Number
     header = [cell.removeprefix("#").strip() for cell in sheet.rows[0]]  # NumPy marks headers in this way
     _check_columns(path, header, COLUMNS + PRESENCES * presences)
     reader = _Reader(path, sheet, header, COLUMNS + PRESENCES * presences)
+    reader.check_order()
     rows = [reader.row(at, cells) for at, cells in enumerate(sheet.rows[1:]) if any(cells)]
     if one_frame:
         return rows
@@ -158,6 +159,19 @@ class _Reader:
             remedy = " Write numbers with a decimal point." if "," in text else ""
             raise BenchError(f"{self.path}, line {line}: {name} is {shown(text)}, not a number.{remedy}")
         return value
+
+    def check_order(self) -> None:
+        """Raise BenchError if only time stamps number the frames and these do not ascend."""
+        if "frame" in self.at or "timestamp" not in self.at:
+            return
+        lines = [(at + 2, cells) for at, cells in enumerate(self.sheet.rows[1:]) if any(cells)]
+        times = [self.number(cells, "timestamp", line) for line, cells in lines]
+        for (line, _), earlier, later in zip(lines[1:], times, times[1:], strict=False):
+            if later < earlier:
+                raise BenchError(
+                    f"{self.path}, line {line}: the timestamp {later:g} is before that of the row above"
+                    f" ({earlier:g}), and there is no column `frame`. Sort the rows by time."
+                )
 
     def row(self, at: int, cells: list[str]) -> NumberedRow:
         """Return row `at` below the header. Without a column `frame`, rows are taken to be frames 1, 2 and so on."""

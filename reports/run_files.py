@@ -239,6 +239,11 @@ def _read_scores(path: Path) -> pd.DataFrame:
         )
         table[["value", *COUNTS]] = table[["value", *COUNTS]].astype("float64")
         return table[[*LABELS, "value", *COUNTS]]
+    except FileNotFoundError:
+        raise BenchError(
+            f"{path.parent} is not a finished run: it has no {path.name}. Rerun the command that created it, which"
+            " continues where it stopped."
+        ) from None
     except OSError as error:
         raise BenchError(
             f"{path} cannot be read ({error.strerror}). Rerun the command that created this run."

@@ -381,3 +381,11 @@ def test_a_prepared_store_keeps_the_choice_and_takes_no_other(call, tmp_path):
     ]
     with pytest.raises(BenchError, match=r"--face left: the clips in .* are already cropped"):
         ClipFolder(tmp_path / "store", tmp_path / "cache", "left").clips()
+
+
+@pytest.mark.parametrize("shape", [(1, 30_000), (30_000, 1)], ids=["wide", "tall"])
+def test_a_strip_without_a_face_is_refused_in_a_line(tmp_path, shape):
+    Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / "strip.png")
+    with pytest.raises(BenchError, match=r"strip\.png") as error:
+        template(tmp_path / "strip.png", "strip")
+    assert "\n" not in str(error.value)

@@ -156,7 +156,7 @@ COMMAND += '--driving_video, "{driver}", '
         ),
         (
             [f'command={COMMAND}--result_video, "{{work}}/elsewhere.mp4"]'],
-            "FSRT left 0 outputs, but one video is needed",
+            "FSRT left 0 outputs, but one video is needed; {output} contains nothing: correct `output`",
         ),
         (["panel=3/3"], r"512x256 pictures, which cannot be split into 3 panels .* \(panel: 3/3\)"),
         (["panel="], "FSRT made 512x256 pictures, but its description says 256x256"),

@@ -369,3 +369,16 @@ def test_what_is_kept_for_the_metric_reads_back_with_its_gaps():
     keep("content", scores)
     np.testing.assert_array_equal(kept("content", N), scores)
     assert kept("other", N) is None
+
+
+@given(st.permutations(range(N)))
+@settings(deadline=None, max_examples=20)
+def test_rows_numbered_only_by_their_times_must_ascend(tmp_path_factory, order):
+    made = [{name: value for name, value in row.items() if name != "frame"} for row in rows()]
+    path = tmp_path_factory.mktemp("times") / "c.csv"
+    path.write_text(text([made[k] for k in order]))
+    if order == sorted(order):
+        np.testing.assert_allclose(read_openface(path, N)[:, AU12], TRUE)
+    else:
+        with pytest.raises(BenchError, match=r"timestamp .* is before that of the row above .*Sort the rows by time"):
+            read_openface(path, N)

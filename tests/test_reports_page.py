@@ -469,3 +469,10 @@ def test_drivers_that_show_several_faces_are_named(tmp_path):
     assert f"<b>Drivers that show several faces.</b> d1: {told}. Only the face named here is scored" in page
     assert page.count(told) == 1 + 2  # the notice, and the two cells of this driver
     assert "code 0123456789" in page
+
+
+def test_a_run_that_is_not_finished_is_named_as_such(tmp_path):
+    folder = make_run(tmp_path / "run", 3)
+    (folder / "scores.csv").unlink()
+    with pytest.raises(BenchError, match=r"run is not a finished run: it has no scores\.csv\. Rerun the command"):
+        FinishedRun(folder)
