@@ -186,9 +186,13 @@ def read_description(name: str, sets: Sequence[str] = ()) -> Description:
         described = Description.model_validate({key: value for key, value in entries.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
+        where = f"{path} with --set" if sets else path
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            raise BenchError(
+                f"{where}: {unknown_name('key', str(first['loc'][0]), Description.model_fields)}"
+            ) from None
         place = "".join(f"{part}: " for part in first["loc"])
         what = first["msg"].removeprefix("Value error, ")
-        where = f"{path} with --set" if sets else path
         raise BenchError(f"{where} is not valid: {place}{what}. See docs/external.md and configs/external/.") from None
     checkout = described.checkout and os.path.abspath(from_start(Path(described.checkout).expanduser()))
     return described.model_copy(update={"checkout": checkout})

@@ -87,7 +87,7 @@ class GeneratorMethod(ABC):
         choices = {"mode": tuple(generator.modes), **generator.options, **SPEED, **self.takes}
         for option, value in options.items():
             if option not in choices:
-                raise unknown_name(f"option of {self.name}:", option, choices)
+                raise unknown_name(f"option of {self.name}:", option, [*choices, "magnify"])
             if value not in choices[option]:
                 raise unknown_name(f"{option} of {self.name}:", value, choices[option])
         self.options = {option: options.get(option, known[0]) for option, known in generator.options.items()}

@@ -220,7 +220,7 @@ def test_ready_made_descriptions_ask_for_the_users_checkout(tmp_path, monkeypatc
     [
         ("system: [", "not valid YAML"),
         ("system: x", "source: Field required"),
-        ("system: x\nsource: y\nlicence: z\ncommand: [a]\nshell: true", "shell: Extra inputs"),
+        ("system: x\nsource: y\nlicence: z\ncommand: [a]\nshell: true", "mine.yaml: Unknown key 'shell'"),
         ("system: x\nsource: y\nlicence: z\ncommand: [a]\nfound: ../other.mp4", "within the output folder"),
     ],
 )

@@ -210,7 +210,7 @@ def test_the_command_takes_changes_and_ends_with_an_error_where_something_is_wro
     assert (code, err.count("\n")) == (2, 1)
     assert "weights missing" in err
     for change, words in (
-        ("chekout=x", "chekout: Extra inputs"),
+        ("chekout=x", "lia.yaml with --set: Unknown key 'chekout'. Did you mean 'checkout'? Choices: "),
         ("checkout", "KEY=VALUE"),
         ('panel="2"', "lia.yaml with --set is not valid: panel is '2'"),
     ):
