@@ -44,7 +44,7 @@ def _store(database: str, path: Path, option: str) -> Path:
     from megbench.commands.databases import prepared, survey
 
     check_choice("database", database, DATABASES)
-    if not path.is_dir():
+    if not path.exists() and database != "table":  # for a table's path, `survey` suggests the nearest name
         raise BenchError(
             f"{option} {database}={path}: there is no such folder. Pass an unpacked database or a store that `prepare`"
             " has made of it."
