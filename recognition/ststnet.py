@@ -202,7 +202,7 @@ def _scales(pictures: Float32s, training: Flags) -> Float32s:
 
 
 def _loss(scores: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
-    """Return the sum over folds of the mean cross-entropy over the pictures of a batch that train the fold."""
+    """Return the sum over folds of the mean cross-entropy of the batch's pictures in a fold's training set."""
     folds, batch, _ = scores.shape
     each = torch.nn.functional.cross_entropy(
         scores.reshape(folds * batch, -1), truth.repeat(folds), reduction="none"

@@ -23,7 +23,7 @@ def heat_maps(run: FinishedRun) -> list[tuple[str, Table]]:
 
 
 def heat_map(run: FinishedRun, figure: str) -> Table:
-    """Return one figure in every cell, with a column per method and control; each row links to the cell's player."""
+    """Return a heat map of one figure: a row per cell, linked to its player, and a column per method or control."""
     _, facts = run.figures[figure]
     rows = (*run.methods, *run.controls)
     kinds = ["Methods"] * len(run.methods) + ["Controls"] * len(run.controls)

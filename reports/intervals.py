@@ -44,9 +44,9 @@ def intervals(run: FinishedRun, figure: str) -> dict[str, tuple[float, float]]:
 
 
 def compared(run: FinishedRun, figure: str) -> dict[tuple[str, str], Paired]:
-    """Return the paired differences in a figure between all methods that have it, by pair, the higher mean first.
+    """Return the paired differences in a figure for every pair of methods that have it, keyed by pair.
 
-    p-values are corrected by Holm over all pairs.
+    Within a pair, the method with the higher mean comes first. p-values are Holm-corrected over all pairs.
     """
     values = {method.label: of_cells(run, method.label, figure) for method in run.methods}
     values = {label: cells for label, cells in values.items() if cells}
