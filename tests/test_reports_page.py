@@ -421,7 +421,7 @@ def test_arrows_are_lengthened_to_their_room(moves, factor):
         ("run.json", None, "cannot be read"),
         ("run.json", "{", "Invalid JSON"),
         ("run.json", '{"id": 3}', "id"),
-        ("scores.csv", None, "cannot be read"),
+        ("scores.csv", None, "is not a finished run: it has no scores.csv"),
         ("scores.csv", "a,b\n1,2\n", "not a table of scores"),
     ],
 )
