@@ -114,13 +114,14 @@ def check_numbers(folder: Path, pictures: Sequence[Path]) -> None:
         raise BenchError(
             f"{folder}: {one.name!r} and {other.name!r} have the same number{more}. Keep one picture for each frame."
         )
-    _check_order(folder, pictures)
+    _check_order(folder, pictures, signed=bool(minus))
 
 
-def _check_order(folder: Path, pictures: Sequence[Path]) -> None:
+def _check_order(folder: Path, pictures: Sequence[Path], signed: bool) -> None:
     """Raise BenchError if some pictures of a folder have no number, or if it is unclear whether numbers are negative.
 
-    A file copied several times is numbered from its second copy on: img, img (1), img (2).
+    A file copied several times is numbered from its second copy on: img, img (1), img (2). signed: whether some of the
+    names are known to have a minus sign.
     """
     without = [path for path in pictures if not numbers_in(path)]
     copied = len(without) == 1 and all(path.stem.startswith(without[0].stem) for path in pictures)
@@ -129,7 +130,7 @@ def _check_order(folder: Path, pictures: Sequence[Path]) -> None:
         raise BenchError(
             f"{folder}: {without[0].name!r} has no number, unlike other pictures{more}. Number it or remove it."
         )
-    if len(pictures) > 1 and not minus_signs(pictures) and all(LEADING.match(path.stem) for path in pictures):
+    if len(pictures) > 1 and not signed and all(LEADING.match(path.stem) for path in pictures):
         raise BenchError(
             f"{folder}: it is unclear whether the dash in {pictures[0].name!r} is a minus sign. Rename the pictures"
             " without dashes, such as 001.png, 002.png ..."

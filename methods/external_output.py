@@ -60,9 +60,7 @@ def output_of(work: Path, described: Description, before: Mapping[Path, int]) ->
         candidates = _candidates(place_of(work, described), described)
         if len(candidates) != 1:
             message = f"{described.system} left {len(candidates)} outputs, but one {kind} is needed"
-            raise CellFailed(
-                message + _left(place_of(work, described), candidates, "found" if described.found else "output")
-            )
+            raise CellFailed(message + _left(place_of(work, described), candidates, described))
         output = candidates[0]
     files = [output, *(output.iterdir() if output.is_dir() else [])]
     if any(not path.resolve().is_relative_to(home.resolve()) for path in files):
@@ -70,16 +68,13 @@ def output_of(work: Path, described: Description, before: Mapping[Path, int]) ->
     return output
 
 
-def _left(place: Path, candidates: Sequence[Path], key: str) -> str:
-    """Return, for an error message, the names of several outputs or, if there are none, of other files.
-
-    key: the key of the description that is to be corrected.
-    """
+def _left(place: Path, candidates: Sequence[Path], described: Description) -> str:
+    """Return, for an error message, the names of several outputs or, if there are none, of other files."""
     shown = candidates or sorted(path for path in place.rglob("*") if path.is_file())
     names = few([path.relative_to(place).as_posix() for path in shown]) or "nothing"
-    if candidates:
-        return f"; `found` matches {names}" if key == "found" else f"; {{output}} contains {names}"
-    return f"; {{output}} contains {names}: correct `{key}`"
+    if candidates:  # only a pattern can match several
+        return f"; `found` matches {names}"
+    return f"; {{output}} contains {names}: correct `{'found' if described.found else 'output'}`"
 
 
 def frames_of(output: Path, described: Description, n_frames: int) -> Frames:

@@ -14,6 +14,7 @@ from megbench.core.clip import Float32s, pixel_grid
 from megbench.core.frames import SIZE, Frames
 from megbench.core.spline import Spline, as_type
 from megbench.faces.field import sample
+from megbench.faces.landmarks import eye_distance
 
 Matrix = npt.NDArray[np.float64]
 
@@ -26,8 +27,9 @@ BEND_CELLS, UNBENDING = 5, 10
 # The depth of a face, as smooth bumps: the head, the nose and its bridge. Each has a landmark as its centre (the head:
 # between the eyes), a shift down from it and two radii in eye distances, and a height as a share of the head's depth.
 # The proportions are estimates for an average head.
-# Beyond MOST_TURN pixels of the nearest part (about six degrees), the nose would hide a part of the face.
 RELIEF = ((27, 0.3, 1.25, 1.75, 1.0), (30, 0.0, 0.22, 0.24, 0.3), (28, 0.0, 0.16, 0.35, 0.12))
+# The largest turn, as the motion in pixels of the head's nearest part (about six degrees). Beyond it, the nose would
+# hide a part of the face.
 MOST_TURN = 8.0
 
 
@@ -188,7 +190,7 @@ class Pose:
     def _relief(self) -> list[tuple[Float32s, float]]:
         """The bumps of the face before the head turns: (2, 2) centre and radii in pixels, and height."""
         found = self._placed(self.landmarks)
-        apart = float(np.linalg.norm(found[36:42].mean(0) - found[42:48].mean(0)))
+        apart = eye_distance(found.astype(np.float64))
         return [
             (np.stack([found[index] + [0, apart * down], apart * np.array(radii)]).astype(np.float32), height)
             for index, down, *radii, height in RELIEF

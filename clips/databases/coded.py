@@ -155,11 +155,10 @@ class Database:
                 f"No coding sheet for {self.title} is in or beside {root}.{told} Put one there or pass --sheet."
             )
         others = [sheet.name for *_, sheet in sheets]
-        remarks += (
-            [f"other sheets in the same place, which are not read (choose one with --sheet): {', '.join(others)}"]
-            if others
-            else []
-        )
+        if others:
+            remarks.append(
+                f"other sheets in the same place, which are not read (choose one with --sheet): {', '.join(others)}"
+            )
         return best, remarks
 
 
