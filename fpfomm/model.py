@@ -31,9 +31,13 @@ from megbench.nets.transform import TransformConfig
 
 @dataclass(frozen=True)
 class FpFommConfig:
-    """Sizes and training settings; the defaults are the published ones. There are always 18 points."""
+    """Sizes and training settings; the defaults are the published ones. There are always 18 points.
+
+    steadied: whether drivers are steadied (megbench.faces.steady) unless the option `steady` says otherwise.
+    """
 
     image_size: Count = 256
+    steadied: bool = False
     align_corners: bool = True
     prior: PriorConfig = PriorConfig()
     detector: DetectorConfig = DetectorConfig()

@@ -26,9 +26,11 @@ class FommConfig:
 
     vox-256 builds and saves a discriminator that it never trains (loss.generator_gan 0). vox-adv-256 has
     loss.generator_gan 1, discriminator.use_kp True and spectral_norm False, and 150 epochs without milestones.
+    steadied: whether drivers are steadied (megbench.faces.steady) unless the option `steady` says otherwise.
     """
 
     num_kp: Count = 10
+    steadied: bool = False
     align_corners: bool = True
     detector: DetectorConfig = DetectorConfig()
     dense_motion: DenseMotionConfig = DenseMotionConfig()

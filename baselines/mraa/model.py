@@ -46,9 +46,11 @@ class MraaConfig:
 
     align_corners: False, because the published weights were trained with the behaviour of torch 1.4. recompute_covar:
     whether relative mode derives the covariance from the new affine; the published code keeps the driver's covariance.
+    steadied: whether drivers are steadied (megbench.faces.steady) unless the option `steady` says otherwise.
     """
 
     num_regions: Count = 10
+    steadied: bool = False
     align_corners: bool = False
     revert_axis_swap: bool = True
     recompute_covar: bool = False
