@@ -30,8 +30,8 @@ SUCCESS = {"true": 1.0, "false": 0.0, "": 0.0}
 # Missing values as written by R, pandas, spreadsheets and C++ on Windows; "nan" and "-nan" are read as numbers.
 NO_VALUE = {"", "na", "n/a", "#n/a", "nan(ind)", "-nan(ind)"}
 OTHER_PROGRAMS = {
-    r"AU\d\d": "py-feat's columns, which contain probabilities from 0 to 1, not intensities from 0 to 5",
-    r"au_\d+_intensity": "LibreFace's columns, which contain twelve units on a different scale",
+    r"AU\d\d": "columns with py-feat's names, which stand for probabilities from 0 to 1, not intensities from 0 to 5",
+    r"au_\d+(_intensity)?": "LibreFace's columns, which contain twelve units on a different scale",
 }
 
 
@@ -97,16 +97,17 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Number
     one_frame: the file describes one picture, with one row per face.
     """
     sheet = read_sheet(path, LIMITS)
-    if not sheet.rows:
+    lines = [(line, cells) for line, cells in enumerate(sheet.rows, 1) if any(cell.strip() for cell in cells)]
+    if not lines:
         raise BenchError(f"{path} is empty. Supply {LIMITS.what} with the columns {COLUMNS[0]} ...")
-    header = [cell.removeprefix("#").strip() for cell in sheet.rows[0]]  # NumPy marks headers in this way
+    header = [cell.removeprefix("#").strip() for cell in lines.pop(0)[1]]  # NumPy marks headers in this way
     _check_columns(path, header, COLUMNS + PRESENCES * presences)
     reader = _Reader(path, sheet, header, COLUMNS + PRESENCES * presences)
-    reader.check_order()
-    rows = [reader.row(at, cells) for at, cells in enumerate(sheet.rows[1:]) if any(cells)]
+    reader.check_order(lines)
+    rows = [reader.row(at, line, cells) for at, (line, cells) in enumerate(lines)]
     if one_frame:
         return rows
-    ids = sorted({reader.text(cells, "face_id") for cells in sheet.rows[1:] if any(cells)} - {""})
+    ids = sorted({reader.text(cells, "face_id") for _, cells in lines} - {""})
     if len(ids) > 1:
         raise BenchError(
             f"{path} has rows for more than one face (face_id {few(ids)}). Keep only the rows of the face you want."
@@ -127,7 +128,10 @@ def _check_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> 
             (text for name, text in OTHER_PROGRAMS.items() if any(re.fullmatch(name, h) for h in header)), ""
         )
         if program and not set(COLUMNS) & set(header):
-            raise BenchError(f"{path} has {program}. Supply OpenFace's table with {COLUMNS[0]} ... {COLUMNS[-1]}.")
+            raise BenchError(
+                f"{path} has {program}. Supply OpenFace's table, or name columns of such intensities {COLUMNS[0]} ..."
+                f" {COLUMNS[-1]}."
+            )
         alike = dict(zip(lower, header, strict=True))
         near = get_close_matches(lacking[0].lower(), alike, n=1, cutoff=0.8)
         has = f"The nearest is {alike[near[0]]!r}." if near else f"It has: {few(header, 12)}."
@@ -160,11 +164,13 @@ class _Reader:
             raise BenchError(f"{self.path}, line {line}: {name} is {shown(text)}, not a number.{remedy}")
         return value
 
-    def check_order(self) -> None:
-        """Raise BenchError if only time stamps number the frames and these do not ascend."""
+    def check_order(self, lines: Sequence[tuple[int, list[str]]]) -> None:
+        """Raise BenchError if only time stamps number the frames and these do not ascend.
+
+        lines: the numbers of the lines below the header, with their cells.
+        """
         if "frame" in self.at or "timestamp" not in self.at:
             return
-        lines = [(at + 2, cells) for at, cells in enumerate(self.sheet.rows[1:]) if any(cells)]
         times = [self.number(cells, "timestamp", line) for line, cells in lines]
         for (line, _), earlier, later in zip(lines[1:], times, times[1:], strict=False):
             if later < earlier:
@@ -173,9 +179,8 @@ class _Reader:
                     f" ({earlier:g}), and there is no column `frame`. Sort the rows by time."
                 )
 
-    def row(self, at: int, cells: list[str]) -> NumberedRow:
+    def row(self, at: int, line: int, cells: list[str]) -> NumberedRow:
         """Return row `at` below the header. Without a column `frame`, rows are taken to be frames 1, 2 and so on."""
-        line = at + 2
         frame = self.number(cells, "frame", line) if "frame" in self.at else at + 1
         if not (float(frame).is_integer() and frame >= 0):
             raise BenchError(f"{self.path}, line {line}: {self.text(cells, 'frame')!r} is not a frame number.")

@@ -80,6 +80,8 @@ def table(driver: Clip) -> ActionUnits:
     path, found = _table_of("table", driver)
     tell(path, found.remarks)
     intensity = _bridged(found.intensity, path, found.first)
+    if 0 < (largest := intensity.max()) <= 1:
+        tell(path, [f"{path}: the largest intensity is {largest:.2g}; intensities are read as 0 to 5, not as 0 to 1"])
     return ActionUnits(intensity, np.asarray(intensity > 0, np.float64))
 
 
@@ -176,9 +178,10 @@ def _table_of(name: str, driver: Clip) -> tuple[Path, ActionUnitTable]:
 
 
 def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
-    """Return the units of a table without a header, or None if its first row has column names or it has no rows."""
+    """Return the units of a table without a header, or None if its first row has column names or it has no values."""
     sheet = read_sheet(path, LIMITS) if path.is_file() else Sheet("", [])
-    if not sheet.rows or any(re.search(r"AU\d", cell, re.IGNORECASE) for cell in sheet.rows[0]):
+    first = next((row for row in sheet.rows if any(row)), [])
+    if not first or any(re.search(r"AU\d", cell, re.IGNORECASE) for cell in first):
         return None
     intensity, clipped = within(_numbers(path, sheet, driver), str(path), 1)
     return ActionUnitTable(intensity, None, 1, (clipped,) if clipped else ())

@@ -257,8 +257,9 @@ def test_gaps_and_lost_faces_are_named(scored, told):
 @pytest.mark.parametrize(
     ("rename", "words"),
     [
-        (lambda name: name.replace("_r", ""), "py-feat's columns"),
+        (lambda name: name.replace("_r", ""), "py-feat's names.* or name columns of such intensities AU01_r"),
         (lambda name: f"au_{int(name[2:4])}_intensity" if "AU" in name else name, "LibreFace's columns"),
+        (lambda name: f"au_{int(name[2:4])}" if "AU" in name else name, "LibreFace's columns"),
         (lambda name: name.replace("AU0", "au"), "lacks the column AU01_r; .* The nearest is 'au1_r'"),
         (lambda name: name.replace("AU12_r", "AU13_r"), "lacks the column AU12_r"),
     ],
@@ -268,6 +269,28 @@ def test_columns_of_other_programs_are_named(scored, driving, rename, words):
     for read in (scored, driving):
         with pytest.raises(BenchError, match=words):
             read(made)
+
+
+def test_blank_lines_are_passed_over_and_lines_are_counted(tmp_path):
+    path = tmp_path / "c.csv"
+    header, *lines = text(changed(3, AU12_r="high")).splitlines()
+    path.write_text("\n".join(["", " , ,", header, "", *lines]))
+    with pytest.raises(BenchError, match=r"line 8: AU12_r is 'high'"):
+        read_openface(path, N)
+    path.write_text("\n".join(["", header, "", *text(rows()).splitlines()[1:]]))
+    assert np.array_equal(read_openface(path, N)[:, AU12], TRUE)
+
+
+@pytest.mark.parametrize("blank", ["", "\n"])
+def test_a_table_on_the_scale_of_0_to_1_is_told(tmp_path, told, blank):
+    for largest, notes in ((1.0, 1), (0.7, 1), (1.1, 0), (0.0, 0)):
+        openface._note_once.cache_clear()
+        told.clear()
+        made = [row | {"AU12_r": largest} for row in rows()]
+        (tmp_path / "aus" / "table" / "d.csv").write_text(blank + text(made))
+        assert source("table")(DRIVER).intensity.max() == largest
+        assert len(told) == notes
+        assert all(f"the largest intensity is {largest:.2g}; intensities are read as 0 to 5" in line for line in told)
 
 
 def test_presences_are_needed_by_openface_and_not_by_table(driving):
