@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STEADY = "megbench.faces.steady"
 STEADIED = (
     "Its drivers were steadied before the method saw them: head motion was removed with the optical flow that scores"
-    " also use, and frames were averaged over 15 ms against noise."
+    " also use, and frames were averaged over two frames or 20 ms against noise."
 )
 
 

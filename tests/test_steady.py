@@ -76,13 +76,14 @@ def test_the_faces_motion_is_kept(tmp_path):
     assert (kept.rigid * kept.eye_distance).max() < 0.1
 
 
+@pytest.mark.parametrize("n_frames", [1, 2, 30])
 @pytest.mark.parametrize("fps", [25.0, 200.0, None])
-def test_still_frames_stay_as_they_are(tmp_path, fps):
-    frames = np.repeat(face()[None], 4, axis=0)
+def test_still_frames_stay_as_they_are(tmp_path, n_frames, fps):
+    frames = np.repeat(face()[None], n_frames, axis=0)
     assert np.array_equal(steadied(clip_of(tmp_path, frames, fps=fps)), frames)
 
 
-@pytest.mark.parametrize(("fps", "left"), [(200.0, (0.15, 0.4)), (None, (0.25, 0.55)), (25.0, (0.7, 1.02))])
+@pytest.mark.parametrize(("fps", "left"), [(200.0, (0.2, 0.45)), (None, (0.2, 0.45)), (25.0, (0.7, 0.95))])
 def test_noise_is_averaged_over_time(tmp_path, fps, left):
     rng = np.random.default_rng(0)
     frames = np.clip(np.rint(face() + rng.normal(0, 3, (24, 256, 256, 3))), 0, 255).astype(np.uint8)
