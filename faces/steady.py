@@ -15,9 +15,9 @@ from megbench.core.frames import Frames
 from megbench.core.spline import Spline, as_type
 from megbench.faces.features import one_at_a_time, seen_clip
 
-# The standard deviation of the average over time: in frames, because the number of frames decides how much noise is left
-# (three eighths), but limited in seconds, because an expression must not be blurred. An onset lasts some five times as
-# long.
+# The standard deviation of the average over time. It is in frames, because the number of frames decides how much noise
+# is left (three eighths), but limited in seconds, because an expression must not be blurred: an onset lasts some five
+# times as long.
 BLUR, MOST_S = 2.0, 0.02
 # The frame rate assumed for clips that state none.
 USUAL_FPS = 100.0
@@ -27,9 +27,9 @@ def steadied(driver: Clip) -> Frames:
     """Return frames uint8 (T, 256, 256, 3) RGB of a driver without head motion and with less noise.
 
     The head's motion is the similarity that scores also remove (megbench.faces.head); turns in depth remain. Frames are
-    resampled once by a spline and then averaged over time by a Gaussian with a standard deviation of two frames, or 20 ms
-    if that is shorter; the clip is mirrored at its ends. A clip of equal frames is returned unchanged. Raise CellFailed
-    if frame 0 shows no face.
+    resampled once by a spline and then averaged over time by a Gaussian with a standard deviation of two frames, or of
+    20 ms if that is shorter; the clip is mirrored at its ends. A clip of equal frames is returned unchanged. Raise
+    CellFailed if frame 0 shows no face.
     """
     clip = seen_clip(f"driver {driver.name}", driver)
     with one_at_a_time(clip):
