@@ -41,6 +41,8 @@ PLAIN: Mapping[str, float] = {
 }
 # Seconds per frame to magnify the motion in a driver and, afterwards, to reduce the motion in the output.
 MAGNIFYING_S = 0.06
+# Seconds per frame to steady a driver. A driver is steadied once for all its templates, so this is an upper limit.
+STEADYING_S = 0.02
 # Seconds to write a frame of any row and to link it into the run.
 KEEPING_S = 0.003
 # Seconds to measure a frame of an output with the default metrics, and seconds to analyse a frame of a driver or truth
@@ -202,8 +204,10 @@ def estimate(work: Work, scorer: Scorer, settings: Settings, pace_s: float) -> E
 
 def _usual(job: Job, settings: Settings) -> float | None:
     """Return the seconds per frame that were measured once for a row of this kind, or None if there are none."""
-    own = _of_method(job, settings)
-    return own + MAGNIFYING_S if own is not None and "magnify" in job.row.identity else own
+    own, identity = _of_method(job, settings), job.row.identity
+    if own is None:
+        return None
+    return own + MAGNIFYING_S * ("magnify" in identity) + STEADYING_S * bool(identity.get("steadied"))
 
 
 def _of_method(job: Job, settings: Settings) -> float | None:

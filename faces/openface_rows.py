@@ -100,11 +100,12 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Number
     lines = [(line, cells) for line, cells in enumerate(sheet.rows, 1) if any(cell.strip() for cell in cells)]
     if not lines:
         raise BenchError(f"{path} is empty. Supply {LIMITS.what} with the columns {COLUMNS[0]} ...")
-    header = [cell.removeprefix("#").strip() for cell in lines.pop(0)[1]]  # NumPy marks headers in this way
+    top, cells = lines.pop(0)
+    header = [cell.removeprefix("#").strip() for cell in cells]  # NumPy marks headers in this way
     _check_columns(path, header, COLUMNS + PRESENCES * presences)
     reader = _Reader(path, sheet, header, COLUMNS + PRESENCES * presences)
     reader.check_order(lines)
-    rows = [reader.row(at, line, cells) for at, (line, cells) in enumerate(lines)]
+    rows = [reader.row(line - top, line, cells) for line, cells in lines]
     if one_frame:
         return rows
     ids = sorted({reader.text(cells, "face_id") for _, cells in lines} - {""})
@@ -129,8 +130,8 @@ def _check_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> 
         )
         if program and not set(COLUMNS) & set(header):
             raise BenchError(
-                f"{path} has {program}. Supply OpenFace's table, or name columns of such intensities {COLUMNS[0]} ..."
-                f" {COLUMNS[-1]}."
+                f"{path} has {program}. If the values are intensities from 0 to 5, name the columns {COLUMNS[0]} ..."
+                f" {COLUMNS[-1]}; otherwise supply OpenFace's table."
             )
         alike = dict(zip(lower, header, strict=True))
         near = get_close_matches(lacking[0].lower(), alike, n=1, cutoff=0.8)
@@ -180,8 +181,8 @@ class _Reader:
                 )
 
     def row(self, at: int, line: int, cells: list[str]) -> NumberedRow:
-        """Return row `at` below the header. Without a column `frame`, rows are taken to be frames 1, 2 and so on."""
-        frame = self.number(cells, "frame", line) if "frame" in self.at else at + 1
+        """Return the row that is `at` lines below the header, which is frame `at` if there is no column `frame`."""
+        frame = self.number(cells, "frame", line) if "frame" in self.at else at
         if not (float(frame).is_integer() and frame >= 0):
             raise BenchError(f"{self.path}, line {line}: {self.text(cells, 'frame')!r} is not a frame number.")
         confidence = self.number(cells, "confidence", line)

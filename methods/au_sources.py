@@ -81,7 +81,13 @@ def table(driver: Clip) -> ActionUnits:
     tell(path, found.remarks)
     intensity = _bridged(found.intensity, path, found.first)
     if 0 < (largest := intensity.max()) <= 1:
-        tell(path, [f"{path}: the largest intensity is {largest:.2g}; intensities are read as 0 to 5, not as 0 to 1"])
+        tell(
+            path,
+            [
+                f"{path}: the largest intensity is {largest:.2g}; intensities are read as 0 to 5, so multiply them"
+                " by 5 if yours are 0 to 1"
+            ],
+        )
     return ActionUnits(intensity, np.asarray(intensity > 0, np.float64))
 
 
@@ -180,7 +186,7 @@ def _table_of(name: str, driver: Clip) -> tuple[Path, ActionUnitTable]:
 def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
     """Return the units of a table without a header, or None if its first row has column names or it has no values."""
     sheet = read_sheet(path, LIMITS) if path.is_file() else Sheet("", [])
-    first = next((row for row in sheet.rows if any(row)), [])
+    first = next((row for row in sheet.rows if any(cell.strip() for cell in row)), [])
     if not first or any(re.search(r"AU\d", cell, re.IGNORECASE) for cell in first):
         return None
     intensity, clipped = within(_numbers(path, sheet, driver), str(path), 1)
@@ -192,8 +198,9 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
 
     Raise CellFailed unless there is one row of 17 values per frame.
     """
-    width = max(map(len, sheet.rows))
-    rows = [row + [""] * (width - len(row)) for row in sheet.rows if any(row)]
+    filled = [row for row in sheet.rows if any(cell.strip() for cell in row)]
+    width = max(map(len, filled))
+    rows = [row + [""] * (width - len(row)) for row in filled]
     if width != len(OPENFACE):
         raise CellFailed(
             f"{path} has {plural(width, 'column')}; it needs {len(OPENFACE)}, separated by commas, semicolons"

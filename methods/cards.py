@@ -105,7 +105,8 @@ def card_marks(card: Mapping[str, Any], of_demo: Mapping[str, Any], demo: Weight
         marks["rendered faces"] = "Trained on rendered faces only, not on recordings of people."
     config = card.get("config")
     if isinstance(config, dict) and demo:
-        if _networks(config) == _networks(of_demo.get("config", {})):
+        known = of_demo.get("config")
+        if isinstance(known, dict) and _networks(config) == _networks(known):
             marks["demo network"] = f"Not the published architecture: {demo.note}."
         elif is_displaced(config):
             marks["another network"] = "Not the published architecture: it moves the template instead of painting it."

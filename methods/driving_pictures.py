@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 STEADY = "megbench.faces.steady"
 STEADIED = (
     "Its drivers were steadied before the method saw them: head motion was removed with the optical flow that scores"
-    " also use, and frames were averaged over two frames or 20 ms against noise."
+    " also use, and noise was reduced by averaging over time (a Gaussian with a standard deviation of two frames, or"
+    " less in clips that are short or have fewer than 100 frames per second)."
 )
 
 
@@ -32,7 +33,7 @@ class DrivenByPictures(GeneratorMethod):
     """
 
     takes: ClassVar[Mapping[str, tuple[str, ...]]] = {"steady": ("no", "yes")}
-    _driver: tuple[str, Any] | None = None
+    _driver: tuple[tuple[str, float | None], Any] | None = None
 
     def __init__(self, generator: Generator, variant: str, options: Mapping[str, str]) -> None:
         super().__init__(generator, variant, options)
@@ -59,10 +60,11 @@ class DrivenByPictures(GeneratorMethod):
     def moved(self, template: Template, driver: Clip) -> Frames:
         """Return the template with the driver's motion. Raise CellFailed if a face is needed but not found."""
         face = self.face(template)
-        if self._driver is None or self._driver[0] != driver.content:
+        key = (driver.content, driver.fps)  # the frame rate decides how a driver is averaged over time
+        if self._driver is None or self._driver[0] != key:
             frames = import_module(STEADY).steadied(driver) if self.steadies else driver.frames()
             points = self.animator.read(frames, self._detector(frames[0], f"driver {driver.name}"))
-            self._driver = (driver.content, points)
+            self._driver = (key, points)
         output: Frames = self.animator.animate(face, self._driver[1], driver.n_frames)
         return output
 

@@ -15,7 +15,7 @@ from megbench.methods.controls import Plain
 class FlowWarp(Plain):
     """The template with the driver's motion, as measured by dense flow.
 
-    Head motion is included, as in rendered truths and in generators with relative motion; motion agreement ignores it.
+    Head motion is included, as in rendered truths; motion agreement ignores it.
     """
 
     name = "flow_warp"

@@ -14,7 +14,7 @@ from megbench.core.clip import Template
 from megbench.core.errors import BenchError, CellFailed
 from megbench.core.files.own_store import work_for
 from megbench.core.frames import grey
-from megbench.engine.estimate import MAGNIFYING_S, _usual
+from megbench.engine.estimate import MAGNIFYING_S, STEADYING_S, _usual
 from megbench.engine.runner import Row, Settings
 from megbench.faces.features import Seen
 from megbench.faces.field import invert, sample, similarity, warp
@@ -140,11 +140,13 @@ def row_of(text):
     return Row.of(label.text, label.name, label.variant, label.options, row_maker(label))
 
 
-def test_an_estimate_counts_what_is_around_a_method():
+def test_an_estimate_counts_what_is_done_to_a_driver():
     here = Settings(Path("store"), "cpu", 0, 1)
     for name in ("flow_warp", "fomm"):
         plain, around = (_usual(SimpleNamespace(row=row_of(f"{name}{tail}")), here) for tail in ("", ":magnify=4"))
         assert around == pytest.approx(plain + MAGNIFYING_S)
+    plain, steadied = (_usual(SimpleNamespace(row=row_of(f"fomm:steady={choice}")), here) for choice in ("no", "yes"))
+    assert steadied == pytest.approx(plain + STEADYING_S)
 
 
 @given(st.floats(LEAST_FACTOR, MOST_FACTOR).map(lambda factor: f"{factor:.4f}"))

@@ -257,7 +257,10 @@ def test_gaps_and_lost_faces_are_named(scored, told):
 @pytest.mark.parametrize(
     ("rename", "words"),
     [
-        (lambda name: name.replace("_r", ""), "py-feat's names.* or name columns of such intensities AU01_r"),
+        (
+            lambda name: name.replace("_r", ""),
+            "py-feat's names.* If the values are intensities from 0 to 5, name the columns AU01_r",
+        ),
         (lambda name: f"au_{int(name[2:4])}_intensity" if "AU" in name else name, "LibreFace's columns"),
         (lambda name: f"au_{int(name[2:4])}" if "AU" in name else name, "LibreFace's columns"),
         (lambda name: name.replace("AU0", "au"), "lacks the column AU01_r; .* The nearest is 'au1_r'"),
@@ -277,8 +280,20 @@ def test_blank_lines_are_passed_over_and_lines_are_counted(tmp_path):
     path.write_text("\n".join(["", " , ,", header, "", *lines]))
     with pytest.raises(BenchError, match=r"line 8: AU12_r is 'high'"):
         read_openface(path, N)
-    path.write_text("\n".join(["", header, "", *text(rows()).splitlines()[1:]]))
+    whole = "\n".join(["", " , ,", header, "", *text(rows()).splitlines()[1:]])
+    path.write_text(whole)
     assert np.array_equal(read_openface(path, N)[:, AU12], TRUE)
+    (tmp_path / "aus" / "table" / "d.csv").write_text(whole)
+    assert np.array_equal(source("table")(DRIVER).intensity[:, AU12], TRUE)
+
+
+def test_a_blank_row_is_a_frame_without_units(scored, told):
+    """Without a column `frame`, lines number the frames."""
+    made = [{name: value for name, value in row.items() if name != "frame"} for row in rows()]
+    made[3] = dict.fromkeys(made[3], "")
+    found = scored(made)
+    assert np.flatnonzero(np.isnan(found)).tolist() == [3]
+    assert np.allclose(np.delete(found, 3), np.delete(TRUE, 3))
 
 
 @pytest.mark.parametrize("blank", ["", "\n"])

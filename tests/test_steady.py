@@ -14,6 +14,7 @@ from megbench.core.clip import Clip, Template, pixel_grid, save_clip
 from megbench.core.config import as_dict
 from megbench.core.errors import BenchError, CellFailed
 from megbench.core.frames import grey
+from megbench.core.provenance import recipe
 from megbench.core.spline import Spline, as_type
 from megbench.core.weights.network_weights import save_weights
 from megbench.faces.features import seen_clip
@@ -83,6 +84,13 @@ def test_still_frames_stay_as_they_are(tmp_path, n_frames, fps):
     assert np.array_equal(steadied(clip_of(tmp_path, frames, fps=fps)), frames)
 
 
+@pytest.mark.parametrize("fps", [200.0, None])
+def test_onset_and_apex_are_not_mixed(tmp_path, fps):
+    frames = render(MOUTH)[0][[0, MOUTH[2]]]
+    made = steadied(clip_of(tmp_path, frames, fps=fps))
+    assert np.abs(made[1].astype(int) - made[0]).mean() > 0.95 * np.abs(frames[1].astype(int) - frames[0]).mean()
+
+
 @pytest.mark.parametrize(("fps", "left"), [(200.0, (0.2, 0.45)), (None, (0.2, 0.45)), (25.0, (0.7, 0.95))])
 def test_noise_is_averaged_over_time(tmp_path, fps, left):
     rng = np.random.default_rng(0)
@@ -120,7 +128,7 @@ def test_the_option_decides_and_otherwise_the_weights(demo, setting, option, wan
     method = Fomm("", option)
     assert method.steadies is wanted
     assert ("steadied" in method.marks) is wanted
-    assert (method.identity()["steadied"] is not None) is wanted
+    assert method.identity()["steadied"] == (recipe("megbench.faces.steady") if wanted else None)
 
 
 def test_networks_see_the_steadied_driver(demo, tmp_path):

@@ -357,6 +357,7 @@ def test_the_command_trains_and_its_weights_load(rendered, tmp_path, config, set
     assert train("fomm", TRAININGS, given, config, [*SMALL, *sets], tmp_path / "run", weights)
     card = json.loads(weights.with_suffix(".json").read_text())
     assert card["data"]["trained_on_identities"] == [0, 1]
+    assert card["config"]["steadied"] is (config != PUBLISHED_CONFIG)
     assert set(card["kept_steps"]) == set(card["plan"]["stages"])
     assert not any(text.startswith("/") for text in card["provenance"]["argv"])
     networks = build(FommConfig, card["config"], "")

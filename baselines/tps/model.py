@@ -65,11 +65,9 @@ class TpsConfig:
     points do not quite give the identity. resnet_width: the number of channels in the ResNets' first stage.
     background_start: the first epoch in which the background's motion is used and learnt; None for never (mgif).
     clip_norm: the limit on the largest entry of a network's gradient.
-    steadied: whether drivers are steadied (megbench.faces.steady) unless the option `steady` says otherwise.
     """
 
     num_tps: Count = 10
-    steadied: bool = False
     ridge: float = PUBLISHED_RIDGE
     resnet_width: Count = 64
     dense_motion: DenseMotionConfig = DenseMotionConfig()
