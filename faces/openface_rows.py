@@ -31,7 +31,7 @@ SUCCESS = {"true": 1.0, "false": 0.0, "": 0.0}
 NO_VALUE = {"", "na", "n/a", "#n/a", "nan(ind)", "-nan(ind)"}
 OTHER_PROGRAMS = {
     r"AU\d\d": "columns with py-feat's names, which stand for probabilities from 0 to 1, not intensities from 0 to 5",
-    r"au_\d+(_intensity)?": "LibreFace's columns, which contain twelve units on a different scale",
+    r"(?i:au)_\d+(_intensity)?": "LibreFace's columns, which contain twelve units on a different scale",
 }
 
 

@@ -187,7 +187,7 @@ def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
     """Return the units of a table without a header, or None if its first row has column names or it has no values."""
     sheet = read_sheet(path, LIMITS) if path.is_file() else Sheet("", [])
     first = next((row for row in sheet.rows if any(cell.strip() for cell in row)), [])
-    if not first or any(re.search(r"AU\d", cell, re.IGNORECASE) for cell in first):
+    if not first or any(re.search(r"AU_?\d", cell, re.IGNORECASE) for cell in first):
         return None
     intensity, clipped = within(_numbers(path, sheet, driver), str(path), 1)
     return ActionUnitTable(intensity, None, 1, (clipped,) if clipped else ())

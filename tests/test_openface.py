@@ -262,14 +262,14 @@ def test_gaps_and_lost_faces_are_named(scored, told):
             "py-feat's names.* If the values are intensities from 0 to 5, name the columns AU01_r",
         ),
         (lambda name: f"au_{int(name[2:4])}_intensity" if "AU" in name else name, "LibreFace's columns"),
-        (lambda name: f"au_{int(name[2:4])}" if "AU" in name else name, "LibreFace's columns"),
+        (lambda name: f"AU_{int(name[2:4])}" if "AU" in name else name, "LibreFace's columns"),
         (lambda name: name.replace("AU0", "au"), "lacks the column AU01_r; .* The nearest is 'au1_r'"),
         (lambda name: name.replace("AU12_r", "AU13_r"), "lacks the column AU12_r"),
     ],
 )
 def test_columns_of_other_programs_are_named(scored, driving, rename, words):
     made = [{rename(name): value for name, value in row.items()} for row in rows()]
-    for read in (scored, driving):
+    for read in (scored, driving, lambda table: driving(table, "table")):
         with pytest.raises(BenchError, match=words):
             read(made)
 

@@ -148,6 +148,19 @@ def test_networks_see_the_steadied_driver(demo, tmp_path):
     assert len(output(nods, "yes")) == T
 
 
+def test_equal_pictures_at_another_frame_rate_are_another_driver(demo, tmp_path):
+    demo(True)
+    frames = nodding(render(MOUTH)[0], similarity(1.0, 0.0, (3.0, -2.0), CENTRE))
+    slow, fast = (clip_of(tmp_path, frames, f"at{fps:g}", fps) for fps in (10.0, 200.0))
+    template = Template.of("face", "astronaut", face())
+    method, alone = Fomm("", {}), Fomm("", {})
+    method.prepare("cpu")
+    alone.prepare("cpu")
+    first = method.animate(template, slow)
+    assert np.array_equal(method.animate(template, fast), alone.animate(template, fast))
+    assert not np.array_equal(first, alone.animate(template, fast))
+
+
 def test_a_wrong_choice_names_the_choices():
     with pytest.raises(BenchError, match=r"Unknown steady of fomm: 'maybe'.*no, yes"):
         Fomm("", {"steady": "maybe"})
