@@ -27,8 +27,8 @@ from megbench.protocols import PROTOCOLS
 from tests.browser import CHROMIUM, FLAGS
 from tests.fakes import FAKES
 
-# Slow draws indicate a busy machine, not a faulty strategy.
-settings.register_profile("suite", suppress_health_check=[HealthCheck.too_slow])
+# Slow draws and examples indicate a busy machine, not a fault.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
 # Typer rebuilds the commands and options from our functions on every call, which takes a tenth of a second.

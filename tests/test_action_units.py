@@ -1,7 +1,7 @@
 """The grammar of action units: every notation found in the databases' sheets, and properties of all others."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from megbench.faces.coded_units import Coding, Unit, parse
@@ -84,20 +84,17 @@ units = st.builds(
 terms = st.lists(st.lists(units, min_size=1, max_size=3).map(tuple), max_size=4).map(tuple)
 
 
-@settings(deadline=None)
 @given(terms)
 def test_what_is_written_in_one_notation_reads_back(drawn):
     assert parse(str(Coding("", drawn))).terms == drawn
 
 
-@settings(deadline=None)
 @given(terms, st.sampled_from([" ", "  ", "\t"]), st.sampled_from("+,;\uff0c"))
 def test_spaces_and_separators_do_not_matter(drawn, space, separator):
     text = str(Coding("", drawn)).replace("+", f"{space}{separator}{space}")
     assert parse(f"{space}{text}{space}").terms == drawn
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60) | st.text("LRAUTB0123456789+()/or ,ref?k", max_size=40))
 def test_any_text_is_read_and_kept(text):
     coding = parse(text)

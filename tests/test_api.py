@@ -28,7 +28,7 @@ CLIP = np.zeros((2, 8, 6, 3), np.uint8)
 @given(
     st.integers(2, 3), st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1), st.sampled_from(["022", "a.b"])
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_arrays_are_read_as_they_are_given(tmp_path_factory, count, height, width, seed, name):
     folder = tmp_path_factory.mktemp("given")
     clip = np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), np.uint8)

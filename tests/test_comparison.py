@@ -83,7 +83,7 @@ def test_pooled_agreement_is_pooled_over_the_shared_cells(second):
     assert row[-1].value == 3
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.floats(-0.9, 0.9), st.floats(-0.9, 0.9)), min_size=5, max_size=7))
 def test_pooled_differences_of_alike_cells_are_tested_as_means_are(values):
     """If cells have equal motion, pooling amounts to averaging, so the interval and p must equal those of the mean."""

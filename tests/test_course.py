@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from megbench.core.combine import combined
@@ -47,7 +47,6 @@ def test_examples_in_docstrings_hold():
         assert not found.failed
 
 
-@settings(deadline=None)
 @given(st.floats(0.2, 5), st.integers(0, 40))
 def test_times_are_blind_to_strength_and_follow_a_delay_exactly(factor, delay):
     one = course(motion_curve(expression()))
@@ -59,7 +58,6 @@ def test_times_are_blind_to_strength_and_follow_a_delay_exactly(factor, delay):
     assert second == (first[0] + delay, first[1] + delay)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_moments_come_in_their_order_within_the_clip(values):
     found = course(np.array(values))
@@ -91,7 +89,6 @@ def test_camera_noise_on_a_still_face_has_no_course():
 spans = st.tuples(st.integers(-30, 60), st.integers(0, 40)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
 
-@settings(deadline=None)
 @given(spans, spans)
 def test_overlap_is_that_of_the_sets_of_frames(first, second):
     one, other = (set(range(start, end + 1)) for start, end in (first, second))
@@ -163,7 +160,6 @@ def test_a_driver_that_does_not_move_has_nothing_to_spot():
     assert all("nothing to spot" in score.reason for score in combined(Spotting(), [partial]))
 
 
-@settings(deadline=None)
 @given(st.floats(0.05, 1), st.integers(0, 12))
 def test_the_answer_of_the_whole_clip_is_kept_beside_any_output(strength, delay):
     """This answer ignores the output. With still frames around the clip, it misses even what fills most of the clip."""

@@ -341,7 +341,7 @@ def test_sheets_that_are_none_are_errors(databases, tmp_path):
 cells = st.none() | st.integers(-5, 400) | st.floats(allow_nan=True) | st.text("0123456789/?.,-ab \n", max_size=8)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.lists(cells, min_size=6, max_size=6), max_size=6))
 def test_any_cells_below_a_header_are_read_or_named(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("sheets") / "sheet.csv"
@@ -357,7 +357,7 @@ def test_any_cells_below_a_header_are_read_or_named(tmp_path_factory, rows):
 possible = st.none() | st.integers(0, 30)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(possible, possible, possible, st.integers(0, 30), st.sampled_from(["onset", "apex", "offset"]))
 def test_a_correction_never_overrules_what_can_be_true(onset, apex, offset, value, name):
     row = CodedRow(5, 7, "1", "c", onset, apex, offset)

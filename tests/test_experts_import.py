@@ -187,7 +187,6 @@ def test_formulas_count_by_their_saved_value_only(tmp_path):
     assert found.sums == 17
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_grid_or_one_line(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("fuzz", numbered=True) / "x"
@@ -200,7 +199,7 @@ def test_any_bytes_are_a_grid_or_one_line(tmp_path_factory, data):
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=10)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(names, names, names, names, *[st.integers(0, 3)] * 3), max_size=5, unique_by=lambda t: t[:4]))
 def test_judgements_are_read_as_written_and_no_field_is_a_formula(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("j", numbered=True) / "experts.csv"

@@ -105,7 +105,7 @@ def test_a_box_holds_its_area_with_a_margin_and_the_flow_is_zero_outside():
     assert miss(FlowFrom(STILL)(later), exact) == pytest.approx(miss(flow, exact), abs=0.005)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     turn=st.floats(-0.03, 0.03),
     scale=st.floats(0.98, 1.02),
@@ -203,7 +203,7 @@ def test_a_cell_is_seen_by_its_roles(tmp_path):
     np.testing.assert_array_equal(seen.truth.frames, cell.truth.frames())
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.floats(-0.1, 0.1), st.floats(-0.1, 0.1), st.floats(1, 9))
 def test_mean_slopes_of_a_plane_are_its_own(across, down, soft):
     plane = 3 + pixel_grid() @ np.array([across, down])
@@ -228,7 +228,7 @@ def strain_of(flow: np.ndarray) -> np.ndarray:
     return facial_motion(lambda k: k * flow, 2, LANDMARKS).strain[1]
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.floats(-0.03, 0.03), st.floats(0.98, 1.02), st.floats(-4, 4), st.floats(-4, 4))
 def test_a_head_that_moves_turns_or_comes_nearer_strains_nothing(turn, scale, x, y):
     cos, sin = scale * np.cos(turn), scale * np.sin(turn)

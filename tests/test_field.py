@@ -27,7 +27,7 @@ def test_a_face_that_shifts_shifts_inside_and_leaves_the_corners(field, face):
 
 
 @given(a=st.floats(-3, 3), seed=st.integers(0, 99))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_fields_are_linear_in_the_displacements(field, a, seed):
     one, two = np.random.default_rng(seed).normal(size=(2, 478, 2))
     together = field.dense(a * one + two)
@@ -35,7 +35,7 @@ def test_fields_are_linear_in_the_displacements(field, a, seed):
 
 
 @given(seed=st.integers(0, 99))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_inverse_leads_back(field, face, seed):
     shift, turn = np.random.default_rng(seed).normal(size=2), 0.02
     move = (face - face.mean(0)) @ np.array([[0, turn], [-turn, 0]]) + shift

@@ -55,7 +55,6 @@ crowds = st.lists(st.integers(1, 4), min_size=3, max_size=7).filter(lambda count
 
 
 class TestPairs:
-    @settings(deadline=None)
     @given(crowds, st.integers(1, 3), st.integers(0, 5))
     def test_no_fold_sees_its_held_out_person(self, counts, each, seed):
         data = people_with(counts)
@@ -187,7 +186,7 @@ def _with_others(data, mine):
 
 
 class TestDifferences:
-    @settings(deadline=None, max_examples=25)
+    @settings(max_examples=25)
     @given(st.lists(st.tuples(*[st.integers(0, 2)] * 3), min_size=8, max_size=8))
     def test_a_difference_is_that_of_pooled_scores_and_p_exchanges_people(self, clips):
         true, first, second = np.array([[0, 0, 0], [1, 1, 1], *clips]).T

@@ -16,7 +16,7 @@ def channels_last(*shape):
     return torch.rand(shape).contiguous(memory_format=torch.channels_last)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(*[SIZES] * 6, st.booleans(), st.floats(0.1, 4), st.integers(0, 99))
 def test_it_samples_as_torch_does(batch, channels, height, width, rows, columns, align_corners, reach, seed):
     torch.manual_seed(seed)

@@ -568,7 +568,7 @@ def test_a_kit_with_loops_is_read(call, tmp_path):
 # Parsers
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(max_size=60) | st.text("a:[]{}&*!-?| \n'\"0123456789.%@", max_size=60))
 def test_any_text_is_settings_or_one_line(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.yaml"
@@ -578,7 +578,7 @@ def test_any_text_is_settings_or_one_line(tmp_path_factory, text):
             assert isinstance(read(), dict)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.binary(max_size=200) | st.text(",\"'\n0123456789abc\0\u2028", max_size=100).map(str.encode))
 def test_any_bytes_are_a_coding_sheet_or_one_line(tmp_path_factory, data):
     for suffix in (".csv", ".xlsx"):
@@ -591,7 +591,7 @@ def test_any_bytes_are_a_coding_sheet_or_one_line(tmp_path_factory, data):
 values = st.sampled_from(["1", "2", "3", "0", "-1", "1.5", "nan", "inf", "1e99", "", "x", '"', "9" * 30])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.lists(values, min_size=19, max_size=20), max_size=4), st.binary(max_size=60), st.booleans())
 def test_any_table_is_intensities_or_one_line(tmp_path_factory, rows, data, whole):
     path = tmp_path_factory.getbasetemp() / "any_openface.csv"
@@ -604,7 +604,7 @@ def test_any_table_is_intensities_or_one_line(tmp_path_factory, rows, data, whol
         assert not np.nanmin(scores, initial=0) < 0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.sampled_from(["PNG", "JPEG", "TIFF", "BMP", "WEBP"]), st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=4)))
 )

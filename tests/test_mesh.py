@@ -28,7 +28,7 @@ def test_the_mean_face_is_symmetrical_and_in_eye_distances():
 
 
 @given(scale=scales, turn=turns, x=shifts, y=shifts)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_fit_of_a_mean_face_is_that_face_wherever_it_lies(scale, turn, x, y):
     face = moved(canonical(), scale, turn, x, y)
     fitted = fit_mesh(face[OF_68])
@@ -38,7 +38,7 @@ def test_the_fit_of_a_mean_face_is_that_face_wherever_it_lies(scale, turn, x, y)
 
 
 @given(scale=scales, turn=turns)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_face_units_and_pixels_are_inverse(scale, turn):
     face = FittedMesh(moved(canonical(), scale, turn, 3, 5))
     move = np.random.default_rng(0).normal(size=(478, 2))

@@ -86,7 +86,7 @@ def changed(k, **values):
     return made
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.permutations(range(N)),
     st.integers(0, 1),
@@ -410,7 +410,7 @@ def test_what_is_kept_for_the_metric_reads_back_with_its_gaps():
 
 
 @given(st.permutations(range(N)))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_rows_numbered_only_by_their_times_must_ascend(tmp_path_factory, order):
     made = [{name: value for name, value in row.items() if name != "frame"} for row in rows()]
     path = tmp_path_factory.mktemp("times") / "c.csv"

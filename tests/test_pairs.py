@@ -40,7 +40,7 @@ def judged_run(made, tmp_path):
     return shutil.copytree(made, tmp_path / "run")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     methods=st.integers(2, 5),
     drivers=st.integers(1, 5),
@@ -107,7 +107,7 @@ def test_two_methods_differ_by_the_logarithm_of_the_odds_whatever_the_ties():
         assert found.difference(1, 0).low == pytest.approx(-found.difference(0, 1).high)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000))
 def test_each_method_is_expected_to_win_as_often_as_it_did(seed):
     """At the maximum likelihood, the expected number of wins plus half the ties equals the observed one."""

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, recall_score
 from torch import nn
@@ -251,7 +251,6 @@ def test_folds_together_learn_what_each_learns_alone():
         assert torch.allclose(alone, grouped, atol=1e-4), fold
 
 
-@settings(deadline=None)
 @given(st.integers(0, 1000))
 def test_the_machine_is_scikit_learns_on_scaled_pictures(seed):
     from sklearn.svm import SVC

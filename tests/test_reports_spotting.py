@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from megbench.commands.runs import make_report
@@ -105,7 +105,6 @@ def test_where_the_whole_clip_counts_as_found_page_table_and_terminal_say_so(run
     assert "a method must do better" not in page
 
 
-@settings(deadline=None)
 @given(st.integers(1, 300), st.data())
 def test_the_whole_clip_counts_as_found_from_half_of_the_clip_and_its_surroundings_on(frames, data):
     length = data.draw(st.integers(1, frames))

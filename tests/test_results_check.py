@@ -167,7 +167,7 @@ def test_every_other_change_is_found_by_the_hash_of_its_part(name):
     assert found(forged) == []  # as docs/submit.md states, only the run reveals this
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_any_changed_number_is_found_at_its_place(data):
     facts = copy.deepcopy(WHOLE)

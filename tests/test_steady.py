@@ -55,7 +55,7 @@ def head_left(frames):
     return np.abs(head_flow(fit_head(FlowFrom(luma[0])(luma[-1]), stable())))[stable()].max()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     scale=st.floats(0.98, 1.02),
     angle=st.floats(-0.03, 0.03),

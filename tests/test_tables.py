@@ -44,7 +44,7 @@ def put(path, data):
 cells = st.text("abC 06,;\t\"'\n-厌恶é#", max_size=8).map(str.strip)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.lists(cells, min_size=3, max_size=3), max_size=4),
     st.sampled_from(",;\t"),
@@ -104,7 +104,7 @@ WORDS = {
 NAMES = {"gb18030": "GB18030", "cp932": "Shift-JIS", "cp1252": "Windows-1252"}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(WORDS)), st.data())
 def test_words_in_undeclared_encodings_are_read_and_the_encoding_is_told(tmp_path_factory, encoding, data):
     words = data.draw(st.lists(st.sampled_from(WORDS[encoding]), min_size=1, max_size=9))

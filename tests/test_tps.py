@@ -43,7 +43,7 @@ def pictures(seed, batch=2, size=64):
     return torch.from_numpy(np.random.default_rng(seed).random((batch, 3, size, size), dtype=np.float32))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6))
 def test_without_a_ridge_a_spline_meets_its_points_and_is_affine_where_they_are(seed):
     controls = points(seed)[:, None, :5].double()

@@ -22,7 +22,7 @@ def sequence(seed, count=12):
     return np.random.default_rng(seed).uniform(0, 1, (count, len(OPENFACE)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(2, 30), st.data())
 def test_a_fitted_sequence_starts_peaks_and_ends_where_it_should(seed, count, data):
     units = sequence(seed, count)

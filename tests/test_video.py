@@ -105,7 +105,7 @@ def gif(path, pictures, **options):
     return path
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 30), st.lists(st.integers(1, 5), min_size=2, max_size=5).filter(lambda times: 1 in times))
 def test_a_picture_of_a_gif_that_lasts_n_of_the_shortest_durations_is_n_frames(tmp_path_factory, hundredths, times):
     path = gif(

@@ -55,7 +55,7 @@ def far(found, exact):
     return float((found - exact).abs().max() / exact.abs().max())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(*(st.integers(1, most) for most in (3, 9, 9, 6, 6, 40)), st.booleans(), st.integers(0, 99))
 def test_results_and_gradients_are_those_of_the_convolution(batch, cin, cout, height, width, strip, last, seed):
     torch.manual_seed(seed)
