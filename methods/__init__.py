@@ -103,7 +103,9 @@ def parse_label(label: str) -> Label:
     options: dict[str, str] = {}
     for item in tail.split(";") if colon else []:
         key, equals, value = item.partition("=")
-        if not equals or key in options:
+        if key in options:
+            raise BenchError(f"Method {label!r}: the option {key} is given twice. Leave one out.")
+        if not equals or ":" in value:  # a colon between options
             raise BenchError(f"Method {label!r}: {item!r} is not an option. Write name@variant:key=value;key=value.")
         options[check_name("option", key)] = value if key == "magnify" else check_name("value", value)
     factor = options.pop("magnify", None)

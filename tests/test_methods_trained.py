@@ -17,7 +17,7 @@ from megbench.core.config import as_dict
 from megbench.core.errors import BenchError, CellFailed
 from megbench.core.weights.network_weights import save_weights
 from megbench.fpfomm import model as fpb
-from megbench.methods import make_method
+from megbench.methods import make_method, parse_label
 from tests.fakes import finished_cells, make_clips
 from tests.test_nets_models import FOMM, FPB, MRAA
 
@@ -165,6 +165,19 @@ FROM_VOX = {"file": "mraa@vox.safetensors", "fresh_networks": []}
 def test_an_avd_network_that_was_never_trained_is_not_used(weights, card, mode):
     save_weights(weights / "mraa.safetensors", mraa.networks(MRAA), {"config": as_dict(MRAA)} | card)
     assert Mraa("", {}).mode == mode
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("fomm:steady=no:magnify=4", "'steady=no:magnify=4' is not an option. Write name@variant:key=value;key=value"),
+        ("fomm:steady", "'steady' is not an option. Write name@variant:key=value;key=value"),
+        ("fomm:steady=yes;steady=no", "the option steady is given twice"),
+    ],
+)
+def test_malformed_options_say_how_to_write_them(text, words):
+    with pytest.raises(BenchError, match=words):
+        parse_label(text)
 
 
 def test_unknown_options_and_modes_get_a_hint():
