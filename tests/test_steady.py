@@ -25,6 +25,7 @@ from megbench.faces.landmarks import landmarks
 from megbench.faces.regions import face_regions
 from megbench.faces.steady import steadied
 from megbench.methods import make_method
+from megbench.nets.inference import Animator
 from tests.moving_face import MOUTH, T, face, render
 from tests.test_nets_models import FOMM
 
@@ -131,24 +132,36 @@ def test_the_option_decides_and_otherwise_the_weights(demo, setting, option, wan
     assert method.identity()["steadied"] == (recipe("megbench.faces.steady") if wanted else None)
 
 
-def test_networks_see_the_steadied_driver(demo, tmp_path):
+@pytest.fixture
+def read(monkeypatch):
+    """Return the list of the drivers' frames that networks have read so far."""
+    seen = []
+    original = Animator.read
+    monkeypatch.setattr(
+        Animator, "read", lambda self, frames, find: seen.append(frames) or original(self, frames, find)
+    )
+    return seen
+
+
+def test_networks_see_the_steadied_driver(demo, read, tmp_path):
     demo(False)
     frames = render(MOUTH)[0]
     nods = clip_of(tmp_path, nodding(frames, similarity(1.0, 0.0, (3.0, -2.0), CENTRE)), "nods")
     rests = clip_of(tmp_path, steadied(nods), "rests")
     template = Template.of("face", "astronaut", face())
-
-    def output(driver, option):
+    outputs = []
+    for driver, option in ((nods, "yes"), (rests, "no"), (nods, "no")):
         method = Fomm("", {"steady": option})
         method.prepare("cpu")
-        return method.animate(template, driver)
+        outputs.append(method.animate(template, driver))
+    assert np.array_equal(outputs[0], outputs[1])
+    assert len(outputs[0]) == T
+    assert np.array_equal(read[0], read[1])
+    assert np.array_equal(read[2], nods.frames())
+    assert not np.array_equal(read[0], read[2])
 
-    assert np.array_equal(output(nods, "yes"), output(rests, "no"))
-    assert not np.array_equal(output(nods, "yes"), output(nods, "no"))
-    assert len(output(nods, "yes")) == T
 
-
-def test_equal_pictures_at_another_frame_rate_are_another_driver(demo, tmp_path):
+def test_equal_pictures_at_another_frame_rate_are_another_driver(demo, read, tmp_path):
     demo(True)
     frames = nodding(render(MOUTH)[0], similarity(1.0, 0.0, (3.0, -2.0), CENTRE))
     slow, fast = (clip_of(tmp_path, frames, f"at{fps:g}", fps) for fps in (10.0, 200.0))
@@ -156,9 +169,10 @@ def test_equal_pictures_at_another_frame_rate_are_another_driver(demo, tmp_path)
     method, alone = Fomm("", {}), Fomm("", {})
     method.prepare("cpu")
     alone.prepare("cpu")
-    first = method.animate(template, slow)
+    method.animate(template, slow)
     assert np.array_equal(method.animate(template, fast), alone.animate(template, fast))
-    assert not np.array_equal(first, alone.animate(template, fast))
+    assert np.array_equal(read[1], read[2])
+    assert not np.array_equal(read[0], read[1])
 
 
 def test_a_wrong_choice_names_the_choices():
