@@ -6,13 +6,13 @@ camera noise and in head motion, which can be as large.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import scipy
 
-from megbench.core.clip import Clip, Float32s, pixel_grid
+from megbench.core.clip import Clip
 from megbench.core.frames import Frames
-from megbench.core.spline import Spline, as_type
+from megbench.core.head_at_rest import head_at_rest
+from megbench.core.spline import as_type
 from megbench.faces.features import one_at_a_time, seen_clip
 
 # The standard deviation of the average over time is the smallest of these. In frames: three eighths of the noise are
@@ -34,14 +34,8 @@ def steadied(driver: Clip) -> Frames:
         heads = clip.motion.head
     still = np.empty(clip.frames.shape, np.float32)
     for k, (frame, head) in enumerate(zip(clip.frames, heads, strict=True)):
-        still[k] = _put_back(frame, head)
+        still[k] = head_at_rest(frame, head)
+    # The blur is never 0, for which SciPy raises an error (findings/scipy_no_blur_along_time_is_nan.sh).
     blur = min(BLUR, MOST_SHARE * len(still), MOST_S * driver.fps if driver.fps else BLUR)
     scipy.ndimage.gaussian_filter1d(still, blur, axis=0, output=still, mode="mirror")
     return np.stack([as_type(frame, np.uint8) for frame in still])
-
-
-def _put_back(frame: Frames, head: Float32s) -> Float32s:
-    """Return a frame (256, 256, 3) without the head's motion (2, 3), which leads from frame 0 to this frame."""
-    if np.array_equal(head, np.eye(2, 3)):
-        return frame.astype(np.float32)
-    return Spline(frame).at(cv2.transform(pixel_grid(), head))

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from megbench.core.clip import pixel_grid
 from megbench.core.errors import check_choice
 from megbench.core.frames import Frames, read_frames, read_png
-from megbench.core.spline import Spline, as_type
+from megbench.core.head_at_rest import head_at_rest
+from megbench.core.spline import as_type
 from megbench.reports.cells import amplification
 from megbench.reports.fields import read_head
 from megbench.reports.marks import words
@@ -113,11 +113,7 @@ def head_still(clip: Shown, chosen: Sequence[int]) -> Frames | None:
     heads = read_head(clip.motion) if clip.motion else None
     if clip.frames is None or heads is None or len(heads) != len(clip.frames):
         return None
-    grid, back = pixel_grid().astype(np.float64), []
-    for frame in chosen:
-        points = grid @ heads[frame, :, :2].T + heads[frame, :, 2]
-        back.append(as_type(Spline(clip.frames[frame]).at(points), np.uint8))
-    return np.stack(back)
+    return np.stack([as_type(head_at_rest(clip.frames[frame], heads[frame]), np.uint8) for frame in chosen])
 
 
 def difference(frames: Frames, frame: int, rest: int, factor: float) -> npt.NDArray[np.uint8]:
