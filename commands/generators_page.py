@@ -67,8 +67,10 @@ def _options(each: Generator) -> Iterator[str]:
     for option, choices in each.options.items():
         yield f"- Option `{option}`: {', '.join(f'`{choice}`' for choice in choices)}; the first is the default."
     if each.driven_by == "pictures":
-        yield "- Option `steady` (`no`, `yes`): whether the driver is [steadied](usage.md#steadied-drivers); the"
-        yield "  default depends on the weights."
+        yield (
+            "- Option `steady` (`no`, `yes`): whether the driver is [steadied](usage.md#steadied-drivers); the default"
+            " depends on the weights."
+        )
     if each.driven_by == "action units":
         yield "- Option `au_source`: source of the action units ([methods/au_sources.py](../methods/au_sources.py))."
     if each.landmarks:

@@ -57,8 +57,8 @@ networks, and most of the improvement is reached at K = 4. At that factor, the a
 which is 1.05 to 1.36 at K = 1 and thus worse than a still face's, falls to .75 to .79. Their gain falls by .04 to .08.
 This fits the second point above: errors that do not depend on the driver are divided by K.
 
-The tables were measured with earlier weights, and with drivers as they are (`steady=no`). With today's weights and
-[steadied drivers](usage.md#steadied-drivers), these three networks have an agreement of .63 to .70 on `demo_kit`
+The tables were measured with earlier weights, and with drivers as they are (`steady=no`). With the present weights
+and [steadied drivers](usage.md#steadied-drivers), these three networks have an agreement of .63 to .70 on `demo_kit`
 without magnified motion ([model card](demo_weights.md)).
 
 In the clean pictures of `demo`, where such errors are small, K = 2 is best: the agreement of the same three networks

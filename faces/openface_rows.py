@@ -97,7 +97,7 @@ def rows_of(path: Path, presences: bool, one_frame: bool = False) -> list[Number
     one_frame: the file describes one picture, with one row per face.
     """
     sheet = read_sheet(path, LIMITS)
-    lines = [(line, cells) for line, cells in enumerate(sheet.rows, 1) if any(cell.strip() for cell in cells)]
+    lines = sheet.lines()
     if not lines:
         raise BenchError(f"{path} is empty. Supply {LIMITS.what} with the columns {COLUMNS[0]} ...")
     top, cells = lines.pop(0)

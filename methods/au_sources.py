@@ -186,7 +186,7 @@ def _table_of(name: str, driver: Clip) -> tuple[Path, ActionUnitTable]:
 def _matrix(path: Path, driver: Clip) -> ActionUnitTable | None:
     """Return the units of a table without a header, or None if its first row has column names or it has no values."""
     sheet = read_sheet(path, LIMITS) if path.is_file() else Sheet("", [])
-    first = next((row for row in sheet.rows if any(cell.strip() for cell in row)), [])
+    _, first = next(iter(sheet.lines()), (0, []))
     if not first or any(re.search(r"AU_?\d", cell, re.IGNORECASE) for cell in first):
         return None
     intensity, clipped = within(_numbers(path, sheet, driver), str(path), 1)
@@ -198,9 +198,9 @@ def _numbers(path: Path, sheet: Sheet, driver: Clip) -> UnitTable:
 
     Raise CellFailed unless there is one row of 17 values per frame.
     """
-    filled = [row for row in sheet.rows if any(cell.strip() for cell in row)]
-    width = max(map(len, filled))
-    rows = [row + [""] * (width - len(row)) for row in filled]
+    lines = [row for _, row in sheet.lines()]
+    width = max(map(len, lines))
+    rows = [row + [""] * (width - len(row)) for row in lines]
     if width != len(OPENFACE):
         raise CellFailed(
             f"{path} has {plural(width, 'column')}; it needs {len(OPENFACE)}, separated by commas, semicolons"

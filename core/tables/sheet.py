@@ -45,15 +45,19 @@ class Sheet:
     merged: tuple[Merged, ...] = ()
     decimal_comma: bool = True
 
+    def lines(self) -> list[tuple[int, list[str]]]:
+        """Return the rows that are not blank, each with its number, counted from 1."""
+        return [(number, row) for number, row in enumerate(self.rows, 1) if any(cell.strip() for cell in row)]
+
     def filled(self) -> list[list[str]]:
         """Return the rows, with the text of a merged cell in every row that it covers. A blank row stays blank."""
         rows = [list(row) for row in self.rows]
-        blank = [not any(cell.strip() for cell in row) for row in rows]
+        written = {number - 1 for number, _ in self.lines()}
         for cell in self.merged:
             if cell.row >= len(rows) or cell.column >= len(rows[cell.row]):
                 continue
             for number in range(cell.row + 1, min(cell.last + 1, len(rows))):
-                if not blank[number]:
+                if number in written:
                     rows[number] += [""] * (cell.column + 1 - len(rows[number]))
                     rows[number][cell.column] = rows[cell.row][cell.column]
         return rows
